@@ -1,0 +1,249 @@
+//! What can go wrong, said once for every surface: a kind (whose turn it is to act), one line of message, hints.
+//!
+//! Deals with: the error type, its conversion to and from [`DataFusionError`], the nearest-name hint.
+//! Does not deal with: printing and exit codes (`main`), or deciding what is an error (the module that finds it).
+
+use std::fmt;
+use std::path::Path;
+
+use datafusion::common::DataFusionError;
+
+/// Result of everything in tenure that is not called by DataFusion itself.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Whose turn it is to act on an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The command line is wrong: exit code 2.
+    Usage,
+    /// The SQL text, an option or an argument is wrong.
+    User,
+    /// A file or table is missing, damaged or not of the expected shape.
+    Data,
+    /// Memory, disk or time ran out.
+    Resources,
+    /// A defect of tenure.
+    Internal,
+}
+
+/// An error with one line of message, which names the function or file, the offending value and what is allowed.
+#[derive(Debug)]
+pub struct Error {
+    kind: Kind,
+    message: String,
+    hints: Vec<String>,
+}
+
+impl Error {
+    fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self { kind, message: one_line(&message.into()), hints: Vec::new() }
+    }
+
+    /// The command line is wrong.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::new(Kind::Usage, message)
+    }
+
+    /// The SQL text, an option or an argument is wrong.
+    pub fn user(message: impl Into<String>) -> Self {
+        Self::new(Kind::User, message)
+    }
+
+    /// A file or table is missing, damaged or not of the expected shape.
+    pub fn data(message: impl Into<String>) -> Self {
+        Self::new(Kind::Data, message)
+    }
+
+    /// Memory, disk or time ran out.
+    pub fn resources(message: impl Into<String>) -> Self {
+        Self::new(Kind::Resources, message)
+    }
+
+    /// A defect of tenure.
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self::new(Kind::Internal, message)
+    }
+
+    /// An input/output error on a named file; a full disk is [`Kind::Resources`].
+    pub fn io(doing: &str, path: &Path, cause: &std::io::Error) -> Self {
+        let message = format!("cannot {doing} '{}': {cause}", path.display());
+        match cause.kind() {
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Self::resources(message),
+            _ => Self::data(message),
+        }
+    }
+
+    /// Adds a line that helps to mend it.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// Puts where it happened before the message, as in `report.sql:3: ...`.
+    #[must_use]
+    pub fn at(mut self, place: impl fmt::Display) -> Self {
+        self.message = format!("{place}: {}", self.message);
+        self
+    }
+
+    /// Whose turn it is.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The one line that says what, where, and what would be right.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// Lines that help to mend it, each a sentence.
+    pub fn hints(&self) -> &[String] {
+        &self.hints
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<Error> for DataFusionError {
+    fn from(error: Error) -> Self {
+        DataFusionError::External(Box::new(error))
+    }
+}
+
+impl From<DataFusionError> for Error {
+    fn from(error: DataFusionError) -> Self {
+        from_datafusion(error)
+    }
+}
+
+impl From<arrow::error::ArrowError> for Error {
+    fn from(error: arrow::error::ArrowError) -> Self {
+        from_datafusion(DataFusionError::from(error))
+    }
+}
+
+/// Takes DataFusion's wrappers off an error and gives what is inside a kind.
+fn from_datafusion(error: DataFusionError) -> Error {
+    use arrow::error::ArrowError;
+    match error {
+        DataFusionError::External(inner) => match inner.downcast::<Error>() {
+            Ok(ours) => *ours,
+            Err(inner) => match inner.downcast::<DataFusionError>() {
+                Ok(inner) => from_datafusion(*inner),
+                Err(inner) => match inner.downcast::<ArrowError>() {
+                    Ok(inner) => from_datafusion(DataFusionError::ArrowError(inner, None)),
+                    Err(other) => Error::data(other.to_string()),
+                },
+            },
+        },
+        DataFusionError::ArrowError(inner, backtrace) => match *inner {
+            ArrowError::ExternalError(inner) => from_datafusion(DataFusionError::External(inner)),
+            ArrowError::IoError(message, cause) => match cause.kind() {
+                std::io::ErrorKind::StorageFull => Error::resources(message),
+                _ => Error::data(message),
+            },
+            inner => {
+                let _ = backtrace;
+                Error::data(inner.to_string())
+            }
+        },
+        DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => from_datafusion(*inner),
+        DataFusionError::Shared(inner) => match std::sync::Arc::try_unwrap(inner) {
+            Ok(inner) => from_datafusion(inner),
+            Err(shared) => from_shared(&shared),
+        },
+        DataFusionError::Collection(mut errors) if !errors.is_empty() => from_datafusion(errors.swap_remove(0)),
+        DataFusionError::SQL(inner, _) => Error::user(inner.to_string().replacen("sql parser error: ", "syntax error: ", 1)),
+        DataFusionError::Plan(message) => Error::user(message),
+        DataFusionError::SchemaError(inner, _) => Error::user(inner.to_string()),
+        DataFusionError::Configuration(message) => Error::user(message),
+        DataFusionError::NotImplemented(message) => Error::user(format!("not supported: {message}")),
+        DataFusionError::ResourcesExhausted(message) => Error::resources(message),
+        DataFusionError::Execution(message) => Error::data(message),
+        DataFusionError::IoError(inner) if inner.kind() == std::io::ErrorKind::StorageFull => {
+            Error::resources(inner.to_string())
+        }
+        DataFusionError::Internal(message) => Error::internal(message),
+        other => {
+            let message = other.to_string();
+            match message.contains("No space left on device") {
+                true => Error::resources(message),
+                false => Error::data(message),
+            }
+        }
+    }
+}
+
+/// The same for an error that other tasks hold too, which cannot be taken apart.
+fn from_shared(error: &DataFusionError) -> Error {
+    let root = error.find_root();
+    if let DataFusionError::External(inner) = root
+        && let Some(ours) = inner.downcast_ref::<Error>()
+    {
+        return Error { kind: ours.kind, message: ours.message.clone(), hints: ours.hints.clone() };
+    }
+    match root {
+        DataFusionError::ResourcesExhausted(message) => Error::resources(message.as_str()),
+        DataFusionError::Plan(message) => Error::user(message.as_str()),
+        other => Error::data(other.to_string()),
+    }
+}
+
+/// Folds a message to one line: the parsers' multi-line texts become readable in a log and in a terminal.
+fn one_line(message: &str) -> String {
+    message.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The entries of `known` that look like `wanted`, nearest first, at most three.
+pub fn nearest<'a>(wanted: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
+    let wanted = wanted.to_lowercase();
+    let mut scored: Vec<(f64, &str)> = known
+        .into_iter()
+        .map(|name| (strsim::jaro_winkler(&wanted, &name.to_lowercase()), name))
+        .filter(|(score, _)| *score > 0.75)
+        .collect();
+    scored.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(b.1)));
+    scored.dedup_by(|a, b| a.1 == b.1);
+    scored.into_iter().take(3).map(|(_, name)| name).collect()
+}
+
+/// `did you mean 'x'?` where something is near, else what is allowed.
+pub fn suggest<'a>(wanted: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> String {
+    match nearest(wanted, known.clone()).as_slice() {
+        [] => format!("allowed: {}", known.into_iter().collect::<Vec<_>>().join(", ")),
+        near => format!("did you mean {}?", near.iter().map(|n| format!("'{n}'")).collect::<Vec<_>>().join(" or ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_one_line() {
+        assert_eq!(Error::user("a\n  b\tc").message(), "a b c");
+    }
+
+    #[test]
+    fn our_error_survives_the_trip_through_datafusion() {
+        let inner: DataFusionError = Error::resources("full").hint("free some").into();
+        let wrapped = DataFusionError::Context("while reading".into(), Box::new(inner));
+        let back = Error::from(DataFusionError::External(Box::new(wrapped)));
+        assert_eq!((back.kind(), back.message()), (Kind::Resources, "full"));
+        assert_eq!(back.hints(), ["free some"]);
+    }
+
+    #[test]
+    fn nearest_names_come_first() {
+        assert_eq!(nearest("purchse", ["page_view", "purchase", "login"]), ["purchase"]);
+        assert_eq!(suggest("xyz", ["day", "week"]), "allowed: day, week");
+        assert_eq!(suggest("weeks", ["day", "week"]), "did you mean 'week'?");
+    }
+}
