@@ -160,7 +160,9 @@ fn from_datafusion(error: DataFusionError) -> Error {
             Err(shared) => from_shared(&shared),
         },
         DataFusionError::Collection(mut errors) if !errors.is_empty() => from_datafusion(errors.swap_remove(0)),
-        DataFusionError::SQL(inner, _) => Error::user(inner.to_string().replacen("sql parser error: ", "syntax error: ", 1)),
+        DataFusionError::SQL(inner, _) => {
+            Error::user(inner.to_string().replacen("sql parser error: ", "syntax error: ", 1))
+        }
         DataFusionError::Plan(message) => Error::user(message),
         DataFusionError::SchemaError(inner, _) => Error::user(inner.to_string()),
         DataFusionError::Configuration(message) => Error::user(message),

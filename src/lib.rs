@@ -1,1 +1,7 @@
-//! placeholder
+//! tenure: user-behaviour analytics in SQL on open Parquet.
+
+pub mod cli;
+pub mod engine;
+pub mod error;
+pub mod functions;
+pub mod output;

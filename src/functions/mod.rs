@@ -1,0 +1,56 @@
+//! SQL functions: arguments in, `algo` out. Adapters only.
+//!
+//! Deals with: one file for each function family, the list of them, what `FUNCTIONS.md` and `\df` show.
+//! Does not deal with: the algorithms (`algo`, `model`) or what `FROM name(...)` plans (`relations`).
+
+/// What kind of thing an entry of the catalogue is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FunctionKind {
+    /// Used in FROM.
+    Relation,
+    /// Used with GROUP BY.
+    Aggregate,
+    /// Used on each row.
+    Scalar,
+    /// Used with OVER.
+    Window,
+}
+
+/// One argument of a function, for help and for error messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ArgumentDoc {
+    /// Name, as in `name => value`; positional arguments have one too.
+    pub name: &'static str,
+    /// Type as a user would say it.
+    pub kind: &'static str,
+    /// Default as SQL, `None` where it must be given.
+    pub default: Option<&'static str>,
+    /// One sentence.
+    pub text: &'static str,
+}
+
+/// One function or relation: what `FUNCTIONS.md`, `tenure functions` and `\df` show.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FunctionDoc {
+    /// Name in SQL.
+    pub name: &'static str,
+    /// Where it is used.
+    pub kind: FunctionKind,
+    /// One line.
+    pub summary: &'static str,
+    /// How it is called.
+    pub syntax: &'static str,
+    /// Arguments in order.
+    pub arguments: Vec<ArgumentDoc>,
+    /// What comes back: column or type, and its meaning.
+    pub returns: Vec<(&'static str, &'static str)>,
+    /// Longer text: semantics, NULLs, cost, source. Markdown.
+    pub text: &'static str,
+    /// SQL that runs on the sample data as it is.
+    pub example: &'static str,
+}
+
+/// Every function and relation of tenure, in the order of the manual.
+pub fn catalogue() -> Vec<FunctionDoc> {
+    Vec::new()
+}
