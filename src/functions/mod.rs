@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use datafusion::error::Result;
 use datafusion::execution::{FunctionRegistry, SessionState};
-use datafusion::logical_expr::AggregateUDF;
+use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 
+pub mod breakdown;
 mod columns;
 pub mod funnel;
 mod kept_values;
@@ -71,10 +72,18 @@ fn aggregates() -> Vec<AggregateUDF> {
     vec![funnel::window_funnel(), funnel::funnel_chain(), funnel::funnel_steps()]
 }
 
+/// Every scalar function.
+fn scalars() -> Vec<ScalarUDF> {
+    vec![breakdown::breakdown()]
+}
+
 /// Registers every function with a session.
 pub fn register_all(state: &mut SessionState) -> Result<()> {
     for function in aggregates() {
         state.register_udaf(Arc::new(function))?;
+    }
+    for function in scalars() {
+        state.register_udf(Arc::new(function))?;
     }
     Ok(())
 }

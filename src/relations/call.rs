@@ -23,6 +23,7 @@ use futures::FutureExt;
 use crate::config::TenureOptions;
 use crate::error::{Error, Result, nearest, suggest};
 use crate::functions::FunctionDoc;
+use crate::functions::breakdown::breakdown;
 
 /// One call being planned.
 pub struct Call<'a> {
@@ -460,4 +461,9 @@ pub fn condition_expr(condition: &Condition, event: Option<&Expr>, missing: impl
             None => Err(missing()),
         },
     }
+}
+
+/// A breakdown column of an aggregation in the answer, freed of the claim that it determines the other columns.
+pub fn unkeyed(name: &str) -> Expr {
+    breakdown().call(vec![Expr::Column(Column::from_name(name))]).alias(name)
 }

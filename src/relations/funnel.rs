@@ -2,11 +2,11 @@
 
 use datafusion::functions::core::expr_ext::FieldAccessor;
 use datafusion::functions::core::expr_fn::named_struct;
-use datafusion::functions_nested::expr_fn::{array_element, make_array};
+use datafusion::functions_nested::expr_fn::array_element;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, SortExpr, col, lit};
 
 use super::Relation;
-use super::call::{Breakdown, Call};
+use super::call::{Breakdown, Call, unkeyed};
 use super::roles::{Roles, with_roles};
 use crate::error::{Error, Result};
 use crate::functions::funnel::arguments::spec;
@@ -93,8 +93,8 @@ impl Relation for Funnel {
         if !by.is_empty() {
             arguments.push(named_struct(by.iter().flat_map(|b| [lit(b.name.as_str()), b.value.clone()]).collect()));
         }
-        let names = make_array(steps.iter().map(|s| lit(s.name.as_str())).collect());
-        report(call.input().clone(), &roles, arguments, any_step, &by, names, steps.len()).map_err(Error::from)
+        let names: Vec<String> = steps.into_iter().map(|s| s.name).collect();
+        report(call.input().clone(), &roles, arguments, any_step, &by, &names).map_err(Error::from)
     }
 }
 
@@ -110,8 +110,7 @@ fn report(
     chain_arguments: Vec<Expr>,
     any_step: Expr,
     by: &[Breakdown],
-    names: Expr,
-    steps: usize,
+    names: &[String],
 ) -> datafusion::error::Result<LogicalPlan> {
     let mut kept: Vec<Expr> = vec![col("chain")];
     for b in by {
@@ -119,21 +118,24 @@ fn report(
         kept.push(at_start.alias(b.name.as_str()));
     }
     let by_columns = || by.iter().map(|b| Expr::Column(datafusion::common::Column::from_name(&b.name)));
-    let mut output: Vec<Expr> = by_columns().collect();
+    let mut output: Vec<Expr> = by.iter().map(|b| unkeyed(&b.name)).collect();
     for name in OUTPUT {
         output.push(match name {
-            "name" => array_element(names.clone(), col("report").field("step")).alias("name"),
-            other => col("report").field(other).alias(other),
+            "step" | "name" => col(name),
+            other => array_element(col("report"), col("step")).field(other).alias(other),
         });
     }
+    // The report is a list with an element a step, spread by a join with the steps.
+    let rows = names.iter().enumerate().map(|(at, name)| vec![lit(at as i32 + 1), lit(name.as_str())]).collect();
+    let steps = LogicalPlanBuilder::values(rows)?.project([col("column1").alias("step"), col("column2").alias("name")])?;
     let order: Vec<SortExpr> = by_columns().map(|c| c.sort(true, true)).chain([col("step").sort(true, true)]).collect();
     LogicalPlanBuilder::from(input)
         .filter(roles.known().and(any_step))?
         .aggregate([roles.user.clone()], [funnel_chain().call(chain_arguments).alias("chain")])?
         .filter(col("chain").field("level").gt_eq(lit(1i32)))?
         .project(kept)?
-        .aggregate(by_columns(), [funnel_steps().call(vec![col("chain"), lit(steps as i64)]).alias("report")])?
-        .unnest_column("report")?
+        .aggregate(by_columns(), [funnel_steps().call(vec![col("chain"), lit(names.len() as i64)]).alias("report")])?
+        .cross_join(steps.build()?)?
         .project(output)?
         .sort(order)?
         .build()
