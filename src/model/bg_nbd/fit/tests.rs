@@ -8,6 +8,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use rand::{Rng, SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
+use super::likelihood::Counts;
 use super::*;
 
 const DAY: i64 = 86_400_000_000;
@@ -163,7 +164,7 @@ fn simulate(params: Params, customers: usize, seed: u64) -> Vec<(Customer, f64)>
         let (mut now, mut repeats, mut recency) = (0.0, 0, 0.0);
         loop {
             now -= (1.0 - rng.random::<f64>()).ln() / rate;
-            if !(now <= age) || repeats == 20_000 {
+            if now > age || now.is_nan() || repeats == 20_000 {
                 break;
             }
             repeats += 1;
