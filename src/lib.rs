@@ -6,6 +6,7 @@ pub mod config;
 pub mod engine;
 pub mod error;
 pub mod functions;
+pub mod model;
 pub mod output;
 pub mod relations;
 pub mod store;

@@ -2,4 +2,5 @@
 //!
 //! Deals with: opening Parquet, CSV and JSON as tables, with messages that name the file. Does not deal with: queries.
 
+pub mod generate;
 pub mod table;
