@@ -2,7 +2,12 @@ use tenure::engine::*;
 #[tokio::main]
 async fn main() {
     let args: Vec<String> = std::env::args().collect();
-    let settings = Settings { tables: vec![("events".into(), args[1].clone())], threads: Some(2), local_files: true, ..Default::default() };
+    let settings = Settings {
+        tables: vec![("events".into(), args[1].clone())],
+        threads: Some(2),
+        local_files: true,
+        ..Default::default()
+    };
     let e = Engine::open(&settings).await.unwrap();
     for q in &args[2..] {
         let t = std::time::Instant::now();

@@ -7,8 +7,10 @@
 //! **Adding a relation** is one file that implements [`Relation`] and one line in [`RELATIONS`].
 
 mod call;
+mod churn_scores;
 
 mod funnel;
+mod retention;
 
 mod roles;
 
@@ -25,7 +27,6 @@ use self::call::Call;
 use crate::error::Error;
 use crate::functions::FunctionDoc;
 
-
 /// A question that stands in FROM.
 pub trait Relation: fmt::Debug + Send + Sync {
     /// Its manual entry: name, arguments with defaults, columns. The arguments named here are the ones accepted.
@@ -36,7 +37,7 @@ pub trait Relation: fmt::Debug + Send + Sync {
 
 /// Every relation, in the order of the manual.
 pub const RELATIONS: &[&dyn Relation] =
-    &[&funnel::Funnel];
+    &[&funnel::Funnel, &retention::Retention, &retention::RetentionCurve, &churn_scores::ChurnScores];
 
 /// Plans calls of [`RELATIONS`]; everything else is left to the next planner.
 pub struct BehaviourRelations {
