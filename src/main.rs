@@ -1,1 +1,36 @@
-fn main() {}
+//! The program: a runtime around `tenure::cli`.
+
+use std::process::ExitCode;
+
+use tenure::cli;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Planning deeply nested SQL recurses.
+const STACK: usize = 8 << 20;
+
+fn main() -> ExitCode {
+    cli::install_panic_hook();
+    let cli = match cli::parse(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    runtime.enable_all().thread_name("tenure").thread_stack_size(STACK);
+    if let Some(threads) = cli.session.threads {
+        runtime.worker_threads(threads);
+    }
+    let runtime = match runtime.build() {
+        Ok(runtime) => runtime,
+        Err(e) => {
+            eprintln!("error: cannot start threads: {e}");
+            return ExitCode::FAILURE;
+        }
+    };
+    // The panic hook has told what there is to tell.
+    let code = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| runtime.block_on(cli::run(cli))));
+    // A query that was stopped may still be inside one of its steps: nobody waits for it.
+    runtime.shutdown_background();
+    code.unwrap_or(ExitCode::FAILURE)
+}
