@@ -4,4 +4,6 @@ pub mod cli;
 pub mod engine;
 pub mod error;
 pub mod functions;
+pub mod model;
 pub mod output;
+pub mod store;
