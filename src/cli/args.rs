@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::output::Format;
 
@@ -111,8 +111,58 @@ pub struct OutputArgs {
 /// Subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Show funnels, retention, cohorts and churn scores on sample data
+    Demo(DemoArgs),
+    /// Make a shop's events and users of any size, as Parquet
+    Generate(GenerateArgs),
     /// List tenure's functions and relations, or show one in full
     Functions(FunctionsArgs),
+}
+
+/// `tenure demo`.
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Leave out the walk and open the prompt with the sample tables
+    #[arg(long)]
+    pub repl: bool,
+}
+
+/// `tenure generate`.
+#[derive(Debug, Args)]
+pub struct GenerateArgs {
+    /// Events to write
+    #[arg(long, value_name = "N", value_parser = count)]
+    pub events: u64,
+    /// Users who make them
+    #[arg(long, value_name = "N", value_parser = count)]
+    pub users: u64,
+    /// Another seed, another shop; the same seed, the same bytes
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Folder for events.parquet, users.parquet and tenure.toml
+    #[arg(short = 'o', long = "output", value_name = "DIR")]
+    pub output: PathBuf,
+    /// Order of the events: as a log comes in, or user by user
+    #[arg(long, value_enum, default_value_t = EventOrder::Time)]
+    pub order: EventOrder,
+    /// User ids as strings instead of integers
+    #[arg(long)]
+    pub string_ids: bool,
+    /// Replace the files of an earlier run
+    #[arg(long)]
+    pub overwrite: bool,
+    /// No progress bar and no closing line
+    #[arg(short = 'q', long)]
+    pub quiet: bool,
+}
+
+/// Order of generated events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum EventOrder {
+    /// By time, then user.
+    Time,
+    /// By user, then time.
+    User,
 }
 
 /// `tenure functions`.
@@ -159,6 +209,11 @@ pub(super) fn pair(text: &str) -> Result<(String, String), String> {
 
 fn format(text: &str) -> Result<Format, String> {
     Format::from_name(text).map_err(|e| e.message().to_string())
+}
+
+/// `20000000`, `20_000_000`.
+fn count(text: &str) -> Result<u64, String> {
+    text.replace('_', "").parse().map_err(|_| "expected a whole number".into())
 }
 
 fn threads(text: &str) -> Result<usize, String> {

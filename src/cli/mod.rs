@@ -4,7 +4,9 @@
 //! (`engine`) or what formats look like (`output`). This module and `main` are the only ones that print or read the environment.
 
 mod args;
+mod demo;
 mod functions;
+mod generate;
 mod highlight;
 mod interrupt;
 mod panic;
@@ -47,6 +49,8 @@ pub async fn run(cli: Cli) -> ExitCode {
 async fn dispatch(cli: Cli, terminal: Terminal) -> Result<(), Stop> {
     match cli.command {
         Some(Command::Functions(ref wanted)) => functions::run(wanted, terminal).await,
+        Some(Command::Generate(wanted)) => generate::run(wanted, terminal).await,
+        Some(Command::Demo(wanted)) => demo::run(wanted, terminal).await,
         None => statements(cli, terminal).await,
     }
 }

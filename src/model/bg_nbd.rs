@@ -170,7 +170,8 @@ mod tests {
 
     #[test]
     fn wrong_numbers_are_named() {
-        let customer = |repeats, recency, age| Customer { repeats, recency, age }.check().map_err(|e| e.message().to_owned());
+        let customer =
+            |repeats, recency, age| Customer { repeats, recency, age }.check().map_err(|e| e.message().to_owned());
         assert!(customer(0, f64::NAN, 3.0).is_ok());
         assert!(customer(1, 5.0, 3.0).unwrap_err().contains("recency 5"));
         assert!(customer(1, 0.0, 3.0).unwrap_err().contains("recency 0"));

@@ -83,7 +83,9 @@ fn merge(customers: &[(Customer, f64)]) -> Result<Vec<(Customer, f64)>> {
     for &(mut customer, weight) in customers {
         customer.check()?;
         if !weight.is_finite() || weight < 0.0 {
-            return Err(Error::data(format!("BG/NBD: weight {weight} of a customer; it must be finite and not negative")));
+            return Err(Error::data(format!(
+                "BG/NBD: weight {weight} of a customer; it must be finite and not negative"
+            )));
         }
         if customer.repeats == 0 {
             customer.recency = 0.0;

@@ -210,7 +210,12 @@ impl Shop<'_> {
         User::new(&self.key, index, &self.calendar, self.from, self.to)
     }
 
-    fn by_user(&self, events: &mut EventsFile, users: &mut UsersFile, progress: &mut dyn FnMut(u64, u64)) -> Result<()> {
+    fn by_user(
+        &self,
+        events: &mut EventsFile,
+        users: &mut UsersFile,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<()> {
         let (mut done, all) = (0, self.options.events);
         self.live(users, |row, _| {
             done += 1;

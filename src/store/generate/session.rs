@@ -36,7 +36,18 @@ const SUPPORT: u8 = 10;
 
 /// The pages of the shop.
 pub const PAGES: [&str; 12] = [
-    "/", "/category", "/help", "/account", "/search", "/item", "/cart", "/checkout", "/thanks", "/login", "/signup", "/orders",
+    "/",
+    "/category",
+    "/help",
+    "/account",
+    "/search",
+    "/item",
+    "/cart",
+    "/checkout",
+    "/thanks",
+    "/login",
+    "/signup",
+    "/orders",
 ];
 /// The page of every event but page_view, which may be on any of the first four or on /item.
 const PAGE_OF: [u8; 11] = [0, 4, 5, 6, 7, 8, 9, 10, 11, 5, 2];

@@ -49,7 +49,8 @@ impl Spill {
     /// Puts a row aside. `position` never falls when time rises, and is in the span.
     pub fn push(&mut self, position: i64, sequence: u32, row: Row) -> Result<()> {
         let count = self.slices.len();
-        let slice = (i128::from(position - self.from) * count as i128 / i128::from(self.span)).clamp(0, count as i128 - 1);
+        let slice =
+            (i128::from(position - self.from) * count as i128 / i128::from(self.span)).clamp(0, count as i128 - 1);
         let (path, writer) = &mut self.slices[slice as usize];
         writer.write_all(&encode(&Record { sequence, row })).map_err(|error| Error::io("write", path, &error))
     }
@@ -109,8 +110,7 @@ fn decode(bytes: &[u8; WIDTH]) -> Record {
         u32::from_le_bytes(value)
     };
     let [country, platform, channel, kind, page] = [bytes[28], bytes[29], bytes[30], bytes[31], bytes[32]];
-    let event =
-        Event { ts: i64::from_le_bytes(ts), kind, page, item: number(2), cents: number(3), order: number(4) };
+    let event = Event { ts: i64::from_le_bytes(ts), kind, page, item: number(2), cents: number(3), order: number(4) };
     Record { sequence: number(1), row: Row { user: u64::from(number(0)), country, platform, channel, event } }
 }
 
@@ -128,7 +128,9 @@ mod tests {
             for sequence in 0..50 {
                 let ts = i64::from((user * 7_919 + sequence * 104_729) % 1_000);
                 let event = Event { ts, kind: 1, page: 2, item: sequence, cents: u32::MAX, order: user };
-                spill.push(ts, sequence, Row { user: user.into(), country: 3, platform: 4, channel: 5, event }).unwrap();
+                spill
+                    .push(ts, sequence, Row { user: user.into(), country: 3, platform: 4, channel: 5, event })
+                    .unwrap();
                 expected.push((ts, user, sequence, event));
             }
         }

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, DictionaryArray, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+    ArrayRef, DictionaryArray, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray,
+    TimestampMicrosecondArray,
 };
 use arrow::datatypes::{DataType, Field, Int32Type, Schema, SchemaRef, TimeUnit};
 use parquet::arrow::ArrowWriter;
@@ -107,7 +108,9 @@ impl Sink {
         let file = File::create_new(&path).map_err(|error| Error::io("create", &path, &error))?;
         let schema = Arc::new(schema);
         let sorting = (sorted_by.iter())
-            .map(|name| Ok(SortingColumn { column_idx: schema.index_of(name)? as i32, descending: false, nulls_first: false }))
+            .map(|name| {
+                Ok(SortingColumn { column_idx: schema.index_of(name)? as i32, descending: false, nulls_first: false })
+            })
             .collect::<Result<Vec<_>>>()?;
         let properties = properties
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
@@ -212,7 +215,9 @@ impl EventsFile {
             self.channels.array(rows.iter().map(|row| row.channel))?,
             self.pages.array(rows.iter().map(|row| row.event.page))?,
             Arc::new(Int32Array::from_iter(rows.iter().map(|row| positive(row.event.item).map(|item| item as i32)))),
-            Arc::new(Float64Array::from_iter(rows.iter().map(|row| positive(row.event.cents).map(|c| f64::from(c) / 100.0)))),
+            Arc::new(Float64Array::from_iter(
+                rows.iter().map(|row| positive(row.event.cents).map(|c| f64::from(c) / 100.0)),
+            )),
             Arc::new(Int64Array::from_iter(rows.iter().map(|row| {
                 let number = positive(row.event.order)?;
                 Some(((row.user as i64 + 1) << 24) + i64::from(number))

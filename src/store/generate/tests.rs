@@ -47,9 +47,8 @@ fn per_user(events: &RecordBatch) -> BTreeMap<i64, Vec<usize>> {
 
 /// Every row as text, which is a way to compare files that does not depend on how their columns are encoded.
 fn rows(batch: &RecordBatch) -> Vec<String> {
-    let columns: Vec<_> = (0..batch.num_columns())
-        .map(|i| arrow::compute::cast(batch.column(i), &DataType::Utf8).unwrap())
-        .collect();
+    let columns: Vec<_> =
+        (0..batch.num_columns()).map(|i| arrow::compute::cast(batch.column(i), &DataType::Utf8).unwrap()).collect();
     let cell = |column: &dyn Array, row| match column.is_null(row) {
         true => "NULL".to_owned(),
         false => column.as_string::<i32>().value(row).to_owned(),

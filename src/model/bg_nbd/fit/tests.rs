@@ -86,7 +86,11 @@ fn likelihood_and_gradient() {
                 direct(p)
             };
             let slope = (moved(1e-4) - moved(-1e-4)) / 2e-4;
-            assert!((value.gradient[i] - slope).abs() < 1e-6 * slope.abs().max(1.0), "{i}: {} {slope}", value.gradient[i]);
+            assert!(
+                (value.gradient[i] - slope).abs() < 1e-6 * slope.abs().max(1.0),
+                "{i}: {} {slope}",
+                value.gradient[i]
+            );
         }
     }
 }
@@ -126,9 +130,8 @@ fn order_and_split_weights_change_nothing() {
 
 #[test]
 fn unit_of_time_only_scales_alpha() {
-    let days: Vec<_> = (cdnow().into_iter())
-        .map(|(c, w)| (Customer { recency: c.recency * 7.0, age: c.age * 7.0, ..c }, w))
-        .collect();
+    let days: Vec<_> =
+        (cdnow().into_iter()).map(|(c, w)| (Customer { recency: c.recency * 7.0, age: c.age * 7.0, ..c }, w)).collect();
     let (weeks, days) = (fit(&cdnow()).unwrap().params, fit(&days).unwrap().params);
     for (w, d) in [(weeks.r, days.r), (weeks.alpha * 7.0, days.alpha), (weeks.a, days.a), (weeks.b, days.b)] {
         assert!((w / d - 1.0).abs() < 1e-4, "{w} {d}");
@@ -140,7 +143,8 @@ fn simulate(params: Params, customers: usize, seed: u64) -> Vec<(Customer, f64)>
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut gamma = |shape: f64, rng: &mut ChaCha8Rng| -> f64 {
         // Marsaglia and Tsang; below 1 by the power of a uniform.
-        let (d_shape, boost) = if shape < 1.0 { (shape + 1.0, rng.random::<f64>().powf(1.0 / shape)) } else { (shape, 1.0) };
+        let (d_shape, boost) =
+            if shape < 1.0 { (shape + 1.0, rng.random::<f64>().powf(1.0 / shape)) } else { (shape, 1.0) };
         let d = d_shape - 1.0 / 3.0;
         loop {
             let (u1, u2): (f64, f64) = (rng.random(), rng.random());
@@ -180,9 +184,7 @@ fn planted_parameters_come_back() {
     let customers = simulate(planted, 40_000, 11);
     let fit = fit(&customers).unwrap();
     assert!(fit.converged, "{fit:?}");
-    for (found, was) in
-        [(fit.params.r, 0.6), (fit.params.alpha, 5.0), (fit.params.a, 0.9), (fit.params.b, 3.0)]
-    {
+    for (found, was) in [(fit.params.r, 0.6), (fit.params.alpha, 5.0), (fit.params.a, 0.9), (fit.params.b, 3.0)] {
         assert!((found / was - 1.0).abs() < 0.08, "{found} {was}");
     }
     let truth: f64 = customers.iter().map(|(c, _)| planted.log_likelihood(c)).sum();
@@ -219,7 +221,10 @@ fn ridges_end() {
 fn smallest_inputs_end() {
     let one = [(Customer { repeats: 1, recency: 2.0, age: 10.0 }, 1.0)];
     assert!(fit(&one).unwrap().log_likelihood.is_finite());
-    let two = [(Customer { repeats: 4_000_000, recency: 9.0, age: 10.0 }, 1.0), (Customer { repeats: 0, recency: 0.0, age: 1e9 }, 3.0)];
+    let two = [
+        (Customer { repeats: 4_000_000, recency: 9.0, age: 10.0 }, 1.0),
+        (Customer { repeats: 0, recency: 0.0, age: 1e9 }, 3.0),
+    ];
     assert!(fit(&two).unwrap().log_likelihood.is_finite());
 }
 
