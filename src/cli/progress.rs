@@ -1,29 +1,31 @@
 //! The progress line of a long query on standard error, erased when the query ends.
+//!
+//! Drawn by hand and not by indicatif, which fills the line to its end: there the terminal's own `^C` would wrap, and the
+//! erasing would hit the next line.
 
+use std::io::Write;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-
-use crate::engine::ProgressMeter;
+use crate::engine::{self, ProgressMeter};
+use crate::output::thousands;
 
 /// Queries that are done sooner show nothing.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-const WITH_TOTAL: &str = "{bar:24.cyan/dim} {percent:>3}%  {human_pos} of {human_len} rows  {elapsed}";
-const WITHOUT_TOTAL: &str = "{spinner:.cyan} {human_pos} rows read  {elapsed}";
-const WITHOUT_ROWS: &str = "{spinner:.cyan} running  {elapsed}";
+/// Signs of the bar.
+const BAR: u64 = 20;
 
 pub(super) struct Progress {
     started: Instant,
     meter: Option<ProgressMeter>,
-    bar: Option<ProgressBar>,
+    shown: bool,
     wanted: bool,
 }
 
 impl Progress {
     /// `wanted` is false where nobody would see it.
     pub fn new(started: Instant, wanted: bool) -> Self {
-        Self { started, meter: None, bar: None, wanted }
+        Self { started, meter: None, shown: false, wanted }
     }
 
     /// From now on rows can be counted.
@@ -33,34 +35,20 @@ impl Progress {
 
     /// Draws the line anew, once the query has taken a second.
     pub fn tick(&mut self) {
-        if !self.wanted || self.started.elapsed() < PATIENCE {
+        let elapsed = self.started.elapsed();
+        if !self.wanted || elapsed < PATIENCE {
             return;
         }
         let now = self.meter.as_ref().map(ProgressMeter::now).unwrap_or_default();
-        let started = self.started;
-        let bar = self.bar.get_or_insert_with(|| {
-            ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()).with_elapsed(started.elapsed())
-        });
-        let template = match (now.rows_read, now.rows_total) {
-            (0, _) => WITHOUT_ROWS,
-            (_, None) => WITHOUT_TOTAL,
-            (_, Some(_)) => WITH_TOTAL,
-        };
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style.progress_chars("━━─"));
-        }
-        if let Some(total) = now.rows_total {
-            bar.set_length(total.max(now.rows_read));
-        }
-        bar.set_position(now.rows_read);
-        bar.tick();
+        let _ = write!(std::io::stderr(), "\r{}\x1b[K", line(now, elapsed.as_secs()));
+        self.shown = true;
     }
 
     /// Erases the line; it does not come back.
     pub fn end(&mut self) {
         self.wanted = false;
-        if let Some(bar) = self.bar.take() {
-            bar.finish_and_clear();
+        if std::mem::take(&mut self.shown) {
+            let _ = write!(std::io::stderr(), "\r\x1b[K");
         }
     }
 }
@@ -68,5 +56,39 @@ impl Progress {
 impl Drop for Progress {
     fn drop(&mut self) {
         self.end();
+    }
+}
+
+/// Short enough, so that it fits nearly every terminal.
+fn line(now: engine::Progress, seconds: u64) -> String {
+    match (now.rows_read, now.rows_total) {
+        (0, _) => format!("running, {seconds} s"),
+        (read, Some(total)) if total > 0 => {
+            // Statistics may be wrong; a bar is never more than full.
+            let read = read.min(total);
+            let full = (u128::from(read) * u128::from(BAR) / u128::from(total)) as usize;
+            let percent = u128::from(read) * 100 / u128::from(total);
+            let bar = format!("{}{}", "━".repeat(full), "─".repeat(BAR as usize - full));
+            format!("{bar} {percent} %, {} of {} rows, {seconds} s", thousands(read), thousands(total))
+        }
+        (read, _) => format!("{} rows read, {seconds} s", thousands(read)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Progress as Rows;
+
+    #[test]
+    fn the_line_tells_what_is_known() {
+        assert_eq!(line(Rows::default(), 2), "running, 2 s");
+        assert_eq!(line(Rows { rows_read: 1500, rows_total: None }, 2), "1,500 rows read, 2 s");
+        let half = line(Rows { rows_read: 1000, rows_total: Some(2000) }, 3);
+        assert_eq!(half, "━━━━━━━━━━────────── 50 %, 1,000 of 2,000 rows, 3 s");
+        let more = line(Rows { rows_read: 3000, rows_total: Some(2000) }, 3);
+        assert!(more.contains(" 100 %, 2,000 of 2,000"), "{more}");
+        let most = line(Rows { rows_read: 999_999_999_999, rows_total: Some(999_999_999_999) }, 9999);
+        assert!(most.chars().count() <= 75, "{most}");
     }
 }

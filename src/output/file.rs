@@ -51,6 +51,10 @@ impl NewFile {
                     None => path.to_path_buf(),
                 };
                 let folder = target.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+                if !folder.is_dir() {
+                    let (path, folder) = (path.display(), folder.display());
+                    return Err(Error::data(format!("cannot write '{path}': there is no folder '{folder}'")));
+                }
                 let mut builder = Builder::new();
                 let prefix = format!(".{}.", target.file_name().unwrap_or_default().to_string_lossy());
                 builder.prefix(&prefix).suffix(".part");
@@ -64,7 +68,7 @@ impl NewFile {
                 if let Some(permissions) = permissions.clone() {
                     builder.permissions(permissions);
                 }
-                let temporary = builder.tempfile_in(folder).map_err(failed)?;
+                let temporary = builder.tempfile_in(folder).map_err(|e| failed(bare(&e)))?;
                 if let (Some(_), Some(permissions)) = (&older, permissions) {
                     temporary.as_file().set_permissions(permissions).map_err(failed)?;
                 }
@@ -101,6 +105,11 @@ impl NewFile {
             Place::Direct(mut file) => file.flush().map_err(failed),
         }
     }
+}
+
+/// The error without the temporary file's name, which means nothing to a reader.
+fn bare(error: &io::Error) -> io::Error {
+    error.kind().into()
 }
 
 /// The first input/output error that a [`Watched`] writer met.
@@ -198,7 +207,11 @@ mod tests {
     fn a_missing_folder_and_a_folder_are_clear_errors() {
         let folder = tempfile::tempdir().unwrap();
         let error = NewFile::create(&folder.path().join("none/x.csv")).unwrap_err();
-        assert!(error.message().contains("none/x.csv"), "{error}");
+        let folder_name = folder.path().display();
+        assert_eq!(
+            error.message(),
+            format!("cannot write '{folder_name}/none/x.csv': there is no folder '{folder_name}/none'")
+        );
         assert!(NewFile::create(folder.path()).unwrap_err().message().ends_with("it is a folder"));
     }
 }

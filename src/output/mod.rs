@@ -189,7 +189,7 @@ mod tests {
             }
         }
         assert_eq!(Format::from_path(Path::new("X.PARQUET")).unwrap(), Format::Parquet);
-        assert!(Format::from_name("cvs").unwrap_err().message().contains("did you mean 'csv'?"));
+        assert!(Format::from_name("markdwn").unwrap_err().message().contains("did you mean 'markdown'?"));
         assert!(Format::from_path(Path::new("folder.csv/x")).is_err());
     }
 

@@ -9,7 +9,55 @@ use crate::program::{Place, program};
 
 #[test]
 fn help_tells_everything() {
-    assert_snapshot!(Place::new().run(&["--help"]), @"");
+    assert_snapshot!(Place::new().run(&["--help"]), @r#"
+    exit 0
+    -- stdout
+    User-behaviour analytics in SQL on Parquet: funnels, retention, cohorts, churn
+
+    Usage: tenure [OPTIONS]
+           tenure <COMMAND>
+
+    Commands:
+      demo       Show funnels, retention, cohorts and churn scores on sample data
+      generate   Make a shop's events and users of any size, as Parquet
+      functions  List tenure's functions and relations, or show one in full
+
+    Options:
+      -h, --help     Print help
+      -V, --version  Print version
+
+    Statements (default: the prompt, or a script on standard input):
+      -c, --command <SQL>  Run these statements; may be repeated
+      -f, --file <FILE>    Run the statements of this file ('-': standard input); may be repeated and
+                           mixed with -c
+
+    Session:
+      -t, --table <NAME=PATH>   Name a Parquet file, folder or glob as a table; may be repeated
+      -p, --param <NAME=VALUE>  Bind the query parameter $NAME; may be repeated
+      -w, --workspace <DIR>     Folder of the workspace file tenure.toml [default: the current folder]
+          --memory <SIZE>       Memory that queries may use, as in 512MB or 4GiB [default: no limit]
+          --threads <N>         Threads [default: one for each core]
+          --set <KEY=VALUE>     Set a session option, as SET does; may be repeated
+
+    Results:
+          --format <FORMAT>  table, csv, tsv, json, ndjson, markdown, parquet or arrow [default: by the
+                             name of -o, else table]
+      -o, --output <FILE>    Write the result to this file, whole or not at all; holds one result unless
+                             it is a table or markdown
+      -x, --expanded         One line for each value instead of one for each row (table only)
+          --timing           Tell the time of each statement on standard error
+      -q, --quiet            No progress line and no greeting
+
+    Examples:
+      tenure                                          the prompt; \? lists its commands
+      tenure demo                                     funnels, retention and churn on sample data
+      tenure -c "SELECT count(*) FROM 'events.parquet'"
+      tenure -t events=data/events/ -f weekly.sql -p country=DE -o weekly.parquet
+      echo 'SELECT 1' | tenure --format json
+      tenure functions funnel                         arguments, columns and an example
+
+    Exit codes: 0 done, 1 a statement or its data failed, 2 wrong usage.
+    "#);
 }
 
 #[test]
@@ -21,42 +69,148 @@ fn version() {
 fn statements_come_from_arguments_files_and_standard_input() {
     let place = Place::new();
     place.write("two.sql", "SELECT 2 AS two;\n-- the end\n");
-    assert_snapshot!(place.run(&["-c", "SELECT 1 AS one", "-f", "two.sql", "-c", "SELECT 3 AS three;"]), @"");
-    assert_snapshot!(place.run_with_input(&["--format", "csv"], "SELECT 1 AS a;\nSELECT 'x' AS b"), @"");
-    assert_snapshot!(place.run_with_input(&["--format", "csv", "-f", "-"], "SELECT 1 AS a"), @"");
-    assert_snapshot!(place.run_with_input(&[], ""), @"");
+    assert_snapshot!(place.run(&["-c", "SELECT 1 AS one", "-f", "two.sql", "-c", "SELECT 3 AS three;"]), @r#"
+    exit 0
+    -- stdout
+    ┌─────┐
+    │ one │
+    ├─────┤
+    │   1 │
+    └─────┘
+
+    ┌─────┐
+    │ two │
+    ├─────┤
+    │   2 │
+    └─────┘
+
+    ┌───────┐
+    │ three │
+    ├───────┤
+    │     3 │
+    └───────┘
+    "#);
+    assert_snapshot!(place.run_with_input(&["--format", "csv"], "SELECT 1 AS a;\nSELECT 'x' AS b"), @r#"
+    exit 0
+    -- stdout
+    a
+    1
+    b
+    x
+    "#);
+    assert_snapshot!(place.run_with_input(&["--format", "csv", "-f", "-"], "SELECT 1 AS a"), @r#"
+    exit 0
+    -- stdout
+    a
+    1
+    "#);
+    assert_snapshot!(place.run_with_input(&[], ""), @r#"exit 0"#);
 }
 
 #[test]
 fn a_script_stops_at_its_first_error_and_says_where() {
     let place = Place::new();
     place.write("s.sql", "SELECT 1 AS a;\n\nSELECT nope\nFROM (VALUES (1)) t(x);\nSELECT 3 AS never;");
-    assert_snapshot!(place.run(&["--format", "csv", "-f", "s.sql"]), @"");
-    assert_snapshot!(place.run_with_input(&["--format", "csv"], "SELECT 1 AS a; SELEC 2"), @"");
-    assert_snapshot!(place.run(&["--format", "csv", "-c", "SELECT 1 AS a; SELECT b", "-c", "SELECT 3"]), @"");
-    assert_snapshot!(place.run(&["-c", "SELECT b"]), @"");
+    assert_snapshot!(place.run(&["--format", "csv", "-f", "s.sql"]), @r#"
+    exit 1
+    -- stdout
+    a
+    1
+    -- stderr
+    error: s.sql:3: statement 2 of 3: No field named nope. Valid fields are t.x.
+    "#);
+    assert_snapshot!(place.run_with_input(&["--format", "csv"], "SELECT 1 AS a; SELEC 2"), @r#"
+    exit 1
+    -- stdout
+    a
+    1
+    -- stderr
+    error: <stdin>:1: statement 2 of 2: syntax error: Expected: an SQL statement, found: SELEC at Line: 1, Column: 1
+    "#);
+    assert_snapshot!(place.run(&["--format", "csv", "-c", "SELECT 1 AS a; SELECT b", "-c", "SELECT 3"]), @r#"
+    exit 1
+    -- stdout
+    a
+    1
+    -- stderr
+    error: statement 2 of 3: No field named b.
+    "#);
+    assert_snapshot!(place.run(&["-c", "SELECT b"]), @r#"
+    exit 1
+    -- stderr
+    error: No field named b.
+    "#);
     // An open quote is found before anything runs.
-    assert_snapshot!(place.run_with_input(&[], "SELECT 1;\nSELECT 'open"), @"");
+    assert_snapshot!(place.run_with_input(&[], "SELECT 1;\nSELECT 'open"), @r#"
+    exit 1
+    -- stderr
+    error: <stdin>: line 2, column 8: Unterminated string literal
+    "#);
 }
 
 #[test]
 fn usage_mistakes_exit_with_2() {
     let place = Place::new();
-    assert_snapshot!(place.run(&["--formt", "csv"]), @"");
-    assert_snapshot!(place.run(&["--format", "cvs", "-c", "SELECT 1"]), @"");
-    assert_snapshot!(place.run(&["-p", "x", "-c", "SELECT 1"]), @"");
-    assert_snapshot!(place.run(&["--memory", "lots", "-c", "SELECT 1"]), @"");
-    assert_snapshot!(place.run(&["-o", "x.xls", "-c", "SELECT 1"]), @"");
+    assert_snapshot!(place.run(&["--formt", "csv"]), @r#"
+    exit 2
+    -- stderr
+    error: unexpected argument '--formt' found
+
+      tip: a similar argument exists: '--format'
+
+    Usage: tenure --format <FORMAT>
+
+    For more information, try '--help'.
+    "#);
+    assert_snapshot!(place.run(&["--format", "cvs", "-c", "SELECT 1"]), @r#"
+    exit 2
+    -- stderr
+    error: invalid value 'cvs' for '--format <FORMAT>': unknown format 'cvs': allowed: table, csv, tsv, json, ndjson, markdown, parquet, arrow
+
+    For more information, try '--help'.
+    "#);
+    assert_snapshot!(place.run(&["-p", "x", "-c", "SELECT 1"]), @r#"
+    exit 2
+    -- stderr
+    error: invalid value 'x' for '--param <NAME=VALUE>': expected NAME=VALUE
+
+    For more information, try '--help'.
+    "#);
+    assert_snapshot!(place.run(&["--memory", "lots", "-c", "SELECT 1"]), @r#"
+    exit 2
+    -- stderr
+    error: invalid value 'lots' for '--memory <SIZE>': expected a size such as 512MB or 4GiB (B, KB, MB, GB, KiB, MiB, GiB)
+
+    For more information, try '--help'.
+    "#);
+    assert_snapshot!(place.run(&["-o", "x.xls", "-c", "SELECT 1"]), @r#"
+    exit 2
+    -- stderr
+    error: cannot tell the format of 'x.xls' from its name
+    hint: use one of .txt, .csv, .tsv, .json, .ndjson, .jsonl, .md, .parquet, .arrow, .feather, or name the format
+    "#);
 }
 
 #[test]
 fn files_that_are_not_there() {
     let place = Place::new();
-    assert_snapshot!(place.run(&["-f", "none.sql"]), @"");
-    assert_snapshot!(place.run(&["-c", "SELECT 1 AS a", "-o", "none/x.csv"]), @"");
+    assert_snapshot!(place.run(&["-f", "none.sql"]), @r#"
+    exit 1
+    -- stderr
+    error: cannot read 'none.sql': No such file or directory (os error 2)
+    "#);
+    assert_snapshot!(place.run(&["-c", "SELECT 1 AS a", "-o", "none/x.csv"]), @r#"
+    exit 1
+    -- stderr
+    error: cannot write 'none/x.csv': there is no folder 'none'
+    "#);
     place.tenure().args(["-c", "SELECT * FROM 'none.parquet'"]).assert().code(1);
     std::fs::write(place.path("latin.sql"), b"SELECT 1;\nSELECT '\xe9';").unwrap();
-    assert_snapshot!(place.run(&["-f", "latin.sql"]), @"");
+    assert_snapshot!(place.run(&["-f", "latin.sql"]), @r#"
+    exit 1
+    -- stderr
+    error: latin.sql:2: not UTF-8 text
+    "#);
 }
 
 #[test]
@@ -173,14 +327,31 @@ fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
 #[test]
 fn one_result_for_one_file() {
     let place = Place::new();
-    assert_snapshot!(place.run(&["-o", "x.csv", "-c", "SELECT 1 AS a; SELECT 2 AS b"]), @"");
-    assert_snapshot!(place.run(&["-o", "x.csv", "-c", "CREATE TABLE t AS SELECT 1 AS a"]), @"");
+    assert_snapshot!(place.run(&["-o", "x.csv", "-c", "SELECT 1 AS a; SELECT 2 AS b"]), @r#"
+    exit 1
+    -- stderr
+    error: statement 2 of 2: 'x.csv' is csv and holds one result, and this statement returns another
+    hint: write each with COPY (SELECT ...) TO 'file.parquet', or run them one by one
+    "#);
+    assert_snapshot!(place.run(&["-o", "x.csv", "-c", "CREATE TABLE t AS SELECT 1 AS a"]), @r#"
+    exit 1
+    -- stderr
+    error: 'x.csv' was not written: no statement returns rows
+    "#);
     assert!(place.names().is_empty());
     assert_eq!(
         place.run(&["-o", "x.md", "-c", "SELECT 1 AS a; CREATE TABLE t AS SELECT 2 AS b; SELECT b FROM t"]),
         "exit 0\n"
     );
-    assert_snapshot!(place.read("x.md"), @"");
+    assert_snapshot!(place.read("x.md"), @r#"
+    | a |
+    | ---: |
+    | 1 |
+
+    | b |
+    | ---: |
+    | 2 |
+    "#);
     let twice = place.tenure().args(["--format", "parquet", "-c", "SELECT 1; SELECT 2"]).output().unwrap();
     assert_eq!(twice.status.code(), Some(2));
 }
@@ -203,9 +374,21 @@ fn functions_are_listed_and_shown() {
 #[test]
 fn generate_writes_a_shop_that_can_be_queried() {
     let place = Place::new();
-    assert_snapshot!(place.run(&["generate", "--events", "2_000", "--users", "50", "--seed", "3", "-o", "shop"]), @"");
+    assert_snapshot!(place.run(&["generate", "--events", "2_000", "--users", "50", "--seed", "3", "-o", "shop"]), @r#"
+    exit 0
+    -- stderr
+    wrote shop/events.parquet (2,000 rows), shop/users.parquet (50 rows), shop/tenure.toml
+    "#);
     let sql = "SELECT count(*) AS events, count(DISTINCT user_id) AS users FROM 'shop/events.parquet'";
     assert_eq!(place.run(&["--format", "csv", "-c", sql]), "exit 0\n-- stdout\nevents,users\n2000,50\n");
-    assert_snapshot!(place.run(&["generate", "--events", "10", "--users", "50", "-o", "shop2"]), @"");
-    assert_snapshot!(place.run(&["generate", "--events", "2000", "--users", "50", "-o", "shop"]), @"");
+    assert_snapshot!(place.run(&["generate", "--events", "10", "--users", "50", "-o", "shop2"]), @r#"
+    exit 2
+    -- stderr
+    error: generate: 10 events for 50 users; at least as many as users are needed, because everybody signs up
+    "#);
+    assert_snapshot!(place.run(&["generate", "--events", "2000", "--users", "50", "-o", "shop"]), @r#"
+    exit 1
+    -- stderr
+    error: generate: 'shop/events.parquet' is there already; choose another folder
+    "#);
 }

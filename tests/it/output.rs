@@ -24,25 +24,68 @@ fn shown(format: &str, sql: &str) -> String {
     shown.strip_prefix("exit 0\n-- stdout\n").unwrap_or_else(|| panic!("{shown}")).to_string()
 }
 
+/// Tabs and escapes as signs that an editor keeps.
+fn visible(text: &str) -> String {
+    text.replace('\t', "→").replace('\x1b', "␛")
+}
+
 #[test]
 fn hard_values_as_a_table() {
-    assert_snapshot!(shown("table", HARD), @"");
+    assert_snapshot!(shown("table", HARD), @r#"
+    ┌──────────────────┬──────────────────────────────────┬─────────┬────────────────────────────┬────────────┬───────┐
+    │                n │ text                             │       x │ at                         │ day        │ yes   │
+    ├──────────────────┼──────────────────────────────────┼─────────┼────────────────────────────┼────────────┼───────┤
+    │                1 │ plain                            │     0.3 │ 2024-02-29 13:05:00        │ 2024-02-29 │ true  │
+    │ 9007199254740993 │ quote " comma , tab \t           │     NaN │ 1969-12-31 23:59:59.123456 │ NULL       │ false │
+    │             NULL │ NULL                             │    NULL │ NULL                       │ NULL       │ NULL  │
+    │               -5 │ 'NULL'                           │     inf │ NULL                       │ NULL       │ NULL  │
+    │                0 │ line\nbreak \x1b[31m | <b> & `c` │ 1.0e300 │ NULL                       │ NULL       │ NULL  │
+    │                7 │                                  │    -2.5 │ NULL                       │ NULL       │ NULL  │
+    └──────────────────┴──────────────────────────────────┴─────────┴────────────────────────────┴────────────┴───────┘
+    "#);
 }
 
 #[test]
 fn hard_values_as_csv() {
-    assert_snapshot!(shown("csv", HARD), @"");
+    assert_snapshot!(visible(&shown("csv", HARD)), @r#"
+    n,text,x,at,day,yes
+    1,plain,0.30000000000000004,2024-02-29T13:05:00,2024-02-29,true
+    9007199254740993,"quote "" comma , tab →",NaN,1969-12-31T23:59:59.123456,,false
+    ,,,,,
+    -5,NULL,inf,,,
+    0,"line
+    break ␛[31m | <b> & `c`",1e300,,,
+    7,,-2.5,,,
+    "#);
 }
 
 #[test]
 fn hard_values_as_tsv() {
-    assert_snapshot!(shown("tsv", HARD), @"");
+    assert_snapshot!(visible(&shown("tsv", HARD)), @r#"
+    n→text→x→at→day→yes
+    1→plain→0.30000000000000004→2024-02-29T13:05:00→2024-02-29→true
+    9007199254740993→"quote "" comma , tab →"→NaN→1969-12-31T23:59:59.123456→→false
+    →→→→→
+    -5→NULL→inf→→→
+    0→"line
+    break ␛[31m | <b> & `c`"→1e300→→→
+    7→→-2.5→→→
+    "#);
 }
 
 #[test]
 fn hard_values_as_json() {
     let text = shown("json", HARD);
-    assert_snapshot!(text, @"");
+    assert_snapshot!(text, @r#"
+    [
+    {"n":1,"text":"plain","x":0.30000000000000004,"at":"2024-02-29T13:05:00","day":"2024-02-29","yes":true},
+    {"n":9007199254740993,"text":"quote \" comma , tab \t","x":null,"at":"1969-12-31T23:59:59.123456","day":null,"yes":false},
+    {"n":null,"text":null,"x":null,"at":null,"day":null,"yes":null},
+    {"n":-5,"text":"NULL","x":null,"at":null,"day":null,"yes":null},
+    {"n":0,"text":"line\nbreak \u001b[31m | <b> & `c`","x":1.0e300,"at":null,"day":null,"yes":null},
+    {"n":7,"text":"","x":-2.5,"at":null,"day":null,"yes":null}
+    ]
+    "#);
     let rows: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(rows.as_array().unwrap().len(), 6);
     assert_eq!(rows[1]["n"], serde_json::json!(9_007_199_254_740_993_i64));
@@ -56,24 +99,59 @@ fn hard_values_as_json() {
 
 #[test]
 fn hard_values_as_markdown() {
-    assert_snapshot!(shown("markdown", HARD), @"");
+    assert_snapshot!(shown("markdown", HARD), @r#"
+    | n | text | x | at | day | yes |
+    | ---: | --- | ---: | --- | --- | --- |
+    | 1 | plain | 0.30000000000000004 | 2024-02-29 13:05:00 | 2024-02-29 | true |
+    | 9007199254740993 | quote " comma , tab \\t | NaN | 1969-12-31 23:59:59.123456 | NULL | false |
+    | NULL | NULL | NULL | NULL | NULL | NULL |
+    | -5 | 'NULL' | inf | NULL | NULL | NULL |
+    | 0 | line\\nbreak \\x1b[31m \| &lt;b> &amp; \`c\` | 1e300 | NULL | NULL | NULL |
+    | 7 |  | -2.5 | NULL | NULL | NULL |
+    "#);
 }
 
 #[test]
 fn expanded() {
     let sql = "SELECT 1 AS n, 'text' AS a_longer_name UNION ALL SELECT NULL, NULL ORDER BY 1";
     let shown = Place::new().run(&["-x", "-c", sql]);
-    assert_snapshot!(shown, @"");
+    assert_snapshot!(shown, @r#"
+    exit 0
+    -- stdout
+    ─[ 1 ]─────────────────────────────────────
+    n             │ 1
+    a_longer_name │ text
+    ─[ 2 ]─────────────────────────────────────
+    n             │ NULL
+    a_longer_name │ NULL
+    "#);
 }
 
 #[test]
 fn nested_values() {
     let sql =
         "SELECT [1, 2, NULL] AS list, named_struct('a', 1.5, 'b', 'x|y') AS struct, CAST(NULL AS INT[]) AS nothing";
-    assert_snapshot!(shown("table", sql), @"");
-    assert_snapshot!(shown("csv", sql), @"");
-    assert_snapshot!(shown("json", sql), @"");
-    assert_snapshot!(shown("markdown", sql), @"");
+    assert_snapshot!(shown("table", sql), @r#"
+    ┌──────────────┬──────────────────┬─────────┐
+    │ list         │ struct           │ nothing │
+    ├──────────────┼──────────────────┼─────────┤
+    │ [1, 2, NULL] │ {a: 1.5, b: x|y} │ NULL    │
+    └──────────────┴──────────────────┴─────────┘
+    "#);
+    assert_snapshot!(shown("csv", sql), @r#"
+    list,struct,nothing
+    "[1,2,null]","{""a"":1.5,""b"":""x|y""}",
+    "#);
+    assert_snapshot!(shown("json", sql), @r#"
+    [
+    {"list":[1,2,null],"struct":{"a":1.5,"b":"x|y"},"nothing":null}
+    ]
+    "#);
+    assert_snapshot!(shown("markdown", sql), @r#"
+    | list | struct | nothing |
+    | --- | --- | --- |
+    | [1, 2, NULL] | {a: 1.5, b: x\|y} | NULL |
+    "#);
 }
 
 #[test]
@@ -83,8 +161,16 @@ fn results_without_rows_are_valid() {
     assert_eq!(shown("tsv", sql), "n\ttext\n");
     assert_eq!(serde_json::from_str::<serde_json::Value>(&shown("json", sql)).unwrap(), serde_json::json!([]));
     assert_eq!(Place::new().run(&["--format", "ndjson", "-c", sql]), "exit 0\n");
-    assert_snapshot!(shown("table", sql), @"");
-    assert_snapshot!(shown("markdown", sql), @"");
+    assert_snapshot!(shown("table", sql), @r#"
+    ┌───┬──────┐
+    │ n │ text │
+    ├───┼──────┤
+    └───┴──────┘
+    "#);
+    assert_snapshot!(shown("markdown", sql), @r#"
+    | n | text |
+    | ---: | --- |
+    "#);
     let batch = parquet(sql);
     assert_eq!((batch.num_rows(), batch.num_columns()), (0, 2));
     assert_eq!(arrow_file(sql).num_columns(), 2);

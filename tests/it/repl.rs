@@ -143,7 +143,7 @@ fn an_error_is_told_and_the_session_goes_on() {
     assert!(terminal.answer("SELEC 1;").starts_with("error: syntax error"));
     assert!(terminal.answer("SELECT 5 AS five;").contains("│    5 │"));
     let unknown = terminal.answer("\\tming");
-    assert!(unknown.contains("unknown command \\tming: did you mean '\\timing'?"), "{unknown}");
+    assert!(unknown.contains("unknown command \\tming: did you mean \\timing?"), "{unknown}");
 }
 
 #[test]

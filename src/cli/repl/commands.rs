@@ -12,7 +12,7 @@ use crate::cli::functions;
 use crate::cli::script;
 use crate::cli::session::{OutFile, Session, Stop};
 use crate::engine::TableInfo;
-use crate::error::{Error, Result, suggest};
+use crate::error::{Error, Result, nearest, suggest};
 use crate::functions::catalogue;
 use crate::output::Format;
 
@@ -119,9 +119,13 @@ pub(super) fn parse(line: &str) -> Result<Line> {
         "\\?" | "\\h" | "\\help" => Command::Help,
         "\\q" | "\\quit" | "\\exit" => Command::Quit,
         unknown => {
-            let names: Vec<&str> = COMMANDS.iter().map(|c| c.name).collect();
-            return Err(Error::user(format!("unknown command {unknown}: {}", suggest(unknown, names)))
-                .hint("\\? lists the commands"));
+            // Without the backslash, which every name shares and would count as likeness.
+            let names = COMMANDS.iter().map(|c| c.name.trim_start_matches('\\'));
+            let near: Vec<String> =
+                nearest(unknown.trim_start_matches('\\'), names).iter().map(|n| format!("\\{n}")).collect();
+            let question =
+                if near.is_empty() { String::new() } else { format!(": did you mean {}?", near.join(" or ")) };
+            return Err(Error::user(format!("unknown command {unknown}{question}")).hint("\\? lists the commands"));
         }
     };
     Ok(Line::Command(command))
@@ -308,10 +312,10 @@ mod tests {
     #[test]
     fn mistakes_name_what_is_allowed() {
         let message = |line: &str| parse(line).unwrap_err().message().to_string();
-        assert!(message("\\timng").contains("did you mean '\\timing'"), "{}", message("\\timng"));
+        assert!(message("\\timng").contains("did you mean \\timing?"), "{}", message("\\timng"));
         assert!(message("\\rows few").contains("a number from 1 or all"));
         assert!(message("\\x maybe").contains("on or off"));
-        assert!(message("\\format cvs").contains("'csv'"));
+        assert!(message("\\format jsn").contains("'json'"));
         assert!(message("\\i").contains("needs the name"));
     }
 }
