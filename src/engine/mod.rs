@@ -3,17 +3,38 @@
 //! Deals with: opening a session, running one statement, telling what tables there are.
 //! Does not deal with: printing, files of results, the command line (`cli`, `output`).
 
+mod copy;
+mod files;
+mod params;
 mod script;
 
-use std::path::PathBuf;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
-use datafusion::execution::SendableRecordBatchStream;
+use arrow::record_batch::RecordBatch;
+use datafusion::catalog::{CatalogProviderList, DynamicFileCatalog, MemoryCatalogProviderList, UrlTableFactory};
+use datafusion::common::TableReference;
+use datafusion::common::config::Dialect;
+use datafusion::error::DataFusionError;
+use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::{SendableRecordBatchStream, SessionStateBuilder};
+use datafusion::logical_expr::{CreateExternalTable, DdlStatement, LogicalPlan, LogicalPlanBuilder};
+use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::{SessionConfig, SessionContext};
+use futures::TryStreamExt;
+use parking_lot::RwLock;
 
-use crate::error::Result;
+use self::files::LocalFiles;
+use crate::config::{TableEntry, TenureOptions, WORKSPACE_FILE, Workspace};
+use crate::error::{Error, Result, suggest};
+use crate::functions::FunctionDoc;
+use crate::relations::BehaviourRelations;
+use crate::{functions, relations, store};
 
 pub use script::{Script, Statement, split};
 
@@ -41,6 +62,7 @@ pub type Params = std::collections::BTreeMap<String, String>;
 #[derive(Clone)]
 pub struct Engine {
     context: SessionContext,
+    workspace: Arc<Workspace>,
 }
 
 /// What a statement answers: batches that arrive while it runs. Dropping it stops the query.
@@ -87,19 +109,52 @@ pub struct ColumnInfo {
     pub role: Option<String>,
 }
 
+/// Every function and relation of tenure, in the order of the manual: relations first.
+pub fn catalogue() -> Vec<FunctionDoc> {
+    [relations::docs(), functions::docs()].concat()
+}
+
 impl Engine {
     /// Opens a session.
     pub async fn open(settings: &Settings) -> Result<Self> {
-        let mut config = SessionConfig::new();
-        if let Some(threads) = settings.threads {
-            config = config.with_target_partitions(threads);
+        let folder = settings.workspace.clone().unwrap_or_else(|| PathBuf::from("."));
+        let (workspace, _) = Workspace::read(&folder, settings.workspace.is_some())?;
+        let files = Arc::new(LocalFiles {
+            session: RwLock::new(None),
+            allowed: settings.local_files,
+            broken: RwLock::default(),
+        });
+        let catalogs: Arc<dyn CatalogProviderList> = Arc::new(DynamicFileCatalog::new(
+            Arc::new(MemoryCatalogProviderList::new()),
+            Arc::clone(&files) as Arc<dyn UrlTableFactory>,
+        ));
+        let mut state = SessionStateBuilder::new()
+            .with_config(session_config(settings, &workspace)?)
+            .with_runtime_env(Arc::new(runtime(settings)?))
+            .with_catalog_list(Arc::clone(&catalogs))
+            .with_default_features()
+            .with_relation_planners(vec![Arc::new(BehaviourRelations::new(Arc::clone(&catalogs)))])
+            .build();
+        functions::register_all(&mut state)?;
+        let context = SessionContext::new_with_state(state);
+        *files.session.write() = Some(context.state_weak_ref());
+        let engine = Self { context, workspace: Arc::new(workspace) };
+        for (name, entry) in &engine.workspace.tables {
+            if let Err(error) = engine.register(name, entry, &folder).await {
+                files.broken.write().insert(name.clone(), error.message().to_string());
+            }
         }
-        let context = SessionContext::new_with_config(config);
-        let context = if settings.local_files { context.enable_url_table() } else { context };
         for (name, location) in &settings.tables {
-            context.register_parquet(name, location, Default::default()).await?;
+            let entry = TableEntry { location: location.clone(), ..TableEntry::default() };
+            engine.register(name, &entry, Path::new("")).await?;
         }
-        Ok(Self { context })
+        Ok(engine)
+    }
+
+    async fn register(&self, name: &str, entry: &TableEntry, base: &Path) -> Result<()> {
+        let table = store::table::open(&self.context.state(), name, entry, base).await?;
+        self.context.register_table(TableReference::bare(name), table)?;
+        Ok(())
     }
 
     /// The session below, for callers that build plans themselves.
@@ -109,19 +164,135 @@ impl Engine {
 
     /// Plans exactly one statement and starts it.
     pub async fn run(&self, statement: &str, params: &Params) -> Result<Answer> {
-        let _ = params;
-        let frame = self.context.sql(statement).await?;
+        let mut parsed = self.context.state().sql_to_statement(statement, &Dialect::Generic)?;
+        params::bind(&mut parsed, params)?;
+        let plan = self.context.state().statement_to_plan(parsed).await?;
+        if let LogicalPlan::Ddl(DdlStatement::CreateExternalTable(command)) = plan {
+            self.create_external_table(*command).await?;
+            return self.start(LogicalPlanBuilder::empty(false).build()?, None).await;
+        }
+        let (plan, pending) = copy::redirect(plan)?;
+        self.start(plan, pending).await
+    }
+
+    async fn start(&self, plan: LogicalPlan, pending: Option<copy::Pending>) -> Result<Answer> {
+        let frame = self.context.execute_logical_plan(plan).await?;
         let schema = Arc::new(frame.schema().as_arrow().clone());
         let task = Arc::new(frame.task_ctx());
         let plan = frame.create_physical_plan().await?;
-        let stream = execute_stream(Arc::clone(&plan), task)?;
+        let mut stream = execute_stream(Arc::clone(&plan), task)?;
+        if let Some(pending) = pending {
+            stream = commit_after(stream, pending);
+        }
         Ok(Answer { schema, stream, plan })
+    }
+
+    /// `CREATE EXTERNAL TABLE`: like DataFusion's, with roles in OPTIONS and messages that name the file.
+    async fn create_external_table(&self, mut command: CreateExternalTable) -> Result<()> {
+        let exists = self.context.table_exist(command.name.clone())?;
+        match (exists, command.if_not_exists, command.or_replace) {
+            (true, true, _) => return Ok(()),
+            (true, false, false) => {
+                return Err(Error::user(format!("table '{}' exists already", command.name))
+                    .hint("CREATE OR REPLACE EXTERNAL TABLE replaces it"));
+            }
+            _ => {}
+        }
+        let mut entry = TableEntry::default();
+        let mut options = std::mem::take(&mut command.options);
+        for (key, slot) in [
+            ("tenure.user", &mut entry.user),
+            ("tenure.time", &mut entry.time),
+            ("tenure.event", &mut entry.event),
+            ("tenure.time_unit", &mut entry.time_unit),
+        ] {
+            *slot = options.remove(key);
+        }
+        if let Some(unknown) = options.keys().find(|k| k.starts_with("tenure.")) {
+            let known = ["tenure.user", "tenure.time", "tenure.event", "tenure.time_unit"];
+            return Err(Error::user(format!("CREATE EXTERNAL TABLE: unknown option '{unknown}'; {}", suggest(unknown, known))));
+        }
+        command.options = options;
+        let name = command.name.clone();
+        let table = store::table::create(&self.context.state(), &command, &entry).await?;
+        self.context.deregister_table(name.clone())?;
+        self.context.register_table(name, table)?;
+        Ok(())
     }
 
     /// The registered tables, by name.
     pub async fn tables(&self) -> Result<Vec<TableInfo>> {
-        Ok(Vec::new())
+        let mut tables = Vec::new();
+        let defaults = self.context.state().config_options().catalog.clone();
+        for catalog_name in self.context.catalog_names() {
+            let Some(catalog) = self.context.catalog(&catalog_name) else { continue };
+            for schema_name in catalog.schema_names() {
+                let Some(schema) = catalog.schema(&schema_name) else { continue };
+                if schema_name == "information_schema" {
+                    continue;
+                }
+                for name in schema.table_names() {
+                    let Some(table) = schema.table(&name).await? else { continue };
+                    let is_default = catalog_name == defaults.default_catalog && schema_name == defaults.default_schema;
+                    let description = self.workspace.tables.get(&name).and_then(|e| e.description.clone());
+                    let table_schema = table.schema();
+                    let columns = table_schema.fields().iter().map(|f| ColumnInfo {
+                        name: f.name().clone(),
+                        data_type: f.data_type().to_string(),
+                        role: f.metadata().get(store::table::ROLE_KEY).cloned(),
+                    });
+                    tables.push(TableInfo {
+                        columns: columns.collect(),
+                        description: description.filter(|_| is_default),
+                        name: if is_default { name } else { format!("{schema_name}.{name}") },
+                    });
+                }
+            }
+        }
+        tables.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(tables)
     }
+}
+
+fn session_config(settings: &Settings, workspace: &Workspace) -> Result<SessionConfig> {
+    let mut config = SessionConfig::new().with_option_extension(TenureOptions::default());
+    files::defaults(config.options_mut());
+    if let Some(threads) = settings.threads {
+        config = config.with_target_partitions(threads.max(1));
+    }
+    for (key, value) in &workspace.options {
+        let value = value.as_str().map_or_else(|| value.to_string(), str::to_string);
+        config.options_mut().set(key, &value).map_err(|e| Error::from(e).at(WORKSPACE_FILE))?;
+    }
+    for (key, value) in &settings.options {
+        config.options_mut().set(key, value)?;
+    }
+    Ok(config)
+}
+
+fn runtime(settings: &Settings) -> Result<RuntimeEnv> {
+    let mut builder = RuntimeEnvBuilder::new();
+    if let Some(bytes) = settings.memory {
+        // Fair: a hash aggregation that may spill does not starve the operator above it. Five consumers are enough to
+        // see which operator of a query holds the memory.
+        let pool = TrackConsumersPool::new(FairSpillPool::new(bytes), NonZeroUsize::MIN.saturating_add(4));
+        builder = builder.with_memory_pool(Arc::new(pool));
+    }
+    Ok(builder.build()?)
+}
+
+/// Renames the written file when the stream ends; an error or a stop removes it.
+fn commit_after(stream: SendableRecordBatchStream, pending: copy::Pending) -> SendableRecordBatchStream {
+    let schema = stream.schema();
+    let collected = async move {
+        let batches: Vec<RecordBatch> = match stream.try_collect().await {
+            Ok(batches) => batches,
+            Err(error) => return Err(DataFusionError::from(pending.explain(error.into()))),
+        };
+        pending.commit()?;
+        Ok(futures::stream::iter(batches.into_iter().map(Ok::<_, DataFusionError>)))
+    };
+    Box::pin(RecordBatchStreamAdapter::new(schema, futures::stream::once(collected).try_flatten()))
 }
 
 impl Answer {
@@ -132,8 +303,22 @@ impl Answer {
 }
 
 impl ProgressMeter {
-    /// Rows read so far, from the scans' own counters.
+    /// Rows read so far and in all, from the scans' own counters and statistics.
     pub fn now(&self) -> Progress {
-        Progress::default()
+        let mut progress = Progress { rows_read: 0, rows_total: Some(0) };
+        add_scans(&self.0, &mut progress);
+        progress
+    }
+}
+
+fn add_scans(plan: &Arc<dyn ExecutionPlan>, progress: &mut Progress) {
+    if plan.children().is_empty() {
+        progress.rows_read += plan.metrics().and_then(|m| m.output_rows()).unwrap_or(0) as u64;
+        let statistics = StatisticsContext::new().compute(plan.as_ref(), &StatisticsArgs::new());
+        let total = statistics.ok().and_then(|s| s.num_rows.get_value().copied());
+        progress.rows_total = progress.rows_total.zip(total).map(|(sum, rows)| sum + rows as u64);
+    }
+    for child in plan.children() {
+        add_scans(child, progress);
     }
 }

@@ -3,6 +3,18 @@
 //! Deals with: one file for each function family, the list of them, what `FUNCTIONS.md` and `\df` show.
 //! Does not deal with: the algorithms (`algo`, `model`) or what `FROM name(...)` plans (`relations`).
 
+use std::sync::Arc;
+
+use datafusion::error::Result;
+use datafusion::execution::{FunctionRegistry, SessionState};
+use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
+
+pub mod breakdown;
+mod columns;
+pub mod funnel;
+mod kept_values;
+mod single_group;
+
 /// What kind of thing an entry of the catalogue is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FunctionKind {
@@ -50,7 +62,28 @@ pub struct FunctionDoc {
     pub example: &'static str,
 }
 
-/// Every function and relation of tenure, in the order of the manual.
-pub fn catalogue() -> Vec<FunctionDoc> {
-    Vec::new()
+/// Every function of tenure, in the order of the manual; the relations have a list of their own.
+pub fn docs() -> Vec<FunctionDoc> {
+    [funnel::docs()].concat()
+}
+
+/// Every aggregate.
+fn aggregates() -> Vec<AggregateUDF> {
+    vec![funnel::window_funnel(), funnel::funnel_chain(), funnel::funnel_steps()]
+}
+
+/// Every scalar function.
+fn scalars() -> Vec<ScalarUDF> {
+    vec![breakdown::breakdown()]
+}
+
+/// Registers every function with a session.
+pub fn register_all(state: &mut SessionState) -> Result<()> {
+    for function in aggregates() {
+        state.register_udaf(Arc::new(function))?;
+    }
+    for function in scalars() {
+        state.register_udf(Arc::new(function))?;
+    }
+    Ok(())
 }

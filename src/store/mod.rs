@@ -1,5 +1,6 @@
-//! From files to tables, and the data that tests, benches and first steps begin with.
+//! From files to tables that know their column roles and order; the sample-data generator.
 //!
-//! Deals with: files and what they hold. Does not deal with: SQL functions or plans over them.
+//! Deals with: opening Parquet, CSV and JSON as tables, with messages that name the file. Does not deal with: queries.
 
 pub mod generate;
+pub mod table;

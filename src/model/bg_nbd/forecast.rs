@@ -22,6 +22,9 @@ impl Params {
         if t.is_nan() || t < 0.0 {
             return f64::NAN;
         }
+        if t == 0.0 {
+            return 0.0;
+        }
         let if_alive = self.by_series(t, customer).unwrap_or_else(|| self.by_integral(t, customer));
         if_alive * self.p_alive(customer)
     }
@@ -37,24 +40,26 @@ impl Params {
         let horizon = alpha + customer.age + t;
         let z = t / horizon;
         let c = a + b + x - 1.0;
-        if c <= 0.0 || !horizon.is_finite() {
+        if c <= 0.0 || a == 1.0 || !horizon.is_finite() {
             return None;
         }
-        let (mut term, mut sum, mut largest) = (1.0_f64, 1.0_f64, 1.0_f64);
+        // The series without its leading 1: both logarithms below are of the order of (a-1) z, so neither a near 1 nor
+        // a short time cancels anything.
+        let (mut term, mut rest, mut largest) = (1.0_f64, 0.0_f64, 0.0_f64);
         let mut n = 0.0;
         for _ in 0..MAX_TERMS {
             let ratio = (a + b - 1.0 - r + n) * (a - 1.0 + n) / ((c + n) * (n + 1.0)) * z;
             term *= ratio;
-            sum += term;
+            rest += term;
             largest = largest.max(term.abs());
             n += 1.0;
-            // Once the ratio stays below 1 the rest is at most a geometric series.
-            if term.abs() <= f64::EPSILON * 0.1 * sum.abs() * (1.0 - ratio.abs()) {
-                let survived = ((a - 1.0) * (-z).ln_1p()).exp() * sum;
-                let parts = largest.max(1.0) * survived.abs().max(1.0) / sum.abs().min(1.0);
-                let whole = 1.0 - survived;
-                let good = whole.is_finite() && parts <= MAX_CANCELLATION * whole.abs();
-                return good.then(|| (c / (a - 1.0) * whole).max(0.0));
+            // Once the ratio stays below 1 what follows is at most a geometric series.
+            if term.abs() <= f64::EPSILON * 0.1 * rest.abs() * (1.0 - ratio.abs()) {
+                let (power, series) = ((a - 1.0) * (-z).ln_1p(), rest.ln_1p());
+                let parts = power.abs() + largest / (1.0 + rest);
+                let whole = power + series;
+                let good = whole.is_finite() && whole != 0.0 && parts <= MAX_CANCELLATION * whole.abs();
+                return good.then(|| c / (a - 1.0) * -whole.exp_m1());
             }
         }
         None
@@ -116,7 +121,6 @@ mod tests {
     /// Series and integral are independent of one another; they must agree wherever the series is trusted.
     #[test]
     fn series_and_integral_agree() {
-        let (mut by_series, mut all) = (0, 0);
         for r in [0.05, 0.3, 1.0, 4.0, 50.0] {
             for a in [0.02, 0.5, 0.999, 1.0, 1.001, 1.7, 3.0, 20.0] {
                 for b in [0.05, 1.0, 2.5, 30.0] {
@@ -125,13 +129,18 @@ mod tests {
                             let params = Params { r, alpha: 3.0, a, b };
                             let customer = Customer { repeats, recency: 20.0, age: 30.0 };
                             let integral = params.by_integral(t, &customer);
-                            all += 1;
                             assert!(integral.is_finite() && integral > 0.0);
                             // While alive the rate is Gamma(r + x, alpha + T); death only takes purchases away.
                             let undying = (r + f64::from(repeats)) * t / 33.0;
                             assert!(integral <= undying * (1.0 + 1e-9), "{params:?} {repeats} {t}");
-                            if let Some(series) = params.by_series(t, &customer) {
-                                by_series += 1;
+                            let series = params.by_series(t, &customer);
+                            let usual = r <= 4.0
+                                && b >= 1.0
+                                && [0.5, 1.7, 3.0].contains(&a)
+                                && repeats <= 40
+                                && [0.5, 39.0].contains(&t);
+                            assert!(series.is_some() || !usual, "the slow way for {params:?} x={repeats} t={t}");
+                            if let Some(series) = series {
                                 let off = (series / integral - 1.0).abs();
                                 assert!(off < 1e-9, "{params:?} x={repeats} t={t}: {series} {integral}");
                             }
@@ -140,7 +149,6 @@ mod tests {
                 }
             }
         }
-        assert!(by_series * 2 > all, "the fast way served only {by_series} of {all}");
     }
 
     /// For r = 1 the integral over p of 1 - 1/(1 + p tau), over p, has a closed form with a = b = 1 and x = 0:

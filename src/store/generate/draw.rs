@@ -95,8 +95,8 @@ mod tests {
         assert_eq!(four(0, Purpose::Profile), four(0, Purpose::Profile));
         assert_ne!(four(0, Purpose::Profile), four(0, Purpose::Plan));
         assert_ne!(four(0, Purpose::Profile), four(1, Purpose::Profile));
-        assert_eq!(four(0, Purpose::Profile), [0, 0, 0, 0]);
-        assert_eq!(four(399_999, Purpose::Detail), [0, 0, 0, 0]);
+        assert_eq!(four(0, Purpose::Profile), [140, 157, 182, 167]);
+        assert_eq!(four(399_999, Purpose::Detail), [984, 706, 727, 757]);
     }
 
     #[test]

@@ -241,7 +241,7 @@ impl Shop<'_> {
         self.live(users, |row, sequence| {
             spill.push(self.calendar.busy(row.event.ts), sequence, row)?;
             done += 1;
-            if done % table::BATCH as u64 == 0 {
+            if done.is_multiple_of(table::BATCH as u64) {
                 progress(done / 2, all);
             }
             Ok(())

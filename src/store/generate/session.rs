@@ -304,6 +304,6 @@ fn any_item(draw: &mut Draw) -> u32 {
 /// The price of an item in cents, 4.99 to 299.99, cheap ones more often.
 pub fn price(item: u32) -> u32 {
     let mixed = item.wrapping_mul(2_654_435_769) >> 16;
-    let part = mixed * mixed >> 16;
+    let part = (mixed * mixed) >> 16;
     499 + part * 295 / 65_536 * 100
 }

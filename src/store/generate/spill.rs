@@ -11,8 +11,8 @@ use super::session::Event;
 use super::table::Row;
 use crate::error::{Error, Result};
 
-/// Rows that a slice shall hold on average: some 30 MB to sort.
-const SLICE_ROWS: u64 = 500_000;
+/// Rows that a slice shall hold on average: some 6 MB to sort.
+const SLICE_ROWS: u64 = 100_000;
 /// Files open at once, below the usual limit of 1,024 for a process.
 const MAX_SLICES: u64 = 512;
 /// Bytes of a row in a file.

@@ -61,13 +61,13 @@ fn both_orders_hold_the_same_rows() {
     let folder = tempfile::tempdir().unwrap();
     let by = |order| {
         let out = folder.path().join(format!("{order:?}"));
-        // More than the slices and batches of one file hold.
-        let done = generate(&GenerateOptions { order, ..options(1_200_000, 3_000, &out) }, &mut silent).unwrap();
+        // More than one slice and one batch hold.
+        let done = generate(&GenerateOptions { order, ..options(250_000, 3_000, &out) }, &mut silent).unwrap();
         (read(&done.files[0]), read(&done.files[1]), done)
     };
     let (by_time, users, done) = by(Order::Time);
     let (by_user, same_users, other) = by(Order::User);
-    assert_eq!((done.events, by_time.num_rows(), by_user.num_rows()), (1_200_000, 1_200_000, 1_200_000));
+    assert_eq!((done.events, by_time.num_rows(), by_user.num_rows()), (250_000, 250_000, 250_000));
     assert_eq!((users.num_rows(), &users), (3_000, &same_users));
     assert!(time(&by_time, "ts").is_sorted());
     let key: Vec<_> = long(&by_user, "user_id").into_iter().zip(time(&by_user, "ts")).collect();
@@ -160,7 +160,7 @@ fn truth_is_what_the_events_say() {
 #[test]
 fn funnel_is_as_planted() {
     let folder = tempfile::tempdir().unwrap();
-    let done = generate(&options(1_500_000, 30_000, folder.path()), &mut silent).unwrap();
+    let done = generate(&options(500_000, 10_000, folder.path()), &mut silent).unwrap();
     let events = read(&done.files[0]);
     let (ts, kind) = (time(&events, "ts"), text(&events, "event"));
     let (platform, country, channel) = (text(&events, "platform"), text(&events, "country"), text(&events, "channel"));

@@ -8,6 +8,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use rand::{Rng, SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
+use super::likelihood::Counts;
 use super::*;
 
 const DAY: i64 = 86_400_000_000;
@@ -141,7 +142,7 @@ fn unit_of_time_only_scales_alpha() {
 /// Customers who live as the model says, with the given parameters.
 fn simulate(params: Params, customers: usize, seed: u64) -> Vec<(Customer, f64)> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut gamma = |shape: f64, rng: &mut ChaCha8Rng| -> f64 {
+    let gamma = |shape: f64, rng: &mut ChaCha8Rng| -> f64 {
         // Marsaglia and Tsang; below 1 by the power of a uniform.
         let (d_shape, boost) =
             if shape < 1.0 { (shape + 1.0, rng.random::<f64>().powf(1.0 / shape)) } else { (shape, 1.0) };
@@ -163,7 +164,7 @@ fn simulate(params: Params, customers: usize, seed: u64) -> Vec<(Customer, f64)>
         let (mut now, mut repeats, mut recency) = (0.0, 0, 0.0);
         loop {
             now -= (1.0 - rng.random::<f64>()).ln() / rate;
-            if !(now <= age) || repeats == 20_000 {
+            if now > age || now.is_nan() || repeats == 20_000 {
                 break;
             }
             repeats += 1;

@@ -1,0 +1,12 @@
+//! Pure algorithms on slices: what each behaviour question means, computed for one user at a time.
+//!
+//! Deals with: funnels, retention, activity, the calendar, and the log that groups events by user.
+//! Does not deal with: Arrow arrays, SQL, threads, input/output. Both the hash path (`functions`) and the ordered path
+//! (`exec`) call these, so that they cannot disagree.
+
+pub mod activity;
+pub mod calendar;
+pub mod event_log;
+pub mod funnel;
+pub mod retention;
+pub mod tied_steps;

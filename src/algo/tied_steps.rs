@@ -1,0 +1,207 @@
+//! Events at one instant: which consecutive steps of a funnel they can serve together.
+//!
+//! Tied events are unordered, and a chain uses distinct events, so a group of ties can take a chain from length `i` to
+//! length `j` exactly when steps `i+1..=j` can be matched to distinct events of the group (a bipartite matching).
+//! Deals with: that matching. Does not deal with: time, windows, or whole chains (`funnel`).
+//!
+//! Cost: for each step only its first `k` candidates matter (the other `k - 1` steps cannot take more than `k - 1` of
+//! them), so a group of any size costs one pass plus O(k^3); there is no exponential case.
+
+/// Candidates of each step within one group of tied events.
+pub struct TiedSteps<'a> {
+    masks: &'a [u64],
+    /// For each step, the first `k` positions whose mask has the step's bit, ascending.
+    candidates: Vec<Vec<u32>>,
+}
+
+const FREE: u32 = u32::MAX;
+
+/// A partial matching: who holds what.
+struct Matching {
+    event_of_step: Vec<u32>,
+    step_of_event: Vec<u32>,
+}
+
+impl<'a> TiedSteps<'a> {
+    /// The group's condition masks, one for each event; bit `s` is step `s` (0-based).
+    pub fn new(masks: &'a [u64], steps: usize) -> Self {
+        let mut candidates = vec![Vec::new(); steps];
+        for (at, mask) in masks.iter().enumerate() {
+            let mut bits = *mask;
+            while bits != 0 {
+                let step = bits.trailing_zeros() as usize;
+                bits &= bits - 1;
+                if step < steps && candidates[step].len() < steps {
+                    candidates[step].push(at as u32);
+                }
+            }
+        }
+        Self { masks, candidates }
+    }
+
+    fn unmatched(&self) -> Matching {
+        Matching { event_of_step: vec![FREE; self.candidates.len()], step_of_event: vec![FREE; self.masks.len()] }
+    }
+
+    /// For each length `j` in `1..=k`, the smallest `i` such that steps `i+1..=j` (1-based) can be served together;
+    /// `j` itself where step `j` has no event. Entry 0 is unused.
+    ///
+    /// A stretch inside a servable stretch is servable, so `i` never decreases and two pointers suffice.
+    pub fn shortest_prefixes(&self) -> Vec<usize> {
+        let steps = self.candidates.len();
+        let mut matching = self.unmatched();
+        let mut low = 0;
+        let mut prefixes = vec![0; steps + 1];
+        for j in 1..=steps {
+            while low < j && !self.augment(j - 1, &mut matching) {
+                let held = matching.event_of_step[low];
+                if held != FREE {
+                    matching.step_of_event[held as usize] = FREE;
+                    matching.event_of_step[low] = FREE;
+                }
+                low += 1;
+            }
+            prefixes[j] = low;
+        }
+        prefixes
+    }
+
+    /// The largest `j` such that steps `i+1..=j` can be served together (`i` where not even step `i+1` can).
+    pub fn reach(&self, i: usize) -> usize {
+        let mut matching = self.unmatched();
+        (i..self.candidates.len()).take_while(|step| self.augment(*step, &mut matching)).count() + i
+    }
+
+    /// Events for steps `i+1..=j`: step `i+1` gets the earliest position it can, then step `i+2`, and so on.
+    /// The caller must know that the stretch can be served.
+    pub fn choose(&self, i: usize, j: usize, chosen: &mut Vec<u32>) {
+        let mut taken = vec![false; self.masks.len()];
+        for step in i..j {
+            let mut failed: Vec<u64> = Vec::new();
+            for &event in &self.candidates[step] {
+                let mask = self.masks[event as usize];
+                // An event that leaves the rest unservable speaks for all events with the same mask.
+                if taken[event as usize] || failed.contains(&mask) {
+                    continue;
+                }
+                taken[event as usize] = true;
+                if self.servable(step + 1, j, &taken) {
+                    chosen.push(event);
+                    break;
+                }
+                taken[event as usize] = false;
+                failed.push(mask);
+            }
+        }
+    }
+
+    fn servable(&self, from: usize, to: usize, taken: &[bool]) -> bool {
+        if from == to {
+            return true;
+        }
+        let mut matching = self.unmatched();
+        for (event, taken) in taken.iter().enumerate() {
+            if *taken {
+                // Held by a step outside the stretch, which `augment` never moves.
+                matching.step_of_event[event] = self.candidates.len() as u32;
+            }
+        }
+        (from..to).all(|step| self.augment(step, &mut matching))
+    }
+
+    /// Kuhn's augmenting path: gives `step` an event, moving other steps where needed.
+    fn augment(&self, step: usize, matching: &mut Matching) -> bool {
+        let mut visited = 0u64;
+        self.try_step(step, matching, &mut visited)
+    }
+
+    /// `visited` holds the steps already on the path: each is tried once, so depth and work are bounded by `k`.
+    fn try_step(&self, step: usize, matching: &mut Matching, visited: &mut u64) -> bool {
+        *visited |= 1 << step;
+        for &event in &self.candidates[step] {
+            if matching.step_of_event[event as usize] == FREE {
+                matching.take(step, event);
+                return true;
+            }
+        }
+        for &event in &self.candidates[step] {
+            let holder = matching.step_of_event[event as usize] as usize;
+            if holder < self.candidates.len()
+                && *visited & (1 << holder) == 0
+                && self.try_step(holder, matching, visited)
+            {
+                matching.take(step, event);
+                return true;
+            }
+        }
+        false
+    }
+}
+
+impl Matching {
+    fn take(&mut self, step: usize, event: u32) {
+        self.event_of_step[step] = event;
+        self.step_of_event[event as usize] = step as u32;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All assignments by hand: can steps `i..j` get distinct events?
+    fn brute(masks: &[u64], i: usize, j: usize, used: &mut Vec<bool>) -> bool {
+        i == j
+            || (0..masks.len()).any(|e| {
+                if used[e] || masks[e] & (1 << i) == 0 {
+                    return false;
+                }
+                used[e] = true;
+                let found = brute(masks, i + 1, j, used);
+                used[e] = false;
+                found
+            })
+    }
+
+    #[test]
+    fn agrees_with_trying_every_assignment() {
+        let mut seed = 7u64;
+        for _ in 0..20_000 {
+            let mut next = || {
+                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                seed >> 33
+            };
+            let steps = (next() % 5 + 1) as usize;
+            let masks: Vec<u64> = (0..next() % 6).map(|_| next() % (1 << steps)).collect();
+            let tied = TiedSteps::new(&masks, steps);
+            let servable = |i, j| brute(&masks, i, j, &mut vec![false; masks.len()]);
+            let prefixes = tied.shortest_prefixes();
+            for j in 1..=steps {
+                let want = (0..j).find(|i| servable(*i, j)).unwrap_or(j);
+                assert_eq!(prefixes[j], want, "{masks:?} j={j}");
+            }
+            for i in 0..steps {
+                let want = (i..=steps).rev().find(|j| servable(i, *j)).unwrap();
+                assert_eq!(tied.reach(i), want, "{masks:?} i={i}");
+                let mut chosen = Vec::new();
+                tied.choose(i, want, &mut chosen);
+                assert_eq!(chosen.len(), want - i);
+                let mut distinct = chosen.clone();
+                distinct.sort_unstable();
+                distinct.dedup();
+                assert_eq!(distinct.len(), chosen.len(), "{masks:?}");
+                assert!(chosen.iter().enumerate().all(|(s, e)| masks[*e as usize] & (1 << (i + s)) != 0));
+            }
+        }
+    }
+
+    #[test]
+    fn a_hundred_thousand_ties_are_no_trouble() {
+        let masks: Vec<u64> = (0..100_000u64).map(|i| u64::MAX ^ (1 << (i % 64))).collect();
+        let tied = TiedSteps::new(&masks, 64);
+        assert_eq!(tied.shortest_prefixes()[64], 0);
+        let mut chosen = Vec::new();
+        tied.choose(0, 64, &mut chosen);
+        assert_eq!(chosen.len(), 64);
+    }
+}

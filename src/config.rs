@@ -1,0 +1,109 @@
+//! `tenure.*` session options and the workspace file `tenure.toml`.
+//!
+//! Deals with: reading and checking what the user configured. Does not deal with: acting on it (`engine`, `relations`).
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use datafusion::common::config::ConfigExtension;
+use datafusion::common::extensions_options;
+use serde::Deserialize;
+
+use crate::error::{Error, Result};
+
+extensions_options! {
+    /// Options set by `SET tenure.<name> = ...`; an empty string is "not set".
+    pub struct TenureOptions {
+        /// The user column of tables that do not say it themselves.
+        pub user_column: String, default = String::new()
+        /// The time column of tables that do not say it themselves.
+        pub time_column: String, default = String::new()
+        /// The event column of tables that do not say it themselves.
+        pub event_column: String, default = String::new()
+        /// The unit of integer time columns that do not say it themselves: s, ms, us or ns.
+        pub time_unit: String, default = String::new()
+        /// The time zone of calendar functions that are not given one (IANA name).
+        pub time_zone: String, default = "UTC".to_string()
+        /// The day on which weeks start where a call does not say it.
+        pub week_start: String, default = "monday".to_string()
+    }
+}
+
+impl ConfigExtension for TenureOptions {
+    const PREFIX: &'static str = "tenure";
+}
+
+/// Name of the workspace file.
+pub const WORKSPACE_FILE: &str = "tenure.toml";
+
+/// `tenure.toml`: the tables of a workspace.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Workspace {
+    /// Tables by name.
+    #[serde(default)]
+    pub tables: BTreeMap<String, TableEntry>,
+    /// Session options, as for `SET`.
+    #[serde(default)]
+    pub options: BTreeMap<String, toml::Value>,
+}
+
+/// One table of a workspace.
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TableEntry {
+    /// A file, a folder or a glob; relative to the workspace file.
+    pub location: String,
+    /// `parquet`, `csv` or `json`; read off the location where absent.
+    pub format: Option<String>,
+    /// The user column.
+    pub user: Option<String>,
+    /// The time column.
+    pub time: Option<String>,
+    /// The unit of an integer time column: s, ms, us or ns.
+    pub time_unit: Option<String>,
+    /// The event column.
+    pub event: Option<String>,
+    /// Columns by which the files are sorted.
+    #[serde(default)]
+    pub order: Vec<String>,
+    /// What the table is, for `\d`.
+    pub description: Option<String>,
+}
+
+impl Workspace {
+    /// Reads `tenure.toml` of a folder. With `required` false an absent file is an empty workspace.
+    pub fn read(folder: &Path, required: bool) -> Result<(Self, PathBuf)> {
+        let file = folder.join(WORKSPACE_FILE);
+        let text = match std::fs::read_to_string(&file) {
+            Ok(text) => text,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound && !required => return Ok((Self::default(), file)),
+            Err(e) => return Err(Error::io("read the workspace file", &file, &e)),
+        };
+        let workspace: Self =
+            toml::from_str(&text).map_err(|e| Error::data(format!("{}: {}", file.display(), toml_message(&e, &text))))?;
+        Ok((workspace, file))
+    }
+}
+
+fn toml_message(error: &toml::de::Error, text: &str) -> String {
+    match error.span() {
+        Some(span) => format!("line {}: {}", text[..span.start].matches('\n').count() + 1, error.message()),
+        None => error.message().to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_workspace_names_file_and_line() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join(WORKSPACE_FILE), "[tables.events]\nlocation = 'e.parquet'\nusr = 'x'\n").unwrap();
+        let message = Workspace::read(folder.path(), true).unwrap_err().message().to_string();
+        assert!(message.contains("tenure.toml: line 3") && message.contains("usr"), "{message}");
+        assert!(Workspace::read(&folder.path().join("none"), true).is_err());
+        assert!(Workspace::read(&folder.path().join("none"), false).unwrap().0.tables.is_empty());
+    }
+}

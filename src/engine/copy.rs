@@ -1,0 +1,97 @@
+//! `COPY ... TO`: the file appears whole or not at all.
+//!
+//! DataFusion writes to a neighbour of the target, which is renamed when the last byte is on disk and removed where
+//! anything failed or the query was stopped.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::dml::CopyTo;
+
+use crate::error::{Error, Result};
+
+/// A target being written.
+pub struct Pending {
+    temporary: PathBuf,
+    target: PathBuf,
+    done: bool,
+}
+
+/// Redirects a COPY to a temporary neighbour; plans that are no COPY to a local path come back as they are.
+pub fn redirect(plan: LogicalPlan) -> Result<(LogicalPlan, Option<Pending>)> {
+    let LogicalPlan::Copy(copy) = plan else { return Ok((plan, None)) };
+    if copy.output_url.contains("://") {
+        return Ok((LogicalPlan::Copy(copy), None));
+    }
+    let folder = copy.output_url.ends_with('/') || !copy.partition_by.is_empty();
+    let target = PathBuf::from(copy.output_url.trim_end_matches('/'));
+    let parent = match target.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
+        _ => PathBuf::from("."),
+    };
+    if !parent.is_dir() {
+        return Err(Error::data(format!("COPY: folder '{}' does not exist", parent.display())));
+    }
+    let Some(name) = target.file_name().and_then(|n| n.to_str()) else {
+        return Err(Error::user(format!("COPY: '{}' is not a file name", copy.output_url)));
+    };
+    if folder && target.exists() {
+        return Err(Error::data(format!("COPY: folder '{}' exists already; remove it first", target.display())));
+    }
+    if !folder && target.is_dir() {
+        return Err(Error::data(format!("COPY: '{}' is a folder; end it with / to write several files", target.display())));
+    }
+    // Hidden, so that a reader of the folder never takes it for data; the extension stays, it decides the layout.
+    let temporary = parent.join(format!(".{}-{name}", std::process::id()));
+    let mut url = temporary.to_string_lossy().into_owned();
+    if folder {
+        url.push('/');
+    }
+    let pending = Pending { temporary, target, done: false };
+    Ok((LogicalPlan::Copy(CopyTo { output_url: url, input: Arc::clone(&copy.input), ..copy }), Some(pending)))
+}
+
+impl Pending {
+    /// Puts the finished file in its place.
+    pub fn commit(mut self) -> Result<()> {
+        if !self.temporary.exists() {
+            // A query without rows may write no file at all.
+            return Err(Error::data(format!("COPY: nothing was written to '{}'", self.target.display())));
+        }
+        sync(&self.temporary)?;
+        std::fs::rename(&self.temporary, &self.target).map_err(|e| Error::io("write", &self.target, &e))?;
+        self.done = true;
+        Ok(())
+    }
+
+    /// The error of a failed write, with the target's name.
+    pub fn explain(&self, error: Error) -> Error {
+        let message = error.message().replace(&*self.temporary.to_string_lossy(), &self.target.to_string_lossy());
+        match error.kind() {
+            crate::error::Kind::Resources if !message.contains(&*self.target.to_string_lossy()) => {
+                Error::resources(format!("cannot write '{}': {message}", self.target.display()))
+            }
+            crate::error::Kind::Resources => Error::resources(message),
+            _ => error,
+        }
+    }
+}
+
+fn sync(path: &Path) -> Result<()> {
+    if path.is_file() {
+        let file = std::fs::File::open(path).map_err(|e| Error::io("write", path, &e))?;
+        file.sync_all().map_err(|e| Error::io("write", path, &e))?;
+    }
+    Ok(())
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if !self.done {
+            // Best effort: what cannot be removed is hidden and carries the process number.
+            let _ = std::fs::remove_file(&self.temporary);
+            let _ = std::fs::remove_dir_all(&self.temporary);
+        }
+    }
+}

@@ -1,0 +1,343 @@
+//! `funnel_steps`: the report of a funnel, one row a step, from the chains of many users.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int32Array, Int64Array, ListArray, StructArray,
+};
+use arrow::buffer::OffsetBuffer;
+use arrow::datatypes::{DataType, Field, FieldRef, Fields, Int32Type, Int64Type};
+use datafusion::error::Result;
+use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
+use datafusion::logical_expr::{
+    Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator, Signature, Volatility,
+};
+
+use crate::algo::calendar::Clock;
+use crate::algo::event_log::{ByGroup, EventLog, Grouped};
+use crate::error::Error;
+use crate::functions::columns::{Times, check_step_count, clock_of, literal_integer};
+use crate::functions::single_group::SingleGroup;
+
+const NAME: &str = "funnel_steps";
+
+/// `funnel_steps(chain, k)`: a list of k structs.
+pub fn funnel_steps() -> AggregateUDF {
+    FunnelSteps { signature: Signature::user_defined(Volatility::Immutable) }.into()
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct FunnelSteps {
+    signature: Signature,
+}
+
+/// Type of the times inside a chain.
+fn chain_time(chain: &DataType) -> Option<&DataType> {
+    let DataType::Struct(fields) = chain else { return None };
+    let (_, times) = fields.find("times")?;
+    match times.data_type() {
+        DataType::List(item) => Some(item.data_type()),
+        _ => None,
+    }
+}
+
+/// The columns of a step, in order.
+pub fn step_fields() -> Fields {
+    let number = |name: &str| Field::new(name, DataType::Float64, true);
+    vec![
+        Field::new("step", DataType::Int32, false),
+        Field::new("users", DataType::Int64, false),
+        number("conversion"),
+        number("step_conversion"),
+        Field::new("dropped", DataType::Int64, false),
+        number("median_seconds"),
+        number("mean_seconds"),
+        number("p90_seconds"),
+        number("step_median_seconds"),
+    ]
+    .into()
+}
+
+impl AggregateUDFImpl for FunnelSteps {
+    fn name(&self) -> &str {
+        NAME
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+        match types {
+            [chain, DataType::Int64 | DataType::Int32] if chain_time(chain).and_then(clock_of).is_some() => {
+                Ok(vec![chain.clone(), DataType::Int64])
+            }
+            _ => Err(Error::user(format!("{NAME}: needs (chain, number of steps), where chain is a funnel_chain(..)"))
+                .into()),
+        }
+    }
+
+    fn return_type(&self, _types: &[DataType]) -> Result<DataType> {
+        Ok(DataType::new_list(DataType::Struct(step_fields()), true))
+    }
+
+    fn is_nullable(&self) -> bool {
+        false
+    }
+
+    fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
+        let fields = args.expr_fields;
+        Ok(Box::new(SingleGroup::new(self.create_groups_accumulator(args)?, fields)))
+    }
+
+    fn groups_accumulator_supported(&self, _args: AccumulatorArgs) -> bool {
+        true
+    }
+
+    fn create_groups_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
+        let steps = literal_integer(NAME, "the number of steps", args.exprs, 1)?;
+        let steps = usize::try_from(steps).unwrap_or(0);
+        check_step_count(NAME, steps)?;
+        let seconds_per_tick = match chain_time(args.expr_fields[0].data_type()).and_then(clock_of) {
+            Some(Clock::Instants(per_second)) => 1.0 / per_second as f64,
+            _ => 86_400.0,
+        };
+        Ok(Box::new(StepGroups { steps, seconds_per_tick, users: Vec::new(), log: EventLog::default() }))
+    }
+
+    fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
+        let list = |part: &str, item: DataType| {
+            Arc::new(Field::new(format!("{}[{part}]", args.name), DataType::new_list(item, true), false))
+        };
+        Ok(vec![
+            list("users", DataType::Int64),
+            list("steps", DataType::Int32),
+            list("from_start", DataType::Int64),
+            list("from_previous", DataType::Int64),
+        ])
+    }
+}
+
+/// One user's arrival at a step after the first.
+#[derive(Clone, Copy)]
+struct Arrival {
+    from_start: i64,
+    from_previous: i64,
+    group: u32,
+    step: u32,
+}
+
+impl Grouped for Arrival {
+    fn group(&self) -> u32 {
+        self.group
+    }
+    fn with_group(self, group: u32) -> Self {
+        Self { group, ..self }
+    }
+}
+
+struct StepGroups {
+    steps: usize,
+    seconds_per_tick: f64,
+    /// `users[group * steps + step]`: users whose chain reaches the step.
+    users: Vec<i64>,
+    log: EventLog<Arrival>,
+}
+
+impl StepGroups {
+    fn emit(&mut self, emit_to: EmitTo) -> Result<(usize, Vec<i64>, Vec<Arrival>, ByGroup)> {
+        let groups = match emit_to {
+            EmitTo::All => self.users.len() / self.steps,
+            EmitTo::First(n) => n,
+        };
+        let rest = self.users.split_off(groups * self.steps);
+        let users = std::mem::replace(&mut self.users, rest);
+        let arrivals = self.log.take(match emit_to {
+            EmitTo::All => None,
+            EmitTo::First(n) => Some(n as u32),
+        });
+        let by_group = ByGroup::new(&arrivals, groups)
+            .ok_or_else(|| Error::resources("funnel_steps: more than 4 billion users in one partition"))?;
+        Ok((groups, users, arrivals, by_group))
+    }
+}
+
+fn list(values: ArrayRef, offsets: Vec<i32>) -> ArrayRef {
+    let item = Arc::new(Field::new_list_field(values.data_type().clone(), true));
+    Arc::new(ListArray::new(item, OffsetBuffer::new(offsets.into()), values, None))
+}
+
+/// Continuous percentile of sorted durations: linear between the two nearest ranks, as `percentile_cont`.
+fn percentile(sorted: &[i64], share: f64) -> Option<f64> {
+    let rank = share * (sorted.len().checked_sub(1)?) as f64;
+    let (low, high) = (sorted[rank.floor() as usize] as f64, sorted[rank.ceil() as usize] as f64);
+    Some(low + (high - low) * rank.fract())
+}
+
+fn ratio(part: i64, whole: i64) -> Option<f64> {
+    (whole > 0).then(|| part as f64 / whole as f64)
+}
+
+impl GroupsAccumulator for StepGroups {
+    fn update_batch(
+        &mut self,
+        values: &[ArrayRef],
+        group_indices: &[usize],
+        opt_filter: Option<&BooleanArray>,
+        total_num_groups: usize,
+    ) -> Result<()> {
+        self.users.resize(total_num_groups * self.steps, 0);
+        let chains = values[0].as_struct();
+        let Some(lists) = chains.column_by_name("times").map(|times| times.as_list::<i32>()) else {
+            return Err(Error::internal("funnel_steps: a chain has times").into());
+        };
+        let times = Times::read(lists.values())?;
+        let (offsets, ticks) = (lists.value_offsets(), times.values());
+        for (row, group) in group_indices.iter().enumerate() {
+            let passes = opt_filter.is_none_or(|f| f.is_valid(row) && f.value(row));
+            if !passes || chains.is_null(row) || lists.is_null(row) {
+                continue;
+            }
+            let chain = &ticks[offsets[row] as usize..offsets[row + 1] as usize];
+            for (step, time) in chain.iter().enumerate().take(self.steps) {
+                self.users[group * self.steps + step] += 1;
+                if step > 0 {
+                    self.log.push(Arrival {
+                        from_start: time.saturating_sub(chain[0]),
+                        from_previous: time.saturating_sub(chain[step - 1]),
+                        group: *group as u32,
+                        step: step as u32,
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
+        let (groups, users, arrivals, by_group) = self.emit(emit_to)?;
+        let rows = groups * self.steps;
+        let (mut from_start, mut from_previous) = (vec![Vec::new(); self.steps], vec![Vec::new(); self.steps]);
+        let mut step_numbers = Vec::with_capacity(rows);
+        let mut dropped = Vec::with_capacity(rows);
+        let mut shares: [Vec<Option<f64>>; 6] = Default::default();
+        for group in 0..groups {
+            from_start.iter_mut().chain(from_previous.iter_mut()).for_each(Vec::clear);
+            for at in by_group.group(group) {
+                let a = &arrivals[*at as usize];
+                from_start[a.step as usize].push(a.from_start);
+                from_previous[a.step as usize].push(a.from_previous);
+            }
+            let reached = &users[group * self.steps..(group + 1) * self.steps];
+            for step in 0..self.steps {
+                let before = if step == 0 { reached[0] } else { reached[step - 1] };
+                let (starts, previous) = (&mut from_start[step], &mut from_previous[step]);
+                starts.sort_unstable();
+                previous.sort_unstable();
+                let seconds = |ticks: f64| ticks * self.seconds_per_tick;
+                let sum: i128 = starts.iter().map(|t| i128::from(*t)).sum();
+                step_numbers.push(step as i32 + 1);
+                dropped.push(before - reached[step]);
+                let row = [
+                    ratio(reached[step], reached[0]),
+                    ratio(reached[step], before),
+                    percentile(starts, 0.5).map(seconds),
+                    (!starts.is_empty()).then(|| seconds(sum as f64 / starts.len() as f64)),
+                    percentile(starts, 0.9).map(seconds),
+                    percentile(previous, 0.5).map(seconds),
+                ];
+                shares.iter_mut().zip(row).for_each(|(column, value)| column.push(value));
+            }
+        }
+        let [conversion, step_conversion, median, mean, p90, step_median] =
+            shares.map(|column| Arc::new(Float64Array::from(column)) as ArrayRef);
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(Int32Array::from(step_numbers)),
+            Arc::new(Int64Array::from(users)),
+            conversion,
+            step_conversion,
+            Arc::new(Int64Array::from(dropped)),
+            median,
+            mean,
+            p90,
+            step_median,
+        ];
+        let offsets = (0..=groups).map(|g| (g * self.steps) as i32).collect();
+        Ok(list(Arc::new(StructArray::try_new(step_fields(), columns, None)?), offsets))
+    }
+
+    fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
+        let (groups, users, arrivals, by_group) = self.emit(emit_to)?;
+        let user_offsets = (0..=groups).map(|g| (g * self.steps) as i32).collect();
+        let mut offsets = vec![0i32];
+        let mut sorted: Vec<Arrival> = Vec::with_capacity(arrivals.len());
+        for group in 0..groups {
+            sorted.extend(by_group.group(group).iter().map(|at| arrivals[*at as usize]));
+            offsets.push(sorted.len() as i32);
+        }
+        let steps: Int32Array = sorted.iter().map(|a| a.step as i32).collect::<Vec<_>>().into();
+        let from_start: Int64Array = sorted.iter().map(|a| a.from_start).collect::<Vec<_>>().into();
+        let from_previous: Int64Array = sorted.iter().map(|a| a.from_previous).collect::<Vec<_>>().into();
+        Ok(vec![
+            list(Arc::new(Int64Array::from(users)), user_offsets),
+            list(Arc::new(steps), offsets.clone()),
+            list(Arc::new(from_start), offsets.clone()),
+            list(Arc::new(from_previous), offsets),
+        ])
+    }
+
+    fn merge_batch(&mut self, values: &[ArrayRef], group_indices: &[usize], total_num_groups: usize) -> Result<()> {
+        self.users.resize(total_num_groups * self.steps, 0);
+        let users = values[0].as_list::<i32>();
+        let counts = users.values().as_primitive::<Int64Type>().values();
+        let steps = values[1].as_list::<i32>();
+        let step_values = steps.values().as_primitive::<Int32Type>().values();
+        let part = |at: usize| values[at].as_list::<i32>().values().as_primitive::<Int64Type>().values().clone();
+        let (from_start, from_previous) = (part(2), part(3));
+        for (row, group) in group_indices.iter().enumerate() {
+            let from = users.value_offsets()[row] as usize;
+            for step in 0..self.steps {
+                self.users[group * self.steps + step] += counts[from + step];
+            }
+            for at in steps.value_offsets()[row] as usize..steps.value_offsets()[row + 1] as usize {
+                self.log.push(Arrival {
+                    from_start: from_start[at],
+                    from_previous: from_previous[at],
+                    group: *group as u32,
+                    step: step_values[at] as u32,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn convert_to_state(&self, values: &[ArrayRef], opt_filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
+        let rows = values[0].len();
+        let mut single = StepGroups {
+            steps: self.steps,
+            seconds_per_tick: self.seconds_per_tick,
+            users: Vec::new(),
+            log: EventLog::default(),
+        };
+        let groups: Vec<usize> = (0..rows).collect();
+        single.update_batch(values, &groups, opt_filter, rows)?;
+        single.state(EmitTo::All)
+    }
+
+    fn size(&self) -> usize {
+        size_of_val(self) + self.users.capacity() * size_of::<i64>() + self.log.size()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_linear_between_ranks() {
+        assert_eq!(percentile(&[], 0.5), None);
+        assert_eq!(percentile(&[7], 0.9), Some(7.0));
+        assert_eq!(percentile(&[1, 2, 3, 10], 0.5), Some(2.5));
+        assert_eq!(percentile(&[0, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100], 0.9), Some(90.0));
+    }
+}

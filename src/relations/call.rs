@@ -1,0 +1,469 @@
+//! One call of a relation: its input table and its named arguments, read with the same words for every relation.
+//!
+//! Deals with: which argument is what, constants, conditions over the input's columns, error messages.
+//! Does not deal with: column roles (`roles`), or what a relation does with its arguments.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use arrow::datatypes::DataType;
+use datafusion::catalog::{CatalogProviderList, TableProvider};
+use datafusion::common::{Column, DFSchema, ScalarValue, TableReference};
+use datafusion::datasource::provider_as_source;
+use datafusion::error::DataFusionError;
+use datafusion::logical_expr::planner::RelationPlannerContext;
+use datafusion::logical_expr::simplify::SimplifyContext;
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, lit};
+use datafusion::optimizer::simplify_expressions::ExprSimplifier;
+use datafusion::sql::sqlparser::ast::{
+    Expr as SqlExpr, FunctionArg, FunctionArgExpr, Ident, ObjectName, TableAlias, TableFactor, Value,
+};
+use futures::FutureExt;
+
+use crate::config::TenureOptions;
+use crate::error::{Error, Result, nearest, suggest};
+use crate::functions::FunctionDoc;
+use crate::functions::breakdown::breakdown;
+
+/// One call being planned.
+pub struct Call<'a> {
+    doc: FunctionDoc,
+    context: &'a mut dyn RelationPlannerContext,
+    /// The input's plan.
+    input: LogicalPlan,
+    arguments: Vec<(String, SqlExpr)>,
+}
+
+/// A column to break an answer down by.
+#[derive(Debug, Clone)]
+pub struct Breakdown {
+    /// Its name in the output.
+    pub name: String,
+    /// Its value, over the input's columns.
+    pub value: Expr,
+}
+
+/// A step or other named condition.
+#[derive(Debug, Clone)]
+pub struct NamedCondition {
+    /// How the answer calls it.
+    pub name: String,
+    /// When it holds, over the input's columns.
+    pub condition: Condition,
+}
+
+/// What a condition argument was given as.
+#[derive(Debug, Clone)]
+pub enum Condition {
+    /// The name of an event.
+    Event(String),
+    /// A boolean expression.
+    Expression(Expr),
+}
+
+impl<'a> Call<'a> {
+    /// Reads the argument list and plans the input.
+    pub fn new(
+        doc: FunctionDoc,
+        arguments: Vec<FunctionArg>,
+        context: &'a mut dyn RelationPlannerContext,
+        catalogs: &dyn CatalogProviderList,
+    ) -> Result<Self> {
+        let name = doc.name;
+        let mut rest = arguments.into_iter();
+        let Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(table))) = rest.next() else {
+            return Err(Error::user(format!("{name}: the first argument must be a table or (SELECT ...)"))
+                .hint(format!("called as {}", doc.syntax)));
+        };
+        let mut named: Vec<(String, SqlExpr)> = Vec::new();
+        for argument in rest {
+            let (key, value) = match argument {
+                FunctionArg::Named { name, arg: FunctionArgExpr::Expr(value), .. } => (name.value, value),
+                FunctionArg::ExprNamed {
+                    name: SqlExpr::Identifier(name), arg: FunctionArgExpr::Expr(value), ..
+                } => (name.value, value),
+                other => {
+                    return Err(Error::user(format!(
+                        "{name}: after the table every argument is named, as in {} => ...; got '{other}'",
+                        doc.arguments.get(1).map_or("name", |a| a.name)
+                    )));
+                }
+            };
+            let key = key.to_lowercase();
+            let known: Vec<&str> = doc.arguments.iter().skip(1).map(|a| a.name).collect();
+            if !known.contains(&key.as_str()) {
+                return Err(Error::user(format!("{name}: unknown argument '{key}'; {}", suggest(&key, known))));
+            }
+            if named.iter().any(|(k, _)| *k == key) {
+                return Err(Error::user(format!("{name}: argument '{key}' is given twice")));
+            }
+            named.push((key, value));
+        }
+        let input = plan_input(name, table, context, catalogs)?;
+        Ok(Self { doc, context, input, arguments: named })
+    }
+
+    /// The relation's name, for messages.
+    pub fn name(&self) -> &'static str {
+        self.doc.name
+    }
+
+    /// The input's plan.
+    pub fn input(&self) -> &LogicalPlan {
+        &self.input
+    }
+
+    /// The input's columns.
+    pub fn schema(&self) -> &DFSchema {
+        self.input.schema()
+    }
+
+    /// tenure's session options.
+    pub fn options(&self) -> TenureOptions {
+        self.context.context_provider().options().extensions.get::<TenureOptions>().cloned().unwrap_or_default()
+    }
+
+    /// An error of this relation.
+    pub fn error(&self, message: impl std::fmt::Display) -> Error {
+        Error::user(format!("{}: {message}", self.name()))
+    }
+
+    /// Takes an argument as it was written.
+    fn take(&mut self, key: &str) -> Option<SqlExpr> {
+        debug_assert!(self.doc.arguments.iter().any(|a| a.name == key), "{key} is not in the manual");
+        let at = self.arguments.iter().position(|(k, _)| k == key)?;
+        Some(self.arguments.swap_remove(at).1)
+    }
+
+    fn required(&self, key: &str) -> Error {
+        let text = self.doc.arguments.iter().find(|a| a.name == key).map_or("", |a| a.text);
+        self.error(format!("argument '{key}' is missing. {text}")).hint(format!("called as {}", self.doc.syntax))
+    }
+
+    /// Every argument in the manual must have been read: a defect of the relation otherwise.
+    pub fn finish(self) -> Result<()> {
+        match self.arguments.first() {
+            Some((key, _)) => Err(Error::internal(format!("{}: argument '{key}' was not used", self.doc.name))),
+            None => Ok(()),
+        }
+    }
+
+    /// An expression over the input's columns.
+    fn plan_expression(&mut self, key: &str, written: SqlExpr) -> Result<Expr> {
+        let name = self.name();
+        let schema = Arc::clone(self.input.schema());
+        self.context.sql_to_expr(written.clone(), &schema).map_err(|e| {
+            let inner = Error::from(e);
+            Error::user(format!("{name}: argument '{key}' ({written}): {}", inner.message()))
+        })
+    }
+
+    /// A constant, computed now: literals, casts and arithmetic over them.
+    pub fn constant(&mut self, key: &str) -> Result<Option<ScalarValue>> {
+        let Some(written) = self.take(key) else { return Ok(None) };
+        let empty = DFSchema::empty();
+        let not_constant = |name: &str| Error::user(format!("{name}: argument '{key}' must be a constant, got {written}"));
+        let name = self.name();
+        let planned = self.context.sql_to_expr(written.clone(), &empty).map_err(|_| not_constant(name))?;
+        if let Expr::Placeholder(p) = &planned {
+            return Err(Error::user(format!("{name}: argument '{key}': parameter {} has no value", p.id))
+                .hint("give it with -p name=value"));
+        }
+        let context = SimplifyContext::builder().with_schema(Arc::new(empty.clone())).with_current_time().build();
+        let simplifier = ExprSimplifier::new(context);
+        let folded = simplifier.coerce(planned, &empty).and_then(|e| simplifier.simplify(e)).map_err(Error::from)?;
+        match folded {
+            Expr::Literal(value, _) => Ok(Some(value)),
+            _ => Err(not_constant(name)),
+        }
+    }
+
+    /// A string.
+    pub fn text(&mut self, key: &str) -> Result<Option<String>> {
+        match self.constant(key)? {
+            None => Ok(None),
+            Some(value) => match value.try_as_str() {
+                Some(Some(text)) => Ok(Some(text.to_string())),
+                _ => Err(self.error(format!("argument '{key}' must be a string, got {value}"))),
+            },
+        }
+    }
+
+    /// One of `allowed`, in lower case.
+    pub fn choice(&mut self, key: &str, allowed: &[&'static str], default: &'static str) -> Result<&'static str> {
+        let Some(given) = self.text(key)? else { return Ok(default) };
+        let lower = given.to_lowercase();
+        match allowed.iter().find(|a| **a == lower) {
+            Some(found) => Ok(found),
+            None => {
+                Err(self.error(format!("argument '{key}' cannot be '{given}'; {}", suggest(&lower, allowed.iter().copied()))))
+            }
+        }
+    }
+
+    /// A whole number within a range.
+    pub fn integer(&mut self, key: &str, range: RangeInclusive<i64>, default: i64) -> Result<i64> {
+        let Some(value) = self.constant(key)? else { return Ok(default) };
+        match value.cast_to(&DataType::Int64) {
+            Ok(ScalarValue::Int64(Some(n))) if range.contains(&n) && value.data_type().is_integer() => Ok(n),
+            _ => Err(self.error(format!(
+                "argument '{key}' must be a whole number from {} to {}, got {value}",
+                range.start(),
+                range.end()
+            ))),
+        }
+    }
+
+    /// A number within a range.
+    pub fn number(&mut self, key: &str, range: RangeInclusive<f64>, default: f64) -> Result<f64> {
+        let Some(value) = self.constant(key)? else { return Ok(default) };
+        match value.cast_to(&DataType::Float64) {
+            Ok(ScalarValue::Float64(Some(n))) if range.contains(&n) && value.data_type().is_numeric() => Ok(n),
+            _ => Err(self.error(format!(
+                "argument '{key}' must be a number from {} to {}, got {value}",
+                range.start(),
+                range.end()
+            ))),
+        }
+    }
+
+    /// An interval; `None` where it was not given.
+    pub fn interval(&mut self, key: &str) -> Result<Option<ScalarValue>> {
+        let Some(value) = self.constant(key)? else { return Ok(None) };
+        match value.data_type() {
+            DataType::Interval(_) => Ok(Some(value)),
+            _ => Err(self.error(format!("argument '{key}' must be an INTERVAL, such as INTERVAL '7 days'; got {value}"))),
+        }
+    }
+
+    /// A list of constants; `None` where it was not given.
+    pub fn numbers(&mut self, key: &str, count: usize) -> Result<Option<Vec<f64>>> {
+        let Some(written) = self.take(key) else { return Ok(None) };
+        let wrong = self.error(format!("argument '{key}' must be a list of {count} numbers, got {written}"));
+        let SqlExpr::Array(array) = &written else { return Err(wrong) };
+        let mut numbers = Vec::with_capacity(array.elem.len());
+        for element in &array.elem {
+            let number = match self.context.sql_to_expr(element.clone(), &DFSchema::empty()) {
+                Ok(Expr::Literal(value, _)) => match value.cast_to(&DataType::Float64) {
+                    Ok(ScalarValue::Float64(Some(number))) if value.data_type().is_numeric() => Some(number),
+                    _ => None,
+                },
+                _ => None,
+            };
+            match number {
+                Some(number) => numbers.push(number),
+                None => return Err(wrong),
+            }
+        }
+        if numbers.len() == count { Ok(Some(numbers)) } else { Err(wrong) }
+    }
+
+    /// An expression over the input: a column, a string naming one, or anything computed from columns.
+    pub fn column(&mut self, key: &str) -> Result<Option<Expr>> {
+        let Some(written) = self.take(key) else { return Ok(None) };
+        if let Some(name) = string_literal(&written) {
+            return self.column_named(key, &name).map(Some);
+        }
+        self.plan_expression(key, written).map(Some)
+    }
+
+    /// The input's column of this name.
+    pub fn column_named(&self, key: &str, name: &str) -> Result<Expr> {
+        let found: Vec<Column> =
+            self.schema().iter().filter(|(_, f)| f.name() == name).map(|(q, f)| Column::new(q.cloned(), f.name())).collect();
+        match found.as_slice() {
+            [only] => Ok(Expr::Column(only.clone())),
+            [] => {
+                let known: Vec<&str> = self.schema().fields().iter().map(|f| f.name().as_str()).collect();
+                Err(self.error(format!("{key} column '{name}' does not exist; {}", suggest(name, known))))
+            }
+            _ => Err(self.error(format!("{key} column '{name}' exists more than once in the input"))),
+        }
+    }
+
+    /// Columns to break down by: one, or a list.
+    pub fn breakdowns(&mut self, key: &str) -> Result<Vec<Breakdown>> {
+        let Some(written) = self.take(key) else { return Ok(Vec::new()) };
+        let elements = match written {
+            SqlExpr::Array(array) => array.elem,
+            SqlExpr::Tuple(elements) => elements,
+            one => vec![one],
+        };
+        let mut columns: Vec<Breakdown> = Vec::new();
+        for element in elements {
+            let value = match string_literal(&element) {
+                Some(name) => self.column_named(key, &name)?,
+                None => self.plan_expression(key, element)?,
+            };
+            let name = match &value {
+                Expr::Column(column) => column.name.clone(),
+                other => other.schema_name().to_string(),
+            };
+            if columns.iter().any(|c| c.name == name) {
+                return Err(self.error(format!("argument '{key}' names '{name}' twice")));
+            }
+            columns.push(Breakdown { name, value });
+        }
+        Ok(columns)
+    }
+
+    /// A condition: a string is the name of an event, anything else must be boolean.
+    pub fn condition(&mut self, key: &str) -> Result<Option<Condition>> {
+        let Some(written) = self.take(key) else { return Ok(None) };
+        self.read_condition(key, written).map(Some)
+    }
+
+    fn read_condition(&mut self, key: &str, written: SqlExpr) -> Result<Condition> {
+        if let Some(name) = string_literal(&written) {
+            return Ok(Condition::Event(name));
+        }
+        let planned = self.plan_expression(key, written.clone())?;
+        match planned.get_type(self.schema()) {
+            Ok(DataType::Boolean) => Ok(Condition::Expression(planned)),
+            Ok(other) => Err(self.error(format!(
+                "argument '{key}': '{written}' must be an event name or a condition (BOOLEAN), got {other}"
+            ))),
+            Err(e) => Err(self.error(format!("argument '{key}' ({written}): {}", Error::from(e).message()))),
+        }
+    }
+
+    /// Steps: a list of event names and conditions, or `{'name': condition, ..}`.
+    pub fn steps(&mut self, key: &str) -> Result<Vec<NamedCondition>> {
+        let Some(written) = self.take(key) else { return Err(self.required(key)) };
+        let mut steps = Vec::new();
+        match written {
+            SqlExpr::Array(array) => {
+                for element in array.elem {
+                    let name = string_literal(&element).unwrap_or_else(|| element.to_string());
+                    steps.push(NamedCondition { name, condition: self.read_condition(key, element)? });
+                }
+            }
+            SqlExpr::Dictionary(fields) => {
+                for field in fields {
+                    let condition = self.read_condition(key, *field.value)?;
+                    steps.push(NamedCondition { name: field.key.value, condition });
+                }
+            }
+            other => {
+                return Err(self.error(format!(
+                    "argument '{key}' must be a list such as ['view', 'cart', price > 10] or {{'Seen': event = 'view'}}, got {other}"
+                )));
+            }
+        }
+        Ok(steps)
+    }
+}
+
+fn string_literal(written: &SqlExpr) -> Option<String> {
+    match written {
+        SqlExpr::Value(value) => match &value.value {
+            Value::SingleQuotedString(text) => Some(text.clone()),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// The input: a table name, `'file.parquet'`, `(SELECT ...)`, or another relation's call.
+fn plan_input(
+    relation: &str,
+    written: SqlExpr,
+    context: &mut dyn RelationPlannerContext,
+    catalogs: &dyn CatalogProviderList,
+) -> Result<LogicalPlan> {
+    let name = match written {
+        SqlExpr::Subquery(query) => {
+            let factor =
+                TableFactor::Derived { lateral: false, subquery: query, alias: None, sample: None };
+            return context.plan(factor).map_err(Error::from);
+        }
+        SqlExpr::Identifier(ident) => ObjectName::from(vec![ident]),
+        SqlExpr::CompoundIdentifier(idents) => ObjectName::from(idents),
+        SqlExpr::Value(value) => match value.value {
+            Value::SingleQuotedString(path) => ObjectName::from(vec![Ident::with_quote('"', path)]),
+            other => return Err(Error::user(format!("{relation}: the first argument must be a table, got {other}"))),
+        },
+        other => {
+            return Err(Error::user(format!("{relation}: the first argument must be a table or (SELECT ...), got {other}")));
+        }
+    };
+    let reference = context.object_name_to_table_reference(name.clone())?;
+    match context.plan(bare_table(name)) {
+        Ok(plan) => Ok(plan),
+        Err(_) => {
+            let defaults = context.context_provider().options().catalog.clone();
+            let resolved = reference.clone().resolve(&defaults.default_catalog, &defaults.default_schema);
+            let schema = catalogs.catalog(&resolved.catalog).and_then(|c| c.schema(&resolved.schema));
+            let Some(schema) = schema else {
+                return Err(Error::user(format!("{relation}: schema '{}' not found", resolved.schema)));
+            };
+            let table = wait_for(async { schema.table(&resolved.table).await })?;
+            match table {
+                Some(table) => scan(reference, table),
+                None => {
+                    let known = schema.table_names();
+                    let near = nearest(&resolved.table, known.iter().map(String::as_str));
+                    let error = Error::user(format!("{relation}: table '{reference}' not found"));
+                    Err(match (near.as_slice(), known.is_empty()) {
+                        ([], true) => error.hint("no tables are registered; register one with -t name=path"),
+                        ([], false) => error.hint(format!("tables: {}", known.join(", "))),
+                        (near, _) => error.hint(format!("did you mean {}?", near.join(" or "))),
+                    })
+                }
+            }
+        }
+    }
+}
+
+fn bare_table(name: ObjectName) -> TableFactor {
+    TableFactor::Table {
+        name,
+        alias: None::<TableAlias>,
+        args: None,
+        with_hints: vec![],
+        version: None,
+        with_ordinality: false,
+        partitions: vec![],
+        json_path: None,
+        sample: None,
+        index_hints: vec![],
+    }
+}
+
+fn scan(reference: TableReference, table: Arc<dyn TableProvider>) -> Result<LogicalPlan> {
+    Ok(LogicalPlanBuilder::scan(reference, provider_as_source(table), None)?.build()?)
+}
+
+/// Planning is synchronous, looking a table up is not. Registered tables answer at once; a file has to be opened, on a
+/// thread with a runtime of its own, so that it works whatever runtime the caller is on.
+fn wait_for<T: Send>(
+    lookup: impl Future<Output = Result<T, DataFusionError>> + Send,
+) -> Result<T> {
+    let mut lookup = Box::pin(lookup);
+    if let Some(ready) = lookup.as_mut().now_or_never() {
+        return ready.map_err(Error::from);
+    }
+    std::thread::scope(|scope| {
+        let opened = scope.spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.map_err(|e| Error::resources(format!("cannot start a runtime: {e}")))?.block_on(lookup).map_err(Error::from)
+        });
+        opened.join().unwrap_or_else(|_| Err(Error::internal("looking a table up panicked")))
+    })
+}
+
+/// `condition` as an expression, given what an event name is compared with.
+pub fn condition_expr(condition: &Condition, event: Option<&Expr>, missing: impl Fn() -> Error) -> Result<Expr> {
+    match condition {
+        Condition::Expression(expr) => Ok(expr.clone()),
+        Condition::Event(name) => match event {
+            Some(event) => Ok(event.clone().eq(lit(name.as_str()))),
+            None => Err(missing()),
+        },
+    }
+}
+
+/// A breakdown column of an aggregation in the answer, freed of the claim that it determines the other columns.
+pub fn unkeyed(name: &str) -> Expr {
+    breakdown().call(vec![Expr::Column(Column::from_name(name))]).alias(name)
+}

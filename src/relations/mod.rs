@@ -1,0 +1,90 @@
+//! `FROM funnel(...)`, `retention(...)`, ...: questions that return rows.
+//!
+//! Deals with: recognising a call, its named arguments and column roles, and composing an ordinary logical plan from
+//! `functions`, so that EXPLAIN is readable, filters push down and the optimiser sees through.
+//! Does not deal with: computing anything.
+//!
+//! **Adding a relation** is one file that implements [`Relation`] and one line in [`RELATIONS`].
+
+mod call;
+
+mod funnel;
+
+mod roles;
+
+use std::fmt;
+use std::sync::Arc;
+
+use datafusion::catalog::CatalogProviderList;
+use datafusion::error::Result;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning};
+use datafusion::sql::sqlparser::ast::TableFactor;
+
+use self::call::Call;
+use crate::error::Error;
+use crate::functions::FunctionDoc;
+
+
+/// A question that stands in FROM.
+pub trait Relation: fmt::Debug + Send + Sync {
+    /// Its manual entry: name, arguments with defaults, columns. The arguments named here are the ones accepted.
+    fn doc(&self) -> FunctionDoc;
+    /// Composes the plan of one call.
+    fn plan(&self, call: &mut Call) -> Result<LogicalPlan, Error>;
+}
+
+/// Every relation, in the order of the manual.
+pub const RELATIONS: &[&dyn Relation] =
+    &[&funnel::Funnel];
+
+/// Plans calls of [`RELATIONS`]; everything else is left to the next planner.
+pub struct BehaviourRelations {
+    catalogs: Arc<dyn CatalogProviderList>,
+}
+
+impl fmt::Debug for BehaviourRelations {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BehaviourRelations").finish_non_exhaustive()
+    }
+}
+
+impl BehaviourRelations {
+    /// `catalogs` finds the tables that stand as bare names inside arguments: the session resolves only those that
+    /// stand in FROM itself.
+    pub fn new(catalogs: Arc<dyn CatalogProviderList>) -> Self {
+        Self { catalogs }
+    }
+}
+
+impl RelationPlanner for BehaviourRelations {
+    fn plan_relation(
+        &self,
+        relation: TableFactor,
+        context: &mut dyn RelationPlannerContext,
+    ) -> Result<RelationPlanning> {
+        let (name, arguments, alias) = match relation {
+            TableFactor::Table { name, args: Some(args), alias, .. } if find(&name.to_string()).is_some() => {
+                (name, args.args, alias)
+            }
+            TableFactor::Function { name, args, alias, .. } if find(&name.to_string()).is_some() => (name, args, alias),
+            other => return Ok(RelationPlanning::Original(Box::new(other))),
+        };
+        let Some(relation) = find(&name.to_string()) else {
+            return Err(Error::internal(format!("relation {name} vanished")).into());
+        };
+        let mut call = Call::new(relation.doc(), arguments, context, self.catalogs.as_ref())?;
+        let plan = relation.plan(&mut call)?;
+        call.finish()?;
+        Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, alias))))
+    }
+}
+
+fn find(name: &str) -> Option<&'static dyn Relation> {
+    RELATIONS.iter().find(|r| r.doc().name.eq_ignore_ascii_case(name)).copied()
+}
+
+/// What the manual says of the relations.
+pub fn docs() -> Vec<FunctionDoc> {
+    RELATIONS.iter().map(|r| r.doc()).collect()
+}

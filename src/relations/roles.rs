@@ -1,0 +1,180 @@
+//! Which columns of the input are user, time and event.
+//!
+//! Resolved in this order: the call's own `user =>`, `time =>`, `event =>`; the columns' metadata (`tenure.toml` and
+//! managed tables put it there, and it survives SELECT); the session (`SET tenure.user_column = ...`); conventional names.
+
+use arrow::datatypes::{DataType, TimeUnit};
+use datafusion::common::ExprSchema;
+use datafusion::logical_expr::{Expr, ExprSchemable, cast};
+
+use super::call::{Call, Condition, condition_expr};
+use crate::error::{Error, Result, suggest};
+use crate::functions::FunctionDoc;
+use crate::store::table::{ROLE_KEY, TIME_UNIT_KEY};
+
+
+
+
+
+
+/// The columns of a behaviour relation.
+#[derive(Debug, Clone)]
+pub struct Roles {
+    /// Who.
+    pub user: Expr,
+    /// Name of the user column in the output.
+    pub user_name: String,
+    /// When: a timestamp or date.
+    pub time: Expr,
+    /// Type of `time`.
+    pub time_type: DataType,
+    /// What; `None` where no column was found and nothing needed one yet.
+    pub event: Option<Expr>,
+    missing_event: String,
+}
+
+const CONVENTIONS: [(&str, &[&str]); 3] =
+    [("user", &["user_id"]), ("time", &["ts", "time", "timestamp"]), ("event", &["event"])];
+
+/// The arguments that every behaviour relation takes.
+pub fn role_arguments() -> Vec<crate::functions::ArgumentDoc> {
+    let argument = |name, text| crate::functions::ArgumentDoc { name, kind: "column", default: Some("by role"), text };
+    vec![
+        argument("user", "The column that tells users apart, where it is not `user_id` or declared."),
+        argument("time", "The time column, where it is not `ts`, `time`, `timestamp` or declared."),
+        argument("event", "The event column, where it is not `event` or declared."),
+        crate::functions::ArgumentDoc {
+            name: "time_unit",
+            kind: "'s', 'ms', 'us' or 'ns'",
+            default: None,
+            text: "The unit of an integer time column (epoch).",
+        },
+    ]
+}
+
+/// A manual entry with the role arguments added.
+pub fn with_roles(mut doc: FunctionDoc) -> FunctionDoc {
+    doc.arguments.extend(role_arguments());
+    doc
+}
+
+impl Roles {
+    /// Resolves the three roles of a call.
+    pub fn of(call: &mut Call) -> Result<Self> {
+        let options = call.options();
+        let user = resolve(call, "user", &options.user_column)?.map_err(|why| call.error(why))?;
+        let time = resolve(call, "time", &options.time_column)?.map_err(|why| call.error(why))?;
+        let (event, missing_event) = match resolve(call, "event", &options.event_column)? {
+            Ok(event) => (Some(event), String::new()),
+            Err(why) => (None, why),
+        };
+        let unit = match call.text("time_unit")? {
+            Some(unit) => Some(unit),
+            None => metadata_of(call, &time, TIME_UNIT_KEY).or((!options.time_unit.is_empty()).then_some(options.time_unit)),
+        };
+        let (time, time_type) = typed_time(call, time, unit.as_deref())?;
+        let user_name = match &user {
+            Expr::Column(column) => column.name.clone(),
+            _ => "user_id".to_string(),
+        };
+        Ok(Self { user, user_name, time, time_type, event, missing_event })
+    }
+
+    /// A condition as an expression; an event name needs an event column.
+    pub fn condition(&self, call: &Call, condition: &Condition) -> Result<Expr> {
+        condition_expr(condition, self.event.as_ref(), || call.error(&self.missing_event))
+    }
+
+    /// Rows that take part: user and time are known.
+    pub fn known(&self) -> Expr {
+        self.user.clone().is_not_null().and(self.time.clone().is_not_null())
+    }
+}
+
+/// A role's column, or the sentence that says why there is none.
+fn resolve(call: &mut Call, role: &str, session: &str) -> Result<Result<Expr, String>> {
+    if let Some(expr) = call.column(role)? {
+        return Ok(Ok(expr));
+    }
+    let declared: Vec<String> = fields_with(call, |f| f.metadata().get(ROLE_KEY).is_some_and(|r| r == role));
+    match declared.as_slice() {
+        [] => {}
+        [only] => return call.column_named(role, only).map(Ok),
+        several => return Ok(Err(ambiguous(role, several))),
+    }
+    if !session.is_empty() {
+        return call.column_named(role, session).map(Ok);
+    }
+    let conventional = CONVENTIONS.iter().find(|(r, _)| *r == role).map_or(&[][..], |(_, names)| names);
+    let found = fields_with(call, |f| conventional.contains(&f.name().as_str()));
+    match found.as_slice() {
+        [only] => call.column_named(role, only).map(Ok),
+        [] => {
+            let candidates = fields_with(call, |f| fits(role, f.data_type()));
+            let list = if candidates.is_empty() { "none fits".to_string() } else { candidates.join(", ") };
+            Ok(Err(format!(
+                "no {role} column found (looked for {}); name it with {role} => column; candidates: {list}",
+                conventional.join(", ")
+            )))
+        }
+        several => Ok(Err(ambiguous(role, several))),
+    }
+}
+
+fn ambiguous(role: &str, columns: &[String]) -> String {
+    format!("more than one {role} column ({}); choose with {role} => column", columns.join(", "))
+}
+
+fn fields_with(call: &Call, keep: impl Fn(&arrow::datatypes::Field) -> bool) -> Vec<String> {
+    call.schema().fields().iter().filter(|f| keep(f)).map(|f| f.name().clone()).collect()
+}
+
+/// Types that could play a role, for the list of candidates.
+fn fits(role: &str, data_type: &DataType) -> bool {
+    let text = |t: &DataType| matches!(t, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
+    let string = match data_type {
+        DataType::Dictionary(_, value) => text(value),
+        other => text(other),
+    };
+    match role {
+        "time" => matches!(data_type, DataType::Timestamp(_, _) | DataType::Date32 | DataType::Date64),
+        "user" => string || data_type.is_integer(),
+        _ => string,
+    }
+}
+
+fn metadata_of(call: &Call, expr: &Expr, key: &str) -> Option<String> {
+    let Expr::Column(column) = expr else { return None };
+    call.schema().field_from_column(column).ok()?.metadata().get(key).cloned()
+}
+
+/// The time as a timestamp or date: integers become timestamps where their unit is known.
+fn typed_time(call: &Call, time: Expr, unit: Option<&str>) -> Result<(Expr, DataType)> {
+    let data_type = time.get_type(call.schema()).map_err(Error::from)?;
+    match &data_type {
+        DataType::Timestamp(_, _) | DataType::Date32 => Ok((time, data_type)),
+        DataType::Date64 => {
+            let target = DataType::Timestamp(TimeUnit::Millisecond, None);
+            Ok((cast(time, target.clone()), target))
+        }
+        integer if integer.is_integer() => {
+            let Some(unit) = unit else {
+                return Err(call
+                    .error(format!("time column {time} holds integers ({integer}); say their unit with time_unit => 'ms'"))
+                    .hint("allowed units: s, ms, us, ns"));
+            };
+            let unit = match unit {
+                "s" => TimeUnit::Second,
+                "ms" => TimeUnit::Millisecond,
+                "us" => TimeUnit::Microsecond,
+                "ns" => TimeUnit::Nanosecond,
+                other => {
+                    return Err(call.error(format!("unknown time_unit '{other}'; {}", suggest(other, ["s", "ms", "us", "ns"]))));
+                }
+            };
+            let target = DataType::Timestamp(unit, None);
+            Ok((cast(cast(time, DataType::Int64), target.clone()), target))
+        }
+        other => Err(call.error(format!("time column {time} must be a TIMESTAMP or DATE, got {other}"))),
+    }
+}
