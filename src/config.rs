@@ -80,8 +80,8 @@ impl Workspace {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound && !required => return Ok((Self::default(), file)),
             Err(e) => return Err(Error::io("read the workspace file", &file, &e)),
         };
-        let workspace: Self =
-            toml::from_str(&text).map_err(|e| Error::data(format!("{}: {}", file.display(), toml_message(&e, &text))))?;
+        let workspace: Self = toml::from_str(&text)
+            .map_err(|e| Error::data(format!("{}: {}", file.display(), toml_message(&e, &text))))?;
         Ok((workspace, file))
     }
 }
@@ -100,7 +100,8 @@ mod tests {
     #[test]
     fn a_wrong_workspace_names_file_and_line() {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join(WORKSPACE_FILE), "[tables.events]\nlocation = 'e.parquet'\nusr = 'x'\n").unwrap();
+        std::fs::write(folder.path().join(WORKSPACE_FILE), "[tables.events]\nlocation = 'e.parquet'\nusr = 'x'\n")
+            .unwrap();
         let message = Workspace::read(folder.path(), true).unwrap_err().message().to_string();
         assert!(message.contains("tenure.toml: line 3") && message.contains("usr"), "{message}");
         assert!(Workspace::read(&folder.path().join("none"), true).is_err());

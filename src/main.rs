@@ -1,6 +1,7 @@
 //! The program: a runtime around `tenure::cli`.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use tenure::cli;
 
@@ -30,7 +31,7 @@ fn main() -> ExitCode {
     };
     // The panic hook has told what there is to tell.
     let code = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| runtime.block_on(cli::run(cli))));
-    // A query that was stopped may still be inside one of its steps: nobody waits for it.
-    runtime.shutdown_background();
+    // Threads that are removing a file may end; a query that was stopped inside a long step is not waited for.
+    runtime.shutdown_timeout(Duration::from_millis(200));
     code.unwrap_or(ExitCode::FAILURE)
 }

@@ -176,7 +176,8 @@ mod tests {
         assert_eq!(s.points, 45 + 20 + 20);
         assert_eq!(s.reasons.len(), 3);
         assert!(s.reasons[0].starts_with("inactive for 31 days"));
-        let lively = Features { recency_days: 0, active_days: 12, events: 40, events_before: 38, ..Features::default() };
+        let lively =
+            Features { recency_days: 0, active_days: 12, events: 40, events_before: 38, ..Features::default() };
         assert_eq!(score(&lively, &Points::for_horizon(30), 30), Score { points: 0, reasons: vec![] });
     }
 

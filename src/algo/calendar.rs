@@ -229,10 +229,9 @@ mod tests {
     fn a_dst_day_is_one_day() {
         // Berlin: 2024-03-31 has 23 hours, 2024-10-27 has 25.
         let mut c = Calendar::new(Unit::Day, "Europe/Berlin", 0, Clock::Instants(1)).unwrap();
-        for (start, end) in [
-            ("2024-03-30T23:00:00Z", "2024-03-31T21:59:59Z"),
-            ("2024-10-26T22:00:00Z", "2024-10-27T22:59:59Z"),
-        ] {
+        for (start, end) in
+            [("2024-03-30T23:00:00Z", "2024-03-31T21:59:59Z"), ("2024-10-26T22:00:00Z", "2024-10-27T22:59:59Z")]
+        {
             let day = c.bucket(second(start)).unwrap();
             assert_eq!(c.bucket(second(end)), Some(day));
             assert_eq!(c.bucket(second(start) - 1), Some(day - 1));

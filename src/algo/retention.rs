@@ -62,7 +62,9 @@ impl Periods {
         }
         match self {
             Self::Calendar(calendar) => Some(calendar.bucket(time)? - calendar.bucket(birth)?),
-            Self::Rolling(span) => Some(i64::try_from((i128::from(time) - i128::from(birth)) / i128::from(*span)).ok()?),
+            Self::Rolling(span) => {
+                Some(i64::try_from((i128::from(time) - i128::from(birth)) / i128::from(*span)).ok()?)
+            }
         }
     }
 }

@@ -26,8 +26,10 @@ struct Question {
 const SHOP: &[Question] = &[
     Question {
         text: "Who buys? From looking at an item to the purchase within a day, by country.",
-        sql: "SELECT * FROM funnel(events, steps => ['view_item', 'add_to_cart', 'purchase'],
-                     within => INTERVAL '1 day', by => country);",
+        sql: "SELECT country, name, users, conversion, step_conversion, median_seconds
+FROM funnel(events, steps => ['view_item', 'add_to_cart', 'purchase'], within => INTERVAL '1 day', by => country)
+WHERE country IN ('DE', 'GB', 'JP', 'US')
+ORDER BY country, step;",
     },
     Question {
         text: "Who stays? The share of users who come back n weeks after signing up, with its 95 % interval.",
@@ -52,7 +54,9 @@ GROUP BY cohort ORDER BY cohort DESC LIMIT 12;",
 const CDNOW: &[Question] = &[
     Question {
         text: "How many customers come back for a second and a third purchase within 90 days?",
-        sql: "SELECT * FROM funnel(purchases, steps => ['purchase', 'purchase', 'purchase'], within => INTERVAL '90 days');",
+        sql: "SELECT step, users, conversion, step_conversion, median_seconds / 86400 AS median_days
+FROM funnel(purchases, steps => ['purchase', 'purchase', 'purchase'], within => INTERVAL '90 days')
+ORDER BY step;",
     },
     Question {
         text: "How many buy again n months after their first purchase?",

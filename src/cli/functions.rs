@@ -9,9 +9,9 @@ use super::args::FunctionsArgs;
 use super::highlight;
 use super::session::{Session, Stop, print};
 use super::terminal::Terminal;
-use crate::engine::{Engine, Settings};
+use crate::engine::{Engine, Settings, catalogue};
 use crate::error::{Error, Result, suggest};
-use crate::functions::{FunctionDoc, FunctionKind, catalogue};
+use crate::functions::{FunctionDoc, FunctionKind};
 
 pub(super) async fn run(args: &FunctionsArgs, terminal: Terminal) -> Result<(), Stop> {
     let functions = catalogue();

@@ -1,5 +1,7 @@
 //! Ctrl-C and the request to end, as something that a running statement can wait for.
 
+use std::time::Duration;
+
 use crate::error::{Error, Result};
 
 /// Number of the signal that Ctrl-C sends.
@@ -8,6 +10,26 @@ const INTERRUPT: u8 = 2;
 /// Number of the request to end.
 #[cfg(unix)]
 const TERMINATE: u8 = 15;
+
+/// How long a stopped query may take to tidy up.
+pub(super) const GRACE: Duration = Duration::from_secs(2);
+
+/// Ends the process some time after a signal, however it is stuck then: a script may be blocked in a write to a pipe that
+/// nobody reads.
+pub(super) fn end_in_any_case() -> Result<()> {
+    let mut signals = Signals::listen(true)?;
+    tokio::spawn(async move {
+        let signal = signals.next().await;
+        tokio::time::sleep(GRACE + GRACE).await;
+        std::process::exit(i32::from(exit_code(signal)));
+    });
+    Ok(())
+}
+
+/// Exit code after a signal, as shells count it.
+pub(super) fn exit_code(signal: u8) -> u8 {
+    128_u8.saturating_add(signal)
+}
 
 /// From its making on, the signals that it listens to no longer end the process.
 #[cfg(unix)]

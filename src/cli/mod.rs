@@ -30,15 +30,12 @@ use args::Command;
 use session::{OutFile, Session, Stop};
 use terminal::Terminal;
 
-/// Exit code after a signal, as shells count it.
-const SIGNALLED: u8 = 128;
-
 /// Runs what the command line asks for.
 pub async fn run(cli: Cli) -> ExitCode {
     let terminal = Terminal::detect();
     match dispatch(cli, terminal).await {
         Ok(()) | Err(Stop::BrokenPipe) => ExitCode::SUCCESS,
-        Err(Stop::Interrupted(signal)) => ExitCode::from(SIGNALLED.saturating_add(signal)),
+        Err(Stop::Interrupted(signal)) => ExitCode::from(interrupt::exit_code(signal)),
         Err(Stop::Failed(error)) => {
             terminal.print_error(&error);
             ExitCode::from(if error.kind() == Kind::Usage { 2 } else { 1 })
@@ -87,8 +84,9 @@ async fn statements(cli: Cli, terminal: Terminal) -> Result<(), Stop> {
     session.timing = cli.output.timing;
     session.quiet = cli.output.quiet;
     session.out = out;
-    match interactive {
-        true => repl::run(&mut session).await,
-        false => script::run(&mut session, scripts).await,
+    if interactive {
+        return repl::run(&mut session).await;
     }
+    interrupt::end_in_any_case()?;
+    script::run(&mut session, scripts).await
 }

@@ -14,7 +14,7 @@ use futures::StreamExt;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::interrupt::Signals;
+use super::interrupt::{GRACE, Signals};
 use super::progress::Progress;
 use super::terminal::Terminal;
 use crate::engine::{Engine, Params, ProgressMeter};
@@ -114,12 +114,7 @@ impl Session {
     }
 
     async fn execute_until_done(&mut self, statement: &str, started: Instant) -> Result<(), Stop> {
-        // A script that writes to a pipe keeps the default: the signal ends the process even while a write blocks. With an
-        // output file something has to be tidied up first.
-        let mut signals = match self.interactive || self.out.is_some() {
-            true => Some(Signals::listen(!self.interactive)?),
-            false => None,
-        };
+        let mut signals = Signals::listen(!self.interactive)?;
         let (task, mut events) = self.start(statement);
         let task = Task(task);
         let mut progress = Progress::new(started, self.terminal.stderr && !self.quiet);
@@ -129,7 +124,10 @@ impl Session {
         loop {
             let event = tokio::select! {
                 biased;
-                signal = next_signal(&mut signals) => return Err(Stop::Interrupted(signal)),
+                signal = signals.next() => {
+                    task.stop().await;
+                    return Err(Stop::Interrupted(signal));
+                }
                 event = events.recv() => event,
                 _ = ticks.tick() => {
                     progress.tick();
@@ -356,18 +354,22 @@ impl Task {
             Err(_) => Err(Error::internal("the query was stopped from inside")),
         }
     }
+
+    /// Stops the query and waits until its files are gone and its memory is free, unless it is deep in a long step.
+    async fn stop(mut self) {
+        self.0.abort();
+        let tidy = async {
+            let _ = (&mut self.0).await;
+            // An upload that is dropped hands the removal of its file to the pool of blocking threads: wait behind it.
+            let _ = tokio::task::spawn_blocking(|| ()).await;
+        };
+        let _ = tokio::time::timeout(GRACE, tidy).await;
+    }
 }
 
 impl Drop for Task {
     fn drop(&mut self) {
         self.0.abort();
-    }
-}
-
-async fn next_signal(signals: &mut Option<Signals>) -> u8 {
-    match signals {
-        Some(signals) => signals.next().await,
-        None => std::future::pending().await,
     }
 }
 

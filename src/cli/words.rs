@@ -4,9 +4,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::engine::{Engine, TableInfo};
+use crate::engine::{Engine, TableInfo, catalogue};
 use crate::error::Result;
-use crate::functions::{FunctionKind, catalogue};
+use crate::functions::FunctionKind;
 
 /// Keywords worth offering: what people type in queries, not the parser's thousand.
 #[rustfmt::skip]

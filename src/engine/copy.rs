@@ -40,7 +40,10 @@ pub fn redirect(plan: LogicalPlan) -> Result<(LogicalPlan, Option<Pending>)> {
         return Err(Error::data(format!("COPY: folder '{}' exists already; remove it first", target.display())));
     }
     if !folder && target.is_dir() {
-        return Err(Error::data(format!("COPY: '{}' is a folder; end it with / to write several files", target.display())));
+        return Err(Error::data(format!(
+            "COPY: '{}' is a folder; end it with / to write several files",
+            target.display()
+        )));
     }
     // Hidden, so that a reader of the folder never takes it for data; the extension stays, it decides the layout.
     let temporary = parent.join(format!(".{}-{name}", std::process::id()));

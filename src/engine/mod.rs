@@ -210,7 +210,10 @@ impl Engine {
         }
         if let Some(unknown) = options.keys().find(|k| k.starts_with("tenure.")) {
             let known = ["tenure.user", "tenure.time", "tenure.event", "tenure.time_unit"];
-            return Err(Error::user(format!("CREATE EXTERNAL TABLE: unknown option '{unknown}'; {}", suggest(unknown, known))));
+            return Err(Error::user(format!(
+                "CREATE EXTERNAL TABLE: unknown option '{unknown}'; {}",
+                suggest(unknown, known)
+            )));
         }
         command.options = options;
         let name = command.name.clone();

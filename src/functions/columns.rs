@@ -44,10 +44,10 @@ pub fn coerce_time(function: &str, position: usize, time: &DataType) -> Result<D
         DataType::Timestamp(_, _) | DataType::Date32 => Ok(time.clone()),
         DataType::Date64 => Ok(DataType::Timestamp(TimeUnit::Millisecond, None)),
         DataType::Null => Ok(DataType::Timestamp(TimeUnit::Nanosecond, None)),
-        other => Err(Error::user(format!(
-            "{function}: argument {position} (time) must be a TIMESTAMP or DATE, got {other}"
-        ))
-        .hint("an integer epoch becomes a timestamp with arrow_cast(column, 'Timestamp(Millisecond, None)')")),
+        other => {
+            Err(Error::user(format!("{function}: argument {position} (time) must be a TIMESTAMP or DATE, got {other}"))
+                .hint("an integer epoch becomes a timestamp with arrow_cast(column, 'Timestamp(Millisecond, None)')"))
+        }
     }
 }
 
@@ -143,7 +143,9 @@ pub fn times_array(ticks: Vec<i64>, nulls: Option<arrow::buffer::NullBuffer>, ti
 /// Days are 24 hours. A window with months has no length in ticks and is refused, as is one of zero or below.
 pub fn window_ticks(function: &str, window: &ScalarValue, clock: Clock) -> Result<i64> {
     let wrong = |got: String| {
-        Error::user(format!("{function}: the window must be an INTERVAL above zero, such as INTERVAL '7 days'; got {got}"))
+        Error::user(format!(
+            "{function}: the window must be an INTERVAL above zero, such as INTERVAL '7 days'; got {got}"
+        ))
     };
     let value = match window {
         ScalarValue::IntervalMonthDayNano(Some(value)) => *value,
@@ -327,9 +329,8 @@ mod tests {
 
     #[test]
     fn windows_are_floored_to_ticks() {
-        let interval = |days, nanos| {
-            ScalarValue::IntervalMonthDayNano(Some(IntervalMonthDayNanoType::make_value(0, days, nanos)))
-        };
+        let interval =
+            |days, nanos| ScalarValue::IntervalMonthDayNano(Some(IntervalMonthDayNanoType::make_value(0, days, nanos)));
         let ticks = |w, clock| window_ticks("f", &w, clock).map_err(|e| e.message().to_string());
         assert_eq!(ticks(interval(1, 500_000_000), Clock::Instants(1)), Ok(86_400));
         assert_eq!(ticks(interval(1, 500_000_000), Clock::Instants(1_000)), Ok(86_400_500));

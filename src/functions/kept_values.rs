@@ -45,7 +45,8 @@ impl KeptValues {
     pub fn new(fields: &Fields) -> Result<Self> {
         let fields = kept_fields(fields);
         let sort = fields.iter().map(|f| SortField::new(f.data_type().clone())).collect::<Vec<_>>();
-        let unsupported = |f: &&std::sync::Arc<Field>| !RowConverter::supports_fields(&[SortField::new(f.data_type().clone())]);
+        let unsupported =
+            |f: &&std::sync::Arc<Field>| !RowConverter::supports_fields(&[SortField::new(f.data_type().clone())]);
         if let Some(field) = fields.iter().find(unsupported) {
             return Err(Error::user(format!(
                 "column '{}' of type {} cannot be grouped by",
@@ -104,11 +105,8 @@ impl KeptValues {
     }
 
     fn number_plain(&mut self, columns: &[ArrayRef], rows: &[u32], numbers: &mut Vec<u32>) -> Result<()> {
-        let columns = columns
-            .iter()
-            .zip(&self.fields)
-            .map(|(c, f)| cast(c, f.data_type()))
-            .collect::<Result<Vec<_>, _>>()?;
+        let columns =
+            columns.iter().zip(&self.fields).map(|(c, f)| cast(c, f.data_type())).collect::<Result<Vec<_>, _>>()?;
         let converted = self.converter.convert_columns(&columns)?;
         for row in rows {
             let row = converted.row(*row as usize);
@@ -121,8 +119,7 @@ impl KeptValues {
                         .map_err(|_| Error::resources("more than 4 billion distinct values to group by"))?;
                     self.rows.push(row);
                     let (rows, hash_state) = (&self.rows, &self.hash);
-                    self.numbers
-                        .insert_unique(hash, number, |n| hash_state.hash_one(rows.row(*n as usize).as_ref()));
+                    self.numbers.insert_unique(hash, number, |n| hash_state.hash_one(rows.row(*n as usize).as_ref()));
                     number
                 }
             };
@@ -165,8 +162,7 @@ mod tests {
     use arrow::datatypes::Int32Type;
 
     fn structs(columns: Vec<(&str, ArrayRef)>) -> ArrayRef {
-        let fields: Fields =
-            columns.iter().map(|(name, c)| Field::new(*name, c.data_type().clone(), true)).collect();
+        let fields: Fields = columns.iter().map(|(name, c)| Field::new(*name, c.data_type().clone(), true)).collect();
         Arc::new(StructArray::new(fields, columns.into_iter().map(|c| c.1).collect(), None))
     }
 
@@ -188,7 +184,9 @@ mod tests {
         let back = back.as_struct().column(0).as_string::<i32>();
         assert_eq!((back.value(0), back.is_null(1), back.value(2), back.value(4)), ("de", true, "fr", ""));
         // Order of content: NULL, '', 'de', 'fr'.
-        assert!(kept.compare(a[1], a[4]).is_lt() && kept.compare(a[4], a[0]).is_lt() && kept.compare(a[0], a[2]).is_lt());
+        assert!(
+            kept.compare(a[1], a[4]).is_lt() && kept.compare(a[4], a[0]).is_lt() && kept.compare(a[0], a[2]).is_lt()
+        );
     }
 
     #[test]

@@ -162,7 +162,8 @@ impl<'a> Call<'a> {
     pub fn constant(&mut self, key: &str) -> Result<Option<ScalarValue>> {
         let Some(written) = self.take(key) else { return Ok(None) };
         let empty = DFSchema::empty();
-        let not_constant = |name: &str| Error::user(format!("{name}: argument '{key}' must be a constant, got {written}"));
+        let not_constant =
+            |name: &str| Error::user(format!("{name}: argument '{key}' must be a constant, got {written}"));
         let name = self.name();
         let planned = self.context.sql_to_expr(written.clone(), &empty).map_err(|_| not_constant(name))?;
         if let Expr::Placeholder(p) = &planned {
@@ -195,9 +196,8 @@ impl<'a> Call<'a> {
         let lower = given.to_lowercase();
         match allowed.iter().find(|a| **a == lower) {
             Some(found) => Ok(found),
-            None => {
-                Err(self.error(format!("argument '{key}' cannot be '{given}'; {}", suggest(&lower, allowed.iter().copied()))))
-            }
+            None => Err(self
+                .error(format!("argument '{key}' cannot be '{given}'; {}", suggest(&lower, allowed.iter().copied())))),
         }
     }
 
@@ -232,7 +232,9 @@ impl<'a> Call<'a> {
         let Some(value) = self.constant(key)? else { return Ok(None) };
         match value.data_type() {
             DataType::Interval(_) => Ok(Some(value)),
-            _ => Err(self.error(format!("argument '{key}' must be an INTERVAL, such as INTERVAL '7 days'; got {value}"))),
+            _ => {
+                Err(self.error(format!("argument '{key}' must be an INTERVAL, such as INTERVAL '7 days'; got {value}")))
+            }
         }
     }
 
@@ -269,8 +271,12 @@ impl<'a> Call<'a> {
 
     /// The input's column of this name.
     pub fn column_named(&self, key: &str, name: &str) -> Result<Expr> {
-        let found: Vec<Column> =
-            self.schema().iter().filter(|(_, f)| f.name() == name).map(|(q, f)| Column::new(q.cloned(), f.name())).collect();
+        let found: Vec<Column> = self
+            .schema()
+            .iter()
+            .filter(|(_, f)| f.name() == name)
+            .map(|(q, f)| Column::new(q.cloned(), f.name()))
+            .collect();
         match found.as_slice() {
             [only] => Ok(Expr::Column(only.clone())),
             [] => {
@@ -373,8 +379,7 @@ fn plan_input(
 ) -> Result<LogicalPlan> {
     let name = match written {
         SqlExpr::Subquery(query) => {
-            let factor =
-                TableFactor::Derived { lateral: false, subquery: query, alias: None, sample: None };
+            let factor = TableFactor::Derived { lateral: false, subquery: query, alias: None, sample: None };
             return context.plan(factor).map_err(Error::from);
         }
         SqlExpr::Identifier(ident) => ObjectName::from(vec![ident]),
@@ -384,7 +389,9 @@ fn plan_input(
             other => return Err(Error::user(format!("{relation}: the first argument must be a table, got {other}"))),
         },
         other => {
-            return Err(Error::user(format!("{relation}: the first argument must be a table or (SELECT ...), got {other}")));
+            return Err(Error::user(format!(
+                "{relation}: the first argument must be a table or (SELECT ...), got {other}"
+            )));
         }
     };
     let reference = context.object_name_to_table_reference(name.clone())?;
@@ -436,9 +443,7 @@ fn scan(reference: TableReference, table: Arc<dyn TableProvider>) -> Result<Logi
 
 /// Planning is synchronous, looking a table up is not. Registered tables answer at once; a file has to be opened, on a
 /// thread with a runtime of its own, so that it works whatever runtime the caller is on.
-fn wait_for<T: Send>(
-    lookup: impl Future<Output = Result<T, DataFusionError>> + Send,
-) -> Result<T> {
+fn wait_for<T: Send>(lookup: impl Future<Output = Result<T, DataFusionError>> + Send) -> Result<T> {
     let mut lookup = Box::pin(lookup);
     if let Some(ready) = lookup.as_mut().now_or_never() {
         return ready.map_err(Error::from);
@@ -446,7 +451,10 @@ fn wait_for<T: Send>(
     std::thread::scope(|scope| {
         let opened = scope.spawn(|| {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            runtime.map_err(|e| Error::resources(format!("cannot start a runtime: {e}")))?.block_on(lookup).map_err(Error::from)
+            runtime
+                .map_err(|e| Error::resources(format!("cannot start a runtime: {e}")))?
+                .block_on(lookup)
+                .map_err(Error::from)
         });
         opened.join().unwrap_or_else(|_| Err(Error::internal("looking a table up panicked")))
     })

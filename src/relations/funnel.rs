@@ -74,14 +74,16 @@ impl Relation for Funnel {
         let by = call.breakdowns("by")?;
         let mode = call.text("mode")?.unwrap_or_default();
         let Some(within) = call.interval("within")? else {
-            return Err(call.error("argument 'within' is missing: the longest time from the first to the last step")
+            return Err(call
+                .error("argument 'within' is missing: the longest time from the first to the last step")
                 .hint("as in within => INTERVAL '7 days'"));
         };
         // Every constant is checked here, where the argument has a name.
         spec(call.name(), &within, &mode, &roles.time_type, steps.len())?;
         let reserved = OUTPUT.iter().find(|name| by.iter().any(|b| b.name == **name));
         if let Some(name) = reserved {
-            return Err(call.error(format!("by column '{name}' has the name of a result column; give it another in (SELECT ..)")));
+            return Err(call
+                .error(format!("by column '{name}' has the name of a result column; give it another in (SELECT ..)")));
         }
 
         let conditions = steps.iter().map(|s| roles.condition(call, &s.condition)).collect::<Result<Vec<_>>>()?;
@@ -99,7 +101,15 @@ impl Relation for Funnel {
 }
 
 const OUTPUT: [&str; 10] = [
-    "step", "name", "users", "conversion", "step_conversion", "dropped", "median_seconds", "mean_seconds", "p90_seconds",
+    "step",
+    "name",
+    "users",
+    "conversion",
+    "step_conversion",
+    "dropped",
+    "median_seconds",
+    "mean_seconds",
+    "p90_seconds",
     "step_median_seconds",
 ];
 
@@ -127,7 +137,8 @@ fn report(
     }
     // The report is a list with an element a step, spread by a join with the steps.
     let rows = names.iter().enumerate().map(|(at, name)| vec![lit(at as i32 + 1), lit(name.as_str())]).collect();
-    let steps = LogicalPlanBuilder::values(rows)?.project([col("column1").alias("step"), col("column2").alias("name")])?;
+    let steps =
+        LogicalPlanBuilder::values(rows)?.project([col("column1").alias("step"), col("column2").alias("name")])?;
     let order: Vec<SortExpr> = by_columns().map(|c| c.sort(true, true)).chain([col("step").sort(true, true)]).collect();
     LogicalPlanBuilder::from(input)
         .filter(roles.known().and(any_step))?

@@ -25,7 +25,6 @@ use self::call::Call;
 use crate::error::Error;
 use crate::functions::FunctionDoc;
 
-
 /// A question that stands in FROM.
 pub trait Relation: fmt::Debug + Send + Sync {
     /// Its manual entry: name, arguments with defaults, columns. The arguments named here are the ones accepted.
@@ -35,8 +34,7 @@ pub trait Relation: fmt::Debug + Send + Sync {
 }
 
 /// Every relation, in the order of the manual.
-pub const RELATIONS: &[&dyn Relation] =
-    &[&funnel::Funnel];
+pub const RELATIONS: &[&dyn Relation] = &[&funnel::Funnel];
 
 /// Plans calls of [`RELATIONS`]; everything else is left to the next planner.
 pub struct BehaviourRelations {

@@ -12,11 +12,6 @@ use crate::error::{Error, Result, suggest};
 use crate::functions::FunctionDoc;
 use crate::store::table::{ROLE_KEY, TIME_UNIT_KEY};
 
-
-
-
-
-
 /// The columns of a behaviour relation.
 #[derive(Debug, Clone)]
 pub struct Roles {
@@ -70,7 +65,9 @@ impl Roles {
         };
         let unit = match call.text("time_unit")? {
             Some(unit) => Some(unit),
-            None => metadata_of(call, &time, TIME_UNIT_KEY).or((!options.time_unit.is_empty()).then_some(options.time_unit)),
+            None => {
+                metadata_of(call, &time, TIME_UNIT_KEY).or((!options.time_unit.is_empty()).then_some(options.time_unit))
+            }
         };
         let (time, time_type) = typed_time(call, time, unit.as_deref())?;
         let user_name = match &user {
@@ -160,7 +157,9 @@ fn typed_time(call: &Call, time: Expr, unit: Option<&str>) -> Result<(Expr, Data
         integer if integer.is_integer() => {
             let Some(unit) = unit else {
                 return Err(call
-                    .error(format!("time column {time} holds integers ({integer}); say their unit with time_unit => 'ms'"))
+                    .error(format!(
+                        "time column {time} holds integers ({integer}); say their unit with time_unit => 'ms'"
+                    ))
                     .hint("allowed units: s, ms, us, ns"));
             };
             let unit = match unit {
@@ -169,7 +168,9 @@ fn typed_time(call: &Call, time: Expr, unit: Option<&str>) -> Result<(Expr, Data
                 "us" => TimeUnit::Microsecond,
                 "ns" => TimeUnit::Nanosecond,
                 other => {
-                    return Err(call.error(format!("unknown time_unit '{other}'; {}", suggest(other, ["s", "ms", "us", "ns"]))));
+                    return Err(
+                        call.error(format!("unknown time_unit '{other}'; {}", suggest(other, ["s", "ms", "us", "ns"])))
+                    );
                 }
             };
             let target = DataType::Timestamp(unit, None);

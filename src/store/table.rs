@@ -52,7 +52,10 @@ pub async fn open(state: &dyn Session, name: &str, entry: &TableEntry, base: &Pa
             Some(found) => *found,
             None => {
                 let known = FORMATS.map(|(extension, _)| extension);
-                return Err(Error::user(format!("table '{name}': unknown format '{format}'; {}", suggest(format, known))));
+                return Err(Error::user(format!(
+                    "table '{name}': unknown format '{format}'; {}",
+                    suggest(format, known)
+                )));
             }
         },
         None => files.iter().find_map(|f| format_of(f)).ok_or_else(|| {
@@ -88,7 +91,11 @@ pub async fn open(state: &dyn Session, name: &str, entry: &TableEntry, base: &Pa
 }
 
 /// Creates the table of a `CREATE EXTERNAL TABLE`, with the roles that `entry` declares.
-pub async fn create(state: &dyn Session, command: &CreateExternalTable, entry: &TableEntry) -> Result<Arc<dyn TableProvider>> {
+pub async fn create(
+    state: &dyn Session,
+    command: &CreateExternalTable,
+    entry: &TableEntry,
+) -> Result<Arc<dyn TableProvider>> {
     let mut files = Vec::new();
     for location in &command.locations {
         if !location.contains("://") {
@@ -177,9 +184,7 @@ fn files_at(location: &Path) -> Result<Vec<PathBuf>> {
         };
     }
     match std::fs::metadata(location) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            Err(Error::data(format!("'{text}' does not exist")))
-        }
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Err(Error::data(format!("'{text}' does not exist"))),
         Err(e) => Err(Error::io("open", location, &e)),
         Ok(found) if found.is_file() => Ok(vec![location.to_path_buf()]),
         Ok(_) => {

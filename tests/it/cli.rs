@@ -297,20 +297,47 @@ fn a_failed_query_leaves_no_file() {
 fn a_signal_leaves_no_half_written_file() {
     let place = Place::new();
     place.write("x.csv", "old");
-    for (signal, code) in [("INT", Some(130)), ("TERM", Some(143)), ("KILL", None)] {
+    for (name, code) in [("INT", Some(130)), ("TERM", Some(143)), ("KILL", None)] {
         let mut child = Command::new(program())
             .current_dir(place.folder())
             .args(["-o", "x.csv", "-c", "SELECT * FROM generate_series(1, 100000000000)"])
             .spawn()
             .unwrap();
         wait_until("a file is being written", || place.names().len() == 2);
-        let id = child.id().to_string();
-        assert!(Command::new("kill").args(["-s", signal, &id]).status().unwrap().success());
-        assert_eq!(child.wait().unwrap().code(), code, "{signal}");
-        assert_eq!(place.read("x.csv"), "old", "{signal}");
+        signal(&child, name);
+        assert_eq!(child.wait().unwrap().code(), code, "{name}");
+        assert_eq!(place.read("x.csv"), "old", "{name}");
         // Nobody can tidy up after KILL; the others do.
-        assert_eq!(place.names().len(), if code.is_some() { 1 } else { 2 }, "{signal}: {:?}", place.names());
+        assert_eq!(place.names().len(), if code.is_some() { 1 } else { 2 }, "{name}: {:?}", place.names());
     }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_ends_a_copy_and_a_blocked_write() {
+    let place = Place::new();
+    let endless = "SELECT * FROM generate_series(1, 100000000000)";
+    let mut child = Command::new(program())
+        .current_dir(place.folder())
+        .args(["-c", &format!("COPY ({endless}) TO 'x.parquet'")])
+        .spawn()
+        .unwrap();
+    wait_until("a file is being written", || !place.names().is_empty());
+    signal(&child, "INT");
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(place.names().is_empty(), "{:?}", place.names());
+    // Nobody reads this pipe beyond its first bytes, so the program is blocked in a write when the signal comes.
+    let mut child =
+        Command::new(program()).args(["--format", "csv", "-c", endless]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut pipe = child.stdout.take().unwrap();
+    pipe.read_exact(&mut [0; 4]).unwrap();
+    signal(&child, "TERM");
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+}
+
+#[cfg(unix)]
+fn signal(child: &std::process::Child, name: &str) {
+    assert!(Command::new("kill").args(["-s", name, &child.id().to_string()]).status().unwrap().success());
 }
 
 #[cfg(unix)]
@@ -322,6 +349,33 @@ fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
         std::thread::sleep(std::time::Duration::from_millis(50));
     }
     panic!("waited in vain until {what}");
+}
+
+#[test]
+fn parameters_and_tables_are_bound_not_pasted() {
+    let place = Place::new();
+    let data = "SELECT * FROM (VALUES ('DE', 1), ('FR', 2), (''' OR 1=1 --', 3)) t(country, n)";
+    assert_eq!(place.run(&["-o", "sales.parquet", "-c", data]), "exit 0\n");
+    let ask = |value: &str| {
+        let sql = "SELECT n FROM sales WHERE country = $country";
+        place.run(&["--format", "csv", "-t", "sales=sales.parquet", "-p", value, "-c", sql])
+    };
+    assert_eq!(ask("country=FR"), "exit 0\n-- stdout\nn\n2\n");
+    assert_eq!(ask("country=' OR 1=1 --"), "exit 0\n-- stdout\nn\n3\n");
+    assert!(ask("land=FR").starts_with("exit 1\n-- stderr\nerror: "), "{}", ask("land=FR"));
+    assert!(place.run(&["-t", "x=none.parquet", "-c", "SELECT 1"]).starts_with("exit 1\n-- stderr\nerror: "));
+}
+
+#[test]
+fn the_demo_walks_to_its_end() {
+    let place = Place::new();
+    let shown = place.run(&["demo"]);
+    assert!(shown.starts_with("exit 0\n"), "{shown}");
+    // CDNOW: 2,357 customers bought at least once.
+    assert!(shown.contains("│    1 │  2357 │"), "{shown}");
+    assert_eq!(shown.matches("┌─").count(), 7, "a table for each question: {shown}");
+    assert!(shown.contains("Go on: `tenure demo --repl`"), "{shown}");
+    assert!(place.names().is_empty(), "its folder is gone: {:?}", place.names());
 }
 
 #[test]
@@ -359,7 +413,7 @@ fn one_result_for_one_file() {
 #[test]
 fn functions_are_listed_and_shown() {
     let place = Place::new();
-    let catalogue = tenure::functions::catalogue();
+    let catalogue = tenure::engine::catalogue();
     let listed = place.run(&["functions"]);
     for function in &catalogue {
         assert!(listed.contains(function.name), "{}", function.name);

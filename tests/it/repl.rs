@@ -171,6 +171,17 @@ fn the_prompts_own_commands() {
 }
 
 #[test]
+fn tables_are_listed_and_described() {
+    let terminal = Terminal::prompt(&Place::new());
+    assert!(terminal.answer("\\d").contains("no tables"));
+    terminal.answer("CREATE TABLE kept AS SELECT 1 AS n, 'x' AS text;");
+    assert!(terminal.answer("\\dt").contains("│ kept  │       2 │"), "{}", terminal.answer("\\dt"));
+    let columns = terminal.answer("\\d kept");
+    assert!(columns.contains("│ n      │ Int64") && columns.contains("│ text   │"), "{columns}");
+    assert!(terminal.answer("\\d kpt").contains("no table 'kpt': did you mean 'kept'?"));
+}
+
+#[test]
 fn one_result_goes_to_a_file() {
     let place = Place::new();
     let terminal = Terminal::prompt(&place);

@@ -11,9 +11,9 @@ use crate::cli::args::pair;
 use crate::cli::functions;
 use crate::cli::script;
 use crate::cli::session::{OutFile, Session, Stop};
-use crate::engine::TableInfo;
+use crate::engine::{TableInfo, catalogue};
 use crate::error::{Error, Result, nearest, suggest};
-use crate::functions::catalogue;
+
 use crate::output::Format;
 
 /// What the help shows of a command.

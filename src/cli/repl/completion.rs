@@ -135,7 +135,7 @@ fn command(before: &str, words: &Words) -> Vec<Offer> {
     match name {
         "\\d" => list.add(words.tables.iter().map(|t| t.name.as_str()), false),
         "\\df" => {
-            let names: Vec<&str> = crate::functions::catalogue().iter().map(|f| f.name).collect();
+            let names: Vec<&str> = crate::engine::catalogue().iter().map(|f| f.name).collect();
             list.add(names.into_iter(), false);
         }
         "\\format" => list.add(Format::ALL.iter().map(|f| f.name()), false),

@@ -30,7 +30,8 @@ pub struct Layout {
 impl Layout {
     /// Reads the layout off the argument types; `keeps` tells whether a trailing STRUCT is allowed.
     pub fn of(function: &str, types: &[DataType], keeps: bool) -> Result<Self> {
-        let modes = matches!(types.get(1), Some(DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)).then_some(1);
+        let modes =
+            matches!(types.get(1), Some(DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)).then_some(1);
         let time = 1 + usize::from(modes.is_some());
         if types.len() <= time {
             return Err(Error::user(format!(

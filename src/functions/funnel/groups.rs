@@ -5,7 +5,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int32Array, Int64Array, ListArray, StructArray, UInt8Array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Int32Array, Int64Array, ListArray, StructArray, UInt8Array,
+};
 use arrow::array::{UInt16Array, UInt32Array, UInt64Array};
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type};
@@ -372,13 +374,8 @@ impl<E: FunnelEntry> GroupsAccumulator for FunnelGroups<E> {
             (Some(kept), Some(_)) => Some(KeptValues::new(kept.fields())?),
             _ => None,
         };
-        let mut single = FunnelGroups::<Wide>::new(
-            self.answer,
-            self.spec,
-            self.layout.clone(),
-            self.time_type.clone(),
-            kept,
-        );
+        let mut single =
+            FunnelGroups::<Wide>::new(self.answer, self.spec, self.layout.clone(), self.time_type.clone(), kept);
         let groups: Vec<usize> = (0..rows).collect();
         single.update_batch(values, &groups, opt_filter, rows)?;
         single.state(EmitTo::All)

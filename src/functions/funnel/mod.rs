@@ -177,8 +177,14 @@ pub fn docs() -> Vec<FunctionDoc> {
             arguments: chain_arguments,
             returns: vec![
                 ("level INTEGER", "Length of the longest chain."),
-                ("times LIST", "Times of the canonical chain's events, one for each step reached, of the time argument's type."),
-                ("indexes LIST of BIGINT", "Positions (from 1) of these events among the group's events that satisfy any condition, by time; ties by kept value, then by conditions."),
+                (
+                    "times LIST",
+                    "Times of the canonical chain's events, one for each step reached, of the time argument's type.",
+                ),
+                (
+                    "indexes LIST of BIGINT",
+                    "Positions (from 1) of these events among the group's events that satisfy any condition, by time; ties by kept value, then by conditions.",
+                ),
                 ("kept LIST of STRUCT", "The kept values of these events; only where the argument was given."),
             ],
             text: CHAIN_TEXT,
