@@ -1,26 +1,37 @@
-use tenure::engine::*;
-#[tokio::main]
-async fn main() {
-    let args: Vec<String> = std::env::args().collect();
-    let settings = Settings {
-        tables: vec![("events".into(), args[1].clone())],
-        threads: Some(2),
-        local_files: true,
-        ..Default::default()
+//! The program: a runtime around `tenure::cli`.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use tenure::cli;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Planning deeply nested SQL recurses.
+const STACK: usize = 8 << 20;
+
+fn main() -> ExitCode {
+    cli::install_panic_hook();
+    let cli = match cli::parse(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(code) => return code,
     };
-    let e = Engine::open(&settings).await.unwrap();
-    for q in &args[2..] {
-        let t = std::time::Instant::now();
-        match e.run(q, &Default::default()).await {
-            Ok(a) => {
-                use futures::TryStreamExt;
-                match a.stream.try_collect::<Vec<_>>().await {
-                    Ok(b) => println!("{}", arrow::util::pretty::pretty_format_batches(&b).unwrap()),
-                    Err(x) => println!("ERR {}", tenure::error::Error::from(x)),
-                }
-            }
-            Err(x) => println!("ERR {x:?}"),
-        }
-        eprintln!("{:?}", t.elapsed());
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    runtime.enable_all().thread_name("tenure").thread_stack_size(STACK);
+    if let Some(threads) = cli.session.threads {
+        runtime.worker_threads(threads);
     }
+    let runtime = match runtime.build() {
+        Ok(runtime) => runtime,
+        Err(e) => {
+            eprintln!("error: cannot start threads: {e}");
+            return ExitCode::FAILURE;
+        }
+    };
+    // The panic hook has told what there is to tell.
+    let code = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| runtime.block_on(cli::run(cli))));
+    // Threads that are removing a file may end; a query that was stopped inside a long step is not waited for.
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    code.unwrap_or(ExitCode::FAILURE)
 }

@@ -1,1 +1,92 @@
-//! The command line.
+//! The command line: arguments in, statements run, results and errors out.
+//!
+//! Deals with: arguments, scripts, the prompt, subcommands, the terminal, exit codes. Does not deal with: what SQL means
+//! (`engine`) or what formats look like (`output`). This module and `main` are the only ones that print or read the environment.
+
+mod args;
+mod demo;
+mod functions;
+mod generate;
+mod highlight;
+mod interrupt;
+mod panic;
+mod progress;
+mod repl;
+mod script;
+mod session;
+mod terminal;
+mod words;
+
+use std::process::ExitCode;
+
+use crate::engine::{Engine, Settings};
+use crate::error::{Error, Kind, Result};
+
+pub use args::{Cli, parse};
+pub use functions::functions_markdown;
+pub use panic::install as install_panic_hook;
+
+use args::Command;
+use session::{OutFile, Session, Stop};
+use terminal::Terminal;
+
+/// Runs what the command line asks for.
+pub async fn run(cli: Cli) -> ExitCode {
+    let terminal = Terminal::detect();
+    match dispatch(cli, terminal).await {
+        Ok(()) | Err(Stop::BrokenPipe) => ExitCode::SUCCESS,
+        Err(Stop::Interrupted(signal)) => ExitCode::from(interrupt::exit_code(signal)),
+        Err(Stop::Failed(error)) => {
+            terminal.print_error(&error);
+            ExitCode::from(if error.kind() == Kind::Usage { 2 } else { 1 })
+        }
+    }
+}
+
+async fn dispatch(cli: Cli, terminal: Terminal) -> Result<(), Stop> {
+    match cli.command {
+        Some(Command::Functions(ref wanted)) => functions::run(wanted, terminal).await,
+        Some(Command::Generate(wanted)) => generate::run(wanted, terminal).await,
+        Some(Command::Demo(wanted)) => demo::run(wanted, terminal).await,
+        None => statements(cli, terminal).await,
+    }
+}
+
+/// `tenure` without a subcommand: the prompt on a terminal, else a script.
+async fn statements(cli: Cli, terminal: Terminal) -> Result<(), Stop> {
+    let interactive = cli.inputs.is_empty() && terminal.interactive();
+    let out = match &cli.output.file {
+        Some(_) if interactive => {
+            return Err(Error::usage("-o needs statements: give -c, -f or a script on standard input")
+                .hint("at the prompt, \\o FILE sends the next result to a file")
+                .into());
+        }
+        Some(path) => Some(OutFile::for_script(path, cli.output.format)?),
+        None => None,
+    };
+    let scripts = match interactive {
+        true => Vec::new(),
+        false => script::read(&cli.inputs)?,
+    };
+    let settings = Settings {
+        workspace: cli.session.workspace,
+        tables: cli.session.tables,
+        memory: cli.session.memory,
+        threads: cli.session.threads,
+        local_files: true,
+        options: cli.session.options,
+    };
+    let engine = Engine::open(&settings).await?;
+    let mut session = Session::new(engine, terminal, interactive);
+    session.params = cli.session.params.into_iter().collect();
+    session.format = cli.output.format.or(out.as_ref().map(OutFile::format)).unwrap_or(session.format);
+    session.expanded = cli.output.expanded;
+    session.timing = cli.output.timing;
+    session.quiet = cli.output.quiet;
+    session.out = out;
+    if interactive {
+        return repl::run(&mut session).await;
+    }
+    interrupt::end_in_any_case()?;
+    script::run(&mut session, scripts).await
+}

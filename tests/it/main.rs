@@ -1,1 +1,22 @@
+//! One binary for everything that is tested from outside, so that it links once.
 
+mod cli;
+mod output;
+mod program;
+mod repl;
+
+/// A file that nobody declares is a test that nobody runs.
+#[test]
+fn every_file_here_is_declared() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it");
+    let declared = include_str!("main.rs");
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap().to_string();
+        let is_module = path.extension().is_some_and(|e| e == "rs") || path.join("mod.rs").exists();
+        if is_module && name != "main" {
+            let line = format!("mod {name};");
+            assert!(declared.lines().any(|l| l == line), "tests/it/main.rs lacks `{line}`");
+        }
+    }
+}

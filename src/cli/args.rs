@@ -1,0 +1,284 @@
+//! The arguments as typed.
+//!
+//! Deals with: names, help texts, value syntax. Does not deal with: what the values are used for.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+
+use crate::output::Format;
+
+const EXAMPLES: &str = "\
+Examples:
+  tenure                                          the prompt; \\? lists its commands
+  tenure demo                                     funnels, retention and churn on sample data
+  tenure -c \"SELECT count(*) FROM 'events.parquet'\"
+  tenure -t events=data/events/ -f weekly.sql -p country=DE -o weekly.parquet
+  echo 'SELECT 1' | tenure --format json
+  tenure functions funnel                         arguments, columns and an example
+
+Exit codes: 0 done, 1 a statement or its data failed, 2 wrong usage.";
+
+/// User-behaviour analytics in SQL on Parquet: funnels, retention, cohorts, churn.
+#[derive(Debug, Parser)]
+#[command(name = "tenure", version, max_term_width = 100, args_conflicts_with_subcommands = true)]
+#[command(after_help = EXAMPLES, disable_help_subcommand = true)]
+pub struct Cli {
+    /// What to do instead of running SQL.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Statements, in the order of the command line.
+    #[command(flatten)]
+    typed: InputArgs,
+    /// Tables and limits.
+    #[command(flatten)]
+    pub session: SessionArgs,
+    /// Where results go.
+    #[command(flatten)]
+    pub output: OutputArgs,
+    /// `-c` and `-f` as they follow each other; filled in by [`parse`].
+    #[arg(skip)]
+    pub inputs: Vec<Input>,
+}
+
+/// A `-c` or `-f`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// SQL text.
+    Sql(String),
+    /// A file of SQL; `-` is standard input.
+    File(PathBuf),
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Statements (default: the prompt, or a script on standard input)")]
+struct InputArgs {
+    /// Run these statements; may be repeated
+    #[arg(short = 'c', long = "command", value_name = "SQL", id = "sql")]
+    sql: Vec<String>,
+    /// Run the statements of this file ('-': standard input); may be repeated and mixed with -c
+    #[arg(short = 'f', long = "file", value_name = "FILE", id = "script")]
+    script: Vec<PathBuf>,
+}
+
+/// Tables and limits.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Session")]
+pub struct SessionArgs {
+    /// Name a Parquet file, folder or glob as a table; may be repeated
+    #[arg(short = 't', long = "table", value_name = "NAME=PATH", value_parser = pair)]
+    pub tables: Vec<(String, String)>,
+    /// Bind the query parameter $NAME; may be repeated
+    #[arg(short = 'p', long = "param", value_name = "NAME=VALUE", value_parser = pair)]
+    pub params: Vec<(String, String)>,
+    /// Folder of the workspace file tenure.toml [default: the current folder]
+    #[arg(short = 'w', long, value_name = "DIR")]
+    pub workspace: Option<PathBuf>,
+    /// Memory that queries may use, as in 512MB or 4GiB [default: no limit]
+    #[arg(long, value_name = "SIZE", value_parser = bytes)]
+    pub memory: Option<usize>,
+    /// Threads [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = threads)]
+    pub threads: Option<usize>,
+    /// Set a session option, as SET does; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = pair)]
+    pub options: Vec<(String, String)>,
+}
+
+/// Where results go.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Results")]
+pub struct OutputArgs {
+    /// table, csv, tsv, json, ndjson, markdown, parquet or arrow [default: by the name of -o, else table]
+    #[arg(long, value_name = "FORMAT", value_parser = format)]
+    pub format: Option<Format>,
+    /// Write the result to this file, whole or not at all; holds one result unless it is a table or markdown
+    #[arg(short = 'o', long = "output", value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// One line for each value instead of one for each row (table only)
+    #[arg(short = 'x', long)]
+    pub expanded: bool,
+    /// Tell the time of each statement on standard error
+    #[arg(long)]
+    pub timing: bool,
+    /// No progress line and no greeting
+    #[arg(short = 'q', long)]
+    pub quiet: bool,
+}
+
+/// Subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show funnels, retention, cohorts and churn scores on sample data
+    Demo(DemoArgs),
+    /// Make a shop's events and users of any size, as Parquet
+    Generate(GenerateArgs),
+    /// List tenure's functions and relations, or show one in full
+    Functions(FunctionsArgs),
+}
+
+/// `tenure demo`.
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Leave out the walk and open the prompt with the sample tables
+    #[arg(long)]
+    pub repl: bool,
+}
+
+/// `tenure generate`.
+#[derive(Debug, Args)]
+pub struct GenerateArgs {
+    /// Events to write
+    #[arg(long, value_name = "N", value_parser = count)]
+    pub events: u64,
+    /// Users who make them
+    #[arg(long, value_name = "N", value_parser = count)]
+    pub users: u64,
+    /// Another seed, another shop; the same seed, the same bytes
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Folder for events.parquet, users.parquet and tenure.toml
+    #[arg(short = 'o', long = "output", value_name = "DIR")]
+    pub output: PathBuf,
+    /// Order of the events: as a log comes in, or user by user
+    #[arg(long, value_enum, default_value_t = EventOrder::Time)]
+    pub order: EventOrder,
+    /// User ids as strings instead of integers
+    #[arg(long)]
+    pub string_ids: bool,
+    /// Replace the files of an earlier run
+    #[arg(long)]
+    pub overwrite: bool,
+    /// No progress bar and no closing line
+    #[arg(short = 'q', long)]
+    pub quiet: bool,
+}
+
+/// Order of generated events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum EventOrder {
+    /// By time, then user.
+    Time,
+    /// By user, then time.
+    User,
+}
+
+/// `tenure functions`.
+#[derive(Debug, Args)]
+pub struct FunctionsArgs {
+    /// The function to show
+    pub name: Option<String>,
+    /// Write the whole manual as Markdown
+    #[arg(long, conflicts_with = "name")]
+    pub markdown: bool,
+}
+
+/// Reads the command line. Help, version and mistakes are printed here; the error is the exit code.
+pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, ExitCode> {
+    let parsed = Cli::command().try_get_matches_from(args).and_then(|matches| {
+        let mut cli = Cli::from_arg_matches(&matches)?;
+        cli.inputs = inputs(&matches, &cli.typed);
+        Ok(cli)
+    });
+    parsed.map_err(|error| {
+        // Help goes to standard output, mistakes to standard error; a reader that has left is no error.
+        let _ = error.print();
+        ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+    })
+}
+
+/// `-c` and `-f` as they follow each other on the command line.
+fn inputs(matches: &ArgMatches, typed: &InputArgs) -> Vec<Input> {
+    let places = |id: &str| matches.indices_of(id).into_iter().flatten();
+    let sql = places("sql").zip(typed.sql.iter().cloned().map(Input::Sql));
+    let scripts = places("script").zip(typed.script.iter().cloned().map(Input::File));
+    let mut all: Vec<(usize, Input)> = sql.chain(scripts).collect();
+    all.sort_by_key(|(place, _)| *place);
+    all.into_iter().map(|(_, input)| input).collect()
+}
+
+/// `name=value`.
+pub(super) fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.trim().is_empty() => Ok((name.trim().into(), value.into())),
+        _ => Err("expected NAME=VALUE".into()),
+    }
+}
+
+fn format(text: &str) -> Result<Format, String> {
+    Format::from_name(text).map_err(|e| e.message().to_string())
+}
+
+/// `20000000`, `20_000_000`.
+fn count(text: &str) -> Result<u64, String> {
+    text.replace('_', "").parse().map_err(|_| "expected a whole number".into())
+}
+
+fn threads(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(n) if n >= 1 => Ok(n),
+        _ => Err("expected a whole number from 1".into()),
+    }
+}
+
+/// `512MB`, `4GiB`, `1.5GB`, `1000` (bytes).
+fn bytes(text: &str) -> Result<usize, String> {
+    const UNITS: [(&str, f64); 8] = [
+        ("", 1.0),
+        ("B", 1.0),
+        ("KB", 1e3),
+        ("MB", 1e6),
+        ("GB", 1e9),
+        ("KIB", 1024.0),
+        ("MIB", 1_048_576.0),
+        ("GIB", 1_073_741_824.0),
+    ];
+    let text = text.trim();
+    let (number, unit) = text.split_at(text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len()));
+    let unit = unit.to_ascii_uppercase();
+    let factor = UNITS.iter().find(|(name, _)| *name == unit).map(|(_, factor)| *factor);
+    let size = number.trim().parse::<f64>().ok().zip(factor).map(|(number, factor)| number * factor);
+    match size {
+        Some(size) if size >= 1.0 && size < usize::MAX as f64 => Ok(size as usize),
+        _ => Err("expected a size such as 512MB or 4GiB (B, KB, MB, GB, KiB, MiB, GiB)".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(args: &[&str]) -> Cli {
+        parse(std::iter::once("tenure").chain(args.iter().copied()).map(OsString::from)).unwrap()
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn statements_keep_the_order_of_the_command_line() {
+        let cli = parsed(&["-f", "a.sql", "-c", "SELECT 1", "-t", "x=y", "-f", "b.sql", "-cSELECT 2"]);
+        let (sql, file) = (|t: &str| Input::Sql(t.into()), |t: &str| Input::File(t.into()));
+        assert_eq!(cli.inputs, [file("a.sql"), sql("SELECT 1"), file("b.sql"), sql("SELECT 2")]);
+    }
+
+    #[test]
+    fn sizes() {
+        let read = ["512MB", "4GiB", "1.5kb", "1000", " 2 mib "].map(|t| bytes(t).unwrap());
+        assert_eq!(read, [512_000_000, 4 << 30, 1500, 1000, 2 << 20]);
+        for wrong in ["", "MB", "-1GB", "0", "5TBX", "1e99GB", "nanGB", "12 34"] {
+            assert!(bytes(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn pairs_may_hold_further_equal_signs() {
+        assert_eq!(pair("a=b=c").unwrap(), ("a".into(), "b=c".into()));
+        assert_eq!(pair("a=").unwrap(), ("a".into(), String::new()));
+        assert!(pair("=b").is_err() && pair("a").is_err());
+    }
+}

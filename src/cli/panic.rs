@@ -1,0 +1,39 @@
+//! What a defect of tenure looks like to a user: one line instead of a stack of frames.
+
+use std::panic::PanicHookInfo;
+use std::sync::{Mutex, PoisonError};
+
+use crate::error::Error;
+
+static LAST: Mutex<Option<String>> = Mutex::new(None);
+
+/// Replaces the default report. A panic on the main thread is told at once; one inside a query is kept for
+/// [`as_error`], because the session that ran the query goes on. With `RUST_BACKTRACE` set the default report comes too.
+pub fn install() {
+    let default = std::panic::take_hook();
+    let backtrace = std::env::var_os("RUST_BACKTRACE").is_some_and(|v| v != "0");
+    std::panic::set_hook(Box::new(move |info| {
+        if backtrace {
+            default(info);
+        }
+        let text = describe(info);
+        if std::thread::current().name() == Some("main") {
+            use std::io::Write;
+            let _ = writeln!(std::io::stderr(), "error: {text}");
+        }
+        *LAST.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
+    }));
+}
+
+/// The last panic as an error.
+pub(super) fn as_error() -> Error {
+    let text = LAST.lock().unwrap_or_else(PoisonError::into_inner).take();
+    Error::internal(text.unwrap_or_else(|| "internal error; please report it".into()))
+}
+
+fn describe(info: &PanicHookInfo<'_>) -> String {
+    let message = info.payload_as_str().unwrap_or("unknown cause");
+    let place = info.location().map(|l| format!(" ({}:{})", l.file(), l.line())).unwrap_or_default();
+    let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
+    format!("internal error: {message}{place}; please report it")
+}

@@ -1,0 +1,321 @@
+//! The prompt's own commands: `\d`, `\timing`, `\o` and so on.
+//!
+//! Deals with: reading and running them. Does not deal with: SQL.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+
+use crate::cli::args::pair;
+use crate::cli::functions;
+use crate::cli::script;
+use crate::cli::session::{OutFile, Session, Stop};
+use crate::engine::{TableInfo, catalogue};
+use crate::error::{Error, Result, nearest, suggest};
+
+use crate::output::Format;
+
+/// What the help shows of a command.
+pub(super) struct Spec {
+    pub name: &'static str,
+    pub arguments: &'static str,
+    pub text: &'static str,
+}
+
+const fn spec(name: &'static str, arguments: &'static str, text: &'static str) -> Spec {
+    Spec { name, arguments, text }
+}
+
+/// Every command, in the order of `\?`.
+pub(super) const COMMANDS: &[Spec] = &[
+    spec("\\d", "[TABLE]", "list tables, or the columns of one"),
+    spec("\\dt", "", "list tables"),
+    spec("\\df", "[NAME]", "list tenure's functions, or show one in full"),
+    spec("\\timing", "[on|off]", "tell the time of each statement"),
+    spec("\\x", "[on|off]", "one line for each value instead of one for each row"),
+    spec("\\rows", "[N|all]", "rows shown of a table"),
+    spec("\\format", "[NAME]", "format of results: table, csv, tsv, json, ndjson, markdown"),
+    spec("\\o", "[FILE]", "write the next result to a file (format by its name); without FILE: to the screen again"),
+    spec("\\i", "FILE", "run the statements of a file"),
+    spec("\\p", "[NAME=VALUE]", "bind the query parameter $NAME; without VALUE: drop it; alone: list them"),
+    spec("\\?", "", "this list"),
+    spec("\\q", "", "leave (also Ctrl-D, exit, quit)"),
+];
+
+/// What a typed line is.
+#[derive(Debug, PartialEq)]
+pub(super) enum Line {
+    Sql,
+    Command(Command),
+}
+
+#[derive(Debug, PartialEq)]
+pub(super) enum Command {
+    Describe(Option<String>),
+    Tables,
+    Functions(Option<String>),
+    Timing(Option<bool>),
+    Expanded(Option<bool>),
+    Rows(Option<Option<usize>>),
+    Format(Option<Format>),
+    Output(Option<PathBuf>),
+    Include(PathBuf),
+    Parameter(Option<(String, String)>),
+    Help,
+    Quit,
+}
+
+/// Whether the session goes on after a command.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum After {
+    GoOn,
+    Leave,
+}
+
+/// Whether a line is a command, complete or mistyped: it needs no `;`.
+pub(super) fn is_command(line: &str) -> bool {
+    line.trim_start().starts_with('\\') || bare_word(line).is_some()
+}
+
+/// Words that people type at any prompt.
+fn bare_word(line: &str) -> Option<Command> {
+    match line.trim().trim_end_matches(';').trim_end().to_ascii_lowercase().as_str() {
+        "exit" | "quit" => Some(Command::Quit),
+        "help" => Some(Command::Help),
+        _ => None,
+    }
+}
+
+/// Reads a line.
+pub(super) fn parse(line: &str) -> Result<Line> {
+    if let Some(command) = bare_word(line) {
+        return Ok(Line::Command(command));
+    }
+    let line = line.trim();
+    if !line.starts_with('\\') {
+        return Ok(Line::Sql);
+    }
+    let (name, rest) = line.split_at(line.find(char::is_whitespace).unwrap_or(line.len()));
+    // `\dt;` is what fingers type.
+    let name = name.trim_end_matches(';');
+    let argument = Some(unquoted(rest.trim().trim_end_matches(';').trim_end())).filter(|a| !a.is_empty());
+    let command = match name {
+        "\\d" => Command::Describe(argument),
+        "\\dt" => Command::Tables,
+        "\\df" => Command::Functions(argument),
+        "\\timing" => Command::Timing(switch(name, argument)?),
+        "\\x" => Command::Expanded(switch(name, argument)?),
+        "\\rows" => Command::Rows(rows(argument)?),
+        "\\format" => Command::Format(argument.map(|a| Format::from_name(&a)).transpose()?),
+        "\\o" => Command::Output(argument.map(PathBuf::from)),
+        "\\i" => match argument {
+            Some(path) => Command::Include(path.into()),
+            None => return Err(Error::user("\\i needs the name of a file of statements")),
+        },
+        "\\p" => {
+            Command::Parameter(argument.map(|a| pair(&a)).transpose().map_err(|e| Error::user(format!("\\p: {e}")))?)
+        }
+        "\\?" | "\\h" | "\\help" => Command::Help,
+        "\\q" | "\\quit" | "\\exit" => Command::Quit,
+        unknown => {
+            // Without the backslash, which every name shares and would count as likeness.
+            let names = COMMANDS.iter().map(|c| c.name.trim_start_matches('\\'));
+            let near: Vec<String> =
+                nearest(unknown.trim_start_matches('\\'), names).iter().map(|n| format!("\\{n}")).collect();
+            let question =
+                if near.is_empty() { String::new() } else { format!(": did you mean {}?", near.join(" or ")) };
+            return Err(Error::user(format!("unknown command {unknown}{question}")).hint("\\? lists the commands"));
+        }
+    };
+    Ok(Line::Command(command))
+}
+
+/// A file name may stand in quotes.
+fn unquoted(text: &str) -> String {
+    let inner = text.strip_prefix('\'').and_then(|t| t.strip_suffix('\''));
+    inner.map_or_else(|| text.to_string(), |t| t.replace("''", "'"))
+}
+
+fn switch(name: &str, argument: Option<String>) -> Result<Option<bool>> {
+    match argument.as_deref() {
+        None => Ok(None),
+        Some("on") => Ok(Some(true)),
+        Some("off") => Ok(Some(false)),
+        Some(other) => Err(Error::user(format!("{name} takes on or off, not '{other}'"))),
+    }
+}
+
+fn rows(argument: Option<String>) -> Result<Option<Option<usize>>> {
+    match argument.as_deref() {
+        None => Ok(None),
+        Some("all") => Ok(Some(None)),
+        Some(text) => match text.parse() {
+            Ok(n) if n > 0 => Ok(Some(Some(n))),
+            _ => Err(Error::user(format!("\\rows takes a number from 1 or all, not '{text}'"))),
+        },
+    }
+}
+
+/// Runs a command.
+pub(super) async fn run(session: &mut Session, command: Command) -> Result<After, Stop> {
+    let on_off = |on: bool| if on { "on" } else { "off" };
+    match command {
+        Command::Describe(None) | Command::Tables => tables(session).await?,
+        Command::Describe(Some(name)) => describe(session, &name).await?,
+        Command::Functions(None) => session.show(&functions::list(&catalogue())?)?,
+        Command::Functions(Some(name)) => {
+            let all = catalogue();
+            session.print(&functions::entry(functions::find(&name, &all)?, session.terminal.color()))?;
+        }
+        Command::Timing(wanted) => {
+            session.timing = wanted.unwrap_or(!session.timing);
+            session.terminal.print_note(&format!("timing is {}", on_off(session.timing)));
+        }
+        Command::Expanded(wanted) => {
+            session.expanded = wanted.unwrap_or(!session.expanded);
+            session.terminal.print_note(&format!("expanded display is {}", on_off(session.expanded)));
+        }
+        Command::Rows(wanted) => {
+            session.rows = wanted.unwrap_or(session.rows);
+            let shown = session.rows.map_or("all".into(), |n| n.to_string());
+            session.terminal.print_note(&format!("rows shown of a table: {shown}"));
+        }
+        Command::Format(wanted) => {
+            session.format = wanted.unwrap_or(session.format);
+            session.terminal.print_note(&format!("format is {}", session.format.name()));
+        }
+        Command::Output(None) => {
+            session.out = None;
+            session.terminal.print_note("results go to the screen");
+        }
+        Command::Output(Some(path)) => {
+            // A name that tells nothing gets the session's format, as a format set by hand would.
+            let format = Format::from_path(&path).unwrap_or(session.format);
+            session.out = Some(OutFile::for_script(&path, Some(format))?);
+            let (name, path) = (format.name(), path.display());
+            session.terminal.print_note(&format!("the next result goes to {path} as {name}"));
+        }
+        Command::Include(path) => include(session, &path).await?,
+        Command::Parameter(change) => parameter(session, change)?,
+        Command::Help => session.print(&help())?,
+        Command::Quit => return Ok(After::Leave),
+    }
+    Ok(After::GoOn)
+}
+
+async fn include(session: &mut Session, path: &Path) -> Result<(), Stop> {
+    let done = script::include(session, &script::file(path)?).await;
+    super::finish_file(session)?;
+    done
+}
+
+fn parameter(session: &mut Session, change: Option<(String, String)>) -> Result<(), Stop> {
+    match change {
+        Some((name, value)) if value.is_empty() => {
+            session.params.remove(name.trim_start_matches('$'));
+        }
+        Some((name, value)) => {
+            session.params.insert(name.trim_start_matches('$').to_string(), value);
+        }
+        None => {
+            let column = |texts: Vec<&str>| Arc::new(StringArray::from(texts)) as ArrayRef;
+            let names = column(session.params.keys().map(String::as_str).collect());
+            let values = column(session.params.values().map(String::as_str).collect());
+            let batch = RecordBatch::try_from_iter([("parameter", names), ("value", values)]).map_err(Error::from)?;
+            session.show(&batch)?;
+        }
+    }
+    Ok(())
+}
+
+async fn tables(session: &Session) -> Result<(), Stop> {
+    let tables = session.engine.tables().await?;
+    if tables.is_empty() {
+        session.terminal.print_note("no tables; SELECT ... FROM 'file.parquet' reads a file as it is");
+        return Ok(());
+    }
+    let names: ArrayRef = Arc::new(StringArray::from_iter_values(tables.iter().map(|t| &t.name)));
+    let columns: ArrayRef = Arc::new(Int64Array::from_iter_values(tables.iter().map(|t| t.columns.len() as i64)));
+    let texts: ArrayRef =
+        Arc::new(StringArray::from_iter_values(tables.iter().map(|t| t.description.as_deref().unwrap_or_default())));
+    let batch = RecordBatch::try_from_iter([("table", names), ("columns", columns), ("description", texts)]);
+    session.show(&batch.map_err(Error::from)?)
+}
+
+async fn describe(session: &Session, name: &str) -> Result<(), Stop> {
+    let tables = session.engine.tables().await?;
+    let bare = name.trim_matches('"');
+    let Some(table) = tables.iter().find(|t| t.name.eq_ignore_ascii_case(bare)) else {
+        let names: Vec<&str> = tables.iter().map(|t| t.name.as_str()).collect();
+        return Err(Error::user(format!("no table '{bare}': {}", suggest(bare, names))).into());
+    };
+    if let Some(description) = &table.description {
+        session.print(&format!("{}\n", crate::output::escape(description)))?;
+    }
+    session.show(&columns(table)?)
+}
+
+fn columns(table: &TableInfo) -> Result<RecordBatch> {
+    let text = |texts: Vec<&str>| Arc::new(StringArray::from(texts)) as ArrayRef;
+    Ok(RecordBatch::try_from_iter([
+        ("column", text(table.columns.iter().map(|c| c.name.as_str()).collect())),
+        ("type", text(table.columns.iter().map(|c| c.data_type.as_str()).collect())),
+        ("role", text(table.columns.iter().map(|c| c.role.as_deref().unwrap_or_default()).collect())),
+    ])?)
+}
+
+fn help() -> String {
+    let left = |c: &Spec| format!("{} {}", c.name, c.arguments);
+    let width = COMMANDS.iter().map(|c| left(c).len()).max().unwrap_or(0);
+    let mut text =
+        String::from("SQL statements end with ; and may span lines. Ctrl-C stops a query, Tab completes.\n\n");
+    for command in COMMANDS {
+        text.push_str(&format!("  {:<width$}  {}\n", left(command), command.text));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn command(line: &str) -> Command {
+        match parse(line).unwrap() {
+            Line::Command(command) => command,
+            Line::Sql => panic!("{line} is SQL"),
+        }
+    }
+
+    #[test]
+    fn arguments_lose_quotes_and_semicolons() {
+        assert_eq!(command("\\d events;"), Command::Describe(Some("events".into())));
+        assert_eq!(command(" \\dt; "), Command::Tables);
+        assert_eq!(command("\\o 'my file.csv'"), Command::Output(Some("my file.csv".into())));
+        assert_eq!(command("\\rows all"), Command::Rows(Some(None)));
+        assert_eq!(command("\\timing off"), Command::Timing(Some(false)));
+        assert_eq!(command("QUIT;"), Command::Quit);
+        assert_eq!(parse("select quit;").unwrap(), Line::Sql);
+    }
+
+    #[test]
+    fn every_listed_command_is_known() {
+        for spec in COMMANDS {
+            let argument = match spec.name {
+                "\\i" => " x",
+                _ => "",
+            };
+            assert!(parse(&format!("{}{argument}", spec.name)).is_ok(), "{}", spec.name);
+        }
+    }
+
+    #[test]
+    fn mistakes_name_what_is_allowed() {
+        let message = |line: &str| parse(line).unwrap_err().message().to_string();
+        assert!(message("\\timng").contains("did you mean \\timing?"), "{}", message("\\timng"));
+        assert!(message("\\rows few").contains("a number from 1 or all"));
+        assert!(message("\\x maybe").contains("on or off"));
+        assert!(message("\\format jsn").contains("'json'"));
+        assert!(message("\\i").contains("needs the name"));
+    }
+}

@@ -1,0 +1,386 @@
+//! A session at the command line: runs one statement, shows or files its result, and can be interrupted meanwhile.
+//!
+//! Deals with: where a result goes, progress, timing, interruption; scripts and the prompt share it.
+//! Does not deal with: reading statements (`script`, `repl`).
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::{SchemaRef, UInt64Type};
+use futures::StreamExt;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::interrupt::{GRACE, Signals};
+use super::progress::Progress;
+use super::terminal::Terminal;
+use crate::engine::{Engine, Params, ProgressMeter};
+use crate::error::{Error, Result};
+use crate::output::{Faults, Format, NewFile, Sink, Style, Watched, sink, thousands};
+
+/// Rows of a table on a terminal, unless `\rows` says otherwise.
+const ROWS_ON_TERMINAL: usize = 40;
+
+/// Batches that may wait between the query and the writer.
+const IN_FLIGHT: usize = 4;
+
+/// Why a statement, and with it a script, did not go on.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// It failed.
+    Failed(Error),
+    /// A signal with this number came.
+    Interrupted(u8),
+    /// The reader of standard output has left: it has seen enough.
+    BrokenPipe,
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Stop::Failed(error)
+    }
+}
+
+/// The engine, and how its results are shown.
+pub(super) struct Session {
+    pub engine: Engine,
+    pub terminal: Terminal,
+    pub params: Params,
+    pub format: Format,
+    pub expanded: bool,
+    pub timing: bool,
+    pub quiet: bool,
+    /// Rows of a table on the terminal; `None` is all.
+    pub rows: Option<usize>,
+    /// Where results go instead of standard output.
+    pub out: Option<OutFile>,
+    /// Whether somebody types the statements: Ctrl-C ends the query, not the process.
+    interactive: bool,
+    results_on_stdout: usize,
+}
+
+/// A file for results. It appears when it is committed.
+pub(super) struct OutFile {
+    path: PathBuf,
+    format: Format,
+    file: Option<NewFile>,
+    results: usize,
+}
+
+/// What the query's task sends.
+enum Event {
+    Started(SchemaRef, ProgressMeter),
+    Batch(RecordBatch),
+}
+
+/// How a statement's batches are used.
+enum Use {
+    /// Shown or filed.
+    Result(Box<dyn Sink>),
+    /// `INSERT` and `COPY` answer with a number of rows, which is news for a person and no result.
+    Count(u64),
+    /// Nothing comes.
+    Nothing,
+}
+
+impl Session {
+    pub fn new(engine: Engine, terminal: Terminal, interactive: bool) -> Self {
+        Self {
+            engine,
+            terminal,
+            params: Params::new(),
+            format: Format::Table,
+            expanded: false,
+            timing: false,
+            quiet: false,
+            rows: Some(ROWS_ON_TERMINAL),
+            out: None,
+            interactive,
+            results_on_stdout: 0,
+        }
+    }
+
+    /// Runs one statement to its end.
+    pub async fn execute(&mut self, statement: &str) -> Result<(), Stop> {
+        let started = Instant::now();
+        let done = self.execute_until_done(statement, started).await;
+        if self.timing && !matches!(done, Err(Stop::BrokenPipe)) {
+            self.terminal.print_note(&format!("-- {:.3} s", started.elapsed().as_secs_f64()));
+        }
+        done
+    }
+
+    async fn execute_until_done(&mut self, statement: &str, started: Instant) -> Result<(), Stop> {
+        let mut signals = Signals::listen(!self.interactive)?;
+        let (task, mut events) = self.start(statement);
+        let task = Task(task);
+        let mut progress = Progress::new(started, self.terminal.stderr && !self.quiet);
+        let mut ticks = tokio::time::interval(Duration::from_millis(100));
+        let faults = Faults::default();
+        let mut used = Use::Nothing;
+        loop {
+            let event = tokio::select! {
+                biased;
+                signal = signals.next() => {
+                    task.stop().await;
+                    return Err(Stop::Interrupted(signal));
+                }
+                event = events.recv() => event,
+                _ = ticks.tick() => {
+                    progress.tick();
+                    continue;
+                }
+            };
+            match event {
+                Some(Event::Started(schema, meter)) => {
+                    progress.measure(meter);
+                    used = self.begin(statement, &schema, &faults).map_err(|e| self.explain(e, &faults))?;
+                }
+                Some(Event::Batch(batch)) => match &mut used {
+                    Use::Result(sink) => {
+                        if !self.holds_back() {
+                            progress.end();
+                        }
+                        sink.write(&batch).map_err(|e| self.explain(e, &faults))?;
+                    }
+                    Use::Count(count) => *count += counted(&batch),
+                    Use::Nothing => {}
+                },
+                None => break,
+            }
+        }
+        task.finish().await?;
+        progress.end();
+        match used {
+            Use::Result(sink) => {
+                sink.finish().map_err(|e| self.explain(e, &faults))?;
+                if let Some(error) = faults.take() {
+                    return Err(self.fault(&error));
+                }
+                match &mut self.out {
+                    Some(out) => out.results += 1,
+                    None => self.results_on_stdout += 1,
+                }
+            }
+            Use::Count(count) => self.tell(&format!("{} rows written", thousands(count))),
+            Use::Nothing => self.tell("ok"),
+        }
+        Ok(())
+    }
+
+    /// The query runs on its own task: neither its planning nor its panics hold up the session.
+    fn start(&self, statement: &str) -> (JoinHandle<Result<()>>, mpsc::Receiver<Event>) {
+        let (sender, receiver) = mpsc::channel(IN_FLIGHT);
+        let (engine, params, statement) = (self.engine.clone(), self.params.clone(), statement.to_string());
+        let task = tokio::spawn(async move {
+            let mut answer = engine.run(&statement, &params).await?;
+            // A send fails only when the session no longer listens.
+            let started = Event::Started(answer.schema.clone(), answer.meter());
+            if sender.send(started).await.is_err() {
+                return Ok(());
+            }
+            while let Some(batch) = answer.stream.next().await {
+                if sender.send(Event::Batch(batch?)).await.is_err() {
+                    return Ok(());
+                }
+            }
+            Ok(())
+        });
+        (task, receiver)
+    }
+
+    /// Opens the sink for a result with these columns.
+    fn begin(&mut self, statement: &str, schema: &SchemaRef, faults: &Faults) -> Result<Use> {
+        if schema.fields().is_empty() {
+            return Ok(Use::Nothing);
+        }
+        if answers_with_a_count(statement, schema) {
+            return Ok(Use::Count(0));
+        }
+        if let Some(out) = &mut self.out {
+            let style = Style { expanded: self.expanded, ..Style::default() };
+            let writer = BufWriter::with_capacity(1 << 16, Watched::new(out.next_result()?, faults));
+            return sink(out.format, schema, style, writer).map(Use::Result);
+        }
+        self.check_stdout()?;
+        let mut writer = BufWriter::with_capacity(1 << 16, Watched::new(std::io::stdout(), faults));
+        if self.format.concatenates() && self.results_on_stdout > 0 && !self.interactive {
+            let _ = writer.write_all(b"\n");
+        }
+        sink(self.format, schema, self.style(), writer).map(Use::Result)
+    }
+
+    fn check_stdout(&self) -> Result<()> {
+        if !self.format.is_binary() {
+            return Ok(());
+        }
+        let name = self.format.name();
+        if self.terminal.stdout {
+            let hint = if self.interactive { "\\o FILE sends the next result to a file" } else { "give -o FILE" };
+            return Err(Error::usage(format!("{name} is not for a terminal")).hint(hint));
+        }
+        match self.results_on_stdout {
+            0 => Ok(()),
+            _ => Err(Error::usage(format!("{name} holds one result, and this statement returns a second one"))),
+        }
+    }
+
+    fn style(&self) -> Style {
+        Style {
+            width: self.terminal.width(),
+            max_rows: self.rows.filter(|_| self.terminal.stdout),
+            color: self.terminal.color(),
+            footer: self.terminal.stdout,
+            expanded: self.expanded,
+        }
+    }
+
+    /// Whether the sink writes nothing before its end, so that a progress line on the same terminal may stay.
+    fn holds_back(&self) -> bool {
+        self.out.is_some()
+            || !self.terminal.stdout
+            || (self.format == Format::Table && !self.expanded && self.rows.is_some())
+    }
+
+    /// Gives a sink's error the cause that the format writer has folded away.
+    fn explain(&self, error: Error, faults: &Faults) -> Stop {
+        faults.take().map_or(Stop::Failed(error), |cause| self.fault(&cause))
+    }
+
+    fn fault(&self, cause: &std::io::Error) -> Stop {
+        match &self.out {
+            Some(out) => Stop::Failed(Error::io("write", &out.path, cause)),
+            None if cause.kind() == std::io::ErrorKind::BrokenPipe => Stop::BrokenPipe,
+            None => Stop::Failed(Error::io("write", Path::new("standard output"), cause)),
+        }
+    }
+
+    /// Shows rows that are no statement's result, as a table.
+    pub fn show(&self, batch: &RecordBatch) -> Result<(), Stop> {
+        let faults = Faults::default();
+        let writer = BufWriter::new(Watched::new(std::io::stdout(), &faults));
+        let style = Style { max_rows: None, footer: false, expanded: false, ..self.style() };
+        let mut table = sink(Format::Table, &batch.schema(), style, writer)?;
+        table.write(batch).and_then(|()| table.finish()).map_err(|e| self.explain(e, &faults))
+    }
+
+    /// Prints text to standard output.
+    pub fn print(&self, text: &str) -> Result<(), Stop> {
+        print(text)
+    }
+
+    /// What became of a statement without a result, for a person.
+    fn tell(&self, text: &str) {
+        if self.interactive && !self.quiet {
+            self.terminal.print_note(text);
+        }
+    }
+}
+
+/// Prints text to standard output.
+pub(super) fn print(text: &str) -> Result<(), Stop> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Ok(()) => Ok(()),
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Err(Stop::BrokenPipe),
+        Err(e) => Err(Stop::Failed(Error::io("write", Path::new("standard output"), &e))),
+    }
+}
+
+impl OutFile {
+    /// For the results of a whole script.
+    pub fn for_script(path: &Path, format: Option<Format>) -> Result<Self> {
+        let format = match format {
+            Some(format) => format,
+            None => Format::from_path(path)?,
+        };
+        Ok(Self { path: path.to_path_buf(), format, file: None, results: 0 })
+    }
+
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Results written so far.
+    pub fn results(&self) -> usize {
+        self.results
+    }
+
+    /// A writer for the next result.
+    fn next_result(&mut self) -> Result<File> {
+        if self.results > 0 && !self.format.concatenates() {
+            let (name, path) = (self.format.name(), self.path.display());
+            return Err(Error::user(format!(
+                "'{path}' is {name} and holds one result, and this statement returns another"
+            ))
+            .hint("write each with COPY (SELECT ...) TO 'file.parquet', or run them one by one"));
+        }
+        let file = match self.file.take() {
+            Some(file) => file,
+            None => NewFile::create(&self.path)?,
+        };
+        let mut writer = file.writer()?;
+        if self.results > 0 {
+            writer.write_all(b"\n").map_err(|e| Error::io("write", &self.path, &e))?;
+        }
+        self.file = Some(file);
+        Ok(writer)
+    }
+
+    /// Makes the file appear. Without a result there is none, which is an error.
+    pub fn commit(self) -> Result<()> {
+        match self.file {
+            Some(file) => file.commit(),
+            None => Err(Error::user(format!("'{}' was not written: no statement returns rows", self.path.display()))),
+        }
+    }
+}
+
+/// A query's task, which ends with its owner.
+struct Task(JoinHandle<Result<()>>);
+
+impl Task {
+    async fn finish(mut self) -> Result<()> {
+        match (&mut self.0).await {
+            Ok(done) => done,
+            Err(e) if e.is_panic() => Err(super::panic::as_error()),
+            Err(_) => Err(Error::internal("the query was stopped from inside")),
+        }
+    }
+
+    /// Stops the query and waits until its files are gone and its memory is free, unless it is deep in a long step.
+    async fn stop(mut self) {
+        self.0.abort();
+        let tidy = async {
+            let _ = (&mut self.0).await;
+            // An upload that is dropped hands the removal of its file to the pool of blocking threads: wait behind it.
+            let _ = tokio::task::spawn_blocking(|| ()).await;
+        };
+        let _ = tokio::time::timeout(GRACE, tidy).await;
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// `INSERT` and `COPY` answer with one row that holds a number.
+fn answers_with_a_count(statement: &str, schema: &SchemaRef) -> bool {
+    let verb = statement.split(|c: char| !c.is_ascii_alphabetic()).find(|w| !w.is_empty()).unwrap_or_default();
+    ["insert", "copy", "update", "delete"].iter().any(|v| verb.eq_ignore_ascii_case(v))
+        && schema.fields().len() == 1
+        && schema.field(0).name() == "count"
+}
+
+fn counted(batch: &RecordBatch) -> u64 {
+    batch.columns().first().and_then(|c| c.as_primitive_opt::<UInt64Type>()).map_or(0, |c| c.values().iter().sum())
+}

@@ -1,0 +1,289 @@
+//! The prompt in a pseudo-terminal: keys in, a screen out.
+
+use std::io::{Read, Write};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
+
+use crate::program::{Place, program};
+
+/// Long enough for a slow machine that builds something else meanwhile; a test that passes never waits for it.
+const PATIENCE: Duration = Duration::from_secs(60);
+const ROWS: u16 = 50;
+const COLUMNS: u16 = 100;
+
+/// A terminal with the program in it.
+struct Terminal {
+    child: Box<dyn Child + Send + Sync>,
+    keys: Arc<Mutex<Box<dyn Write + Send>>>,
+    screen: Arc<Mutex<vt100::Parser>>,
+    _master: Box<dyn MasterPty + Send>,
+}
+
+impl Terminal {
+    fn open(place: &Place, args: &[&str]) -> Self {
+        let size = PtySize { rows: ROWS, cols: COLUMNS, pixel_width: 0, pixel_height: 0 };
+        let pair = native_pty_system().openpty(size).unwrap();
+        let mut command = CommandBuilder::new(program());
+        command.args(args);
+        command.cwd(place.folder());
+        command.env_clear();
+        command.env("TERM", "xterm-256color");
+        command.env("HOME", place.path("home"));
+        command.env("XDG_STATE_HOME", place.path("state"));
+        let child = pair.slave.spawn_command(command).unwrap();
+        drop(pair.slave);
+        let keys = Arc::new(Mutex::new(pair.master.take_writer().unwrap()));
+        let screen = Arc::new(Mutex::new(vt100::Parser::new(ROWS, COLUMNS, 10_000)));
+        let mut reader = pair.master.try_clone_reader().unwrap();
+        let (screen_of_reader, keys_of_reader) = (Arc::clone(&screen), Arc::clone(&keys));
+        std::thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            while let Ok(read @ 1..) = reader.read(&mut bytes) {
+                for part in bytes[..read].split_inclusive(|b| *b == b'n') {
+                    let mut screen = screen_of_reader.lock().unwrap();
+                    screen.process(part);
+                    // "Where is the cursor?" A terminal answers; the editor waits for it.
+                    if part.ends_with(b"\x1b[6n") {
+                        let (row, column) = screen.screen().cursor_position();
+                        let answer = format!("\x1b[{};{}R", row + 1, column + 1);
+                        keys_of_reader.lock().unwrap().write_all(answer.as_bytes()).unwrap();
+                    }
+                }
+            }
+        });
+        Self { child, keys, screen, _master: pair.master }
+    }
+
+    /// Opens the prompt and waits for it.
+    fn prompt(place: &Place) -> Self {
+        let terminal = Self::open(place, &[]);
+        terminal.wait("the first prompt", |text| last_line(text) == "tenure>");
+        terminal
+    }
+
+    fn text(&self) -> String {
+        self.screen.lock().unwrap().screen().contents()
+    }
+
+    fn press(&self, keys: &str) {
+        self.keys.lock().unwrap().write_all(keys.as_bytes()).unwrap();
+    }
+
+    fn wait(&self, what: &str, seen: impl Fn(&str) -> bool) -> String {
+        let start = Instant::now();
+        loop {
+            let text = self.text();
+            if seen(&text) {
+                return text;
+            }
+            assert!(start.elapsed() < PATIENCE, "waited in vain for {what}; the screen:\n{text}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Types a line on a cleared screen, and gives what stands between it and the next prompt.
+    fn answer(&self, line: &str) -> String {
+        // Ctrl-L leaves nothing of earlier answers that a test could take for this one's.
+        self.press("\x0c");
+        self.wait("an empty screen", |text| text.trim() == "tenure>");
+        self.press(&format!("{line}\r"));
+        let text = self.wait(&format!("the answer to {line}"), |text| {
+            text.trim_end() != "tenure>" && last_line(text) == "tenure>" && text.matches("tenure>").count() >= 2
+        });
+        let lines: Vec<&str> = text.lines().map(str::trim_end).filter(|l| !l.is_empty()).collect();
+        let echoed = lines.iter().take_while(|l| l.starts_with("tenure> ") || l.starts_with("     ->")).count();
+        lines[echoed..lines.len() - 1].join("\n")
+    }
+
+    fn leave(mut self) -> u32 {
+        self.press("\\q\r");
+        self.child.wait().unwrap().exit_code()
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+    }
+}
+
+fn last_line(text: &str) -> &str {
+    text.trim_end().lines().last().unwrap_or_default().trim_end()
+}
+
+#[test]
+fn a_statement_may_span_lines() {
+    let place = Place::new();
+    let terminal = Terminal::prompt(&place);
+    terminal.press("SELECT 6 * 7\r");
+    terminal.wait("the prompt to go on", |text| last_line(text).starts_with("     ->"));
+    let answer = terminal.answer_of_open_line("AS answer;");
+    assert_eq!(answer, "┌────────┐\n│ answer │\n├────────┤\n│     42 │\n└────────┘\n1 row");
+    assert_eq!(terminal.answer("SELECT 1 AS a; SELECT 2 AS b;").matches("1 row").count(), 2);
+    assert_eq!(terminal.leave(), 0);
+}
+
+impl Terminal {
+    /// Ends the statement that is being typed.
+    fn answer_of_open_line(&self, line: &str) -> String {
+        self.press(&format!("{line}\r"));
+        let text = self.wait("the answer", |text| text.contains("row") && last_line(text) == "tenure>");
+        let lines: Vec<&str> = text.lines().map(str::trim_end).filter(|l| !l.is_empty()).collect();
+        let from = lines.iter().position(|l| l.starts_with('┌')).unwrap();
+        lines[from..lines.len() - 1].join("\n")
+    }
+}
+
+#[test]
+fn an_error_is_told_and_the_session_goes_on() {
+    let terminal = Terminal::prompt(&Place::new());
+    assert!(terminal.answer("SELECT nope;").starts_with("error: "));
+    assert!(terminal.answer("SELEC 1;").starts_with("error: syntax error"));
+    assert!(terminal.answer("SELECT 5 AS five;").contains("│    5 │"));
+    let unknown = terminal.answer("\\tming");
+    assert!(unknown.contains("unknown command \\tming: did you mean \\timing?"), "{unknown}");
+}
+
+#[test]
+fn the_prompts_own_commands() {
+    let place = Place::new();
+    let terminal = Terminal::prompt(&place);
+    for command in ["\\d", "\\dt", "\\df", "\\timing", "\\x", "\\o", "\\format", "\\i", "\\p", "\\q"] {
+        assert!(terminal.answer("\\?").contains(command), "{command}");
+    }
+    assert_eq!(terminal.answer("\\timing"), "timing is on");
+    let timed = terminal.answer("SELECT 1 AS a;");
+    assert!(regex::Regex::new(r"(?m)^-- \d+\.\d{3} s$").unwrap().is_match(&timed), "{timed}");
+    assert_eq!(terminal.answer("\\timing off"), "timing is off");
+    assert_eq!(terminal.answer("\\x"), "expanded display is on");
+    let expanded = terminal.answer("SELECT 1 AS a, 'x' AS b;");
+    assert!(expanded.contains("─[ 1 ]─") && expanded.contains("a │ 1") && expanded.contains("b │ x"), "{expanded}");
+    assert_eq!(terminal.answer("\\x off"), "expanded display is off");
+    assert_eq!(terminal.answer("\\format csv"), "format is csv");
+    assert_eq!(terminal.answer("SELECT 1 AS a, 'x' AS b;"), "a,b\n1,x");
+    assert!(terminal.answer("\\format parquet").contains("parquet"));
+    assert!(terminal.answer("SELECT 1;").contains("not for a terminal"));
+    assert_eq!(terminal.answer("\\format table"), "format is table");
+    terminal.answer("\\p country=DE");
+    assert!(terminal.answer("\\p").contains("│ country   │ DE    │"));
+}
+
+#[test]
+fn tables_are_listed_and_described() {
+    let terminal = Terminal::prompt(&Place::new());
+    assert!(terminal.answer("\\d").contains("no tables"));
+    terminal.answer("CREATE TABLE kept AS SELECT 1 AS n, 'x' AS text;");
+    assert!(terminal.answer("\\dt").contains("│ kept  │       2 │"), "{}", terminal.answer("\\dt"));
+    let columns = terminal.answer("\\d kept");
+    assert!(columns.contains("│ n      │ Int64") && columns.contains("│ text   │"), "{columns}");
+    assert!(terminal.answer("\\d kpt").contains("no table 'kpt': did you mean 'kept'?"));
+}
+
+#[test]
+fn one_result_goes_to_a_file() {
+    let place = Place::new();
+    let terminal = Terminal::prompt(&place);
+    assert_eq!(terminal.answer("\\o out.csv"), "the next result goes to out.csv as csv");
+    assert!(terminal.answer("SELECT nope;").starts_with("error: "));
+    assert_eq!(terminal.answer("SELECT 1 AS a;"), "wrote out.csv; results are back on the screen");
+    assert_eq!(place.read("out.csv"), "a\n1\n");
+    assert!(terminal.answer("SELECT 2 AS b;").contains("│ 2 │"));
+    assert_eq!(place.read("out.csv"), "a\n1\n");
+}
+
+#[test]
+fn a_file_of_statements() {
+    let place = Place::new();
+    place.write("s.sql", "SELECT 1 AS one;\nSELECT nope;\nSELECT 3 AS three;");
+    let terminal = Terminal::prompt(&place);
+    let answer = terminal.answer("\\i s.sql");
+    assert!(answer.contains("│ one │") && answer.contains("error: s.sql:2: statement 2 of 3: "), "{answer}");
+    assert!(!answer.contains("three"), "{answer}");
+    assert!(terminal.answer("\\i none.sql").contains("cannot read 'none.sql'"));
+}
+
+#[test]
+fn ctrl_c_stops_the_query_and_keeps_the_session() {
+    let terminal = Terminal::prompt(&Place::new());
+    terminal.answer("CREATE TABLE kept AS SELECT 11 AS n;");
+    terminal.press("SELECT count(*) FROM generate_series(1, 100000000000);\r");
+    terminal.wait("the progress line", |text| last_line(text).contains("running") || last_line(text).contains("rows"));
+    terminal.press("\x03");
+    let text = terminal.wait("the prompt again", |text| last_line(text) == "tenure>");
+    assert!(text.contains("stopped"), "{text}");
+    assert!(!text.contains("running"), "the progress line is erased: {text}");
+    assert!(terminal.answer("SELECT n FROM kept;").contains("│ 11 │"));
+}
+
+#[test]
+fn ctrl_c_clears_a_line_and_ctrl_d_leaves() {
+    let mut terminal = Terminal::prompt(&Place::new());
+    terminal.press("SELECT 'half\r");
+    terminal.wait("the prompt to go on", |text| last_line(text).starts_with("     ->"));
+    terminal.press("\x03");
+    terminal.wait("an empty prompt", |text| last_line(text) == "tenure>");
+    assert!(terminal.answer("SELECT 8 AS eight;").contains("│     8 │"));
+    terminal.press("\x04");
+    assert_eq!(terminal.child.wait().unwrap().exit_code(), 0);
+}
+
+#[test]
+fn history_lies_in_the_state_folder() {
+    let place = Place::new();
+    let terminal = Terminal::prompt(&place);
+    terminal.answer("SELECT 123 AS remembered;");
+    assert_eq!(terminal.leave(), 0);
+    assert!(place.read("state/tenure/history").contains("SELECT 123 AS remembered;"));
+    assert_eq!(place.names(), ["state"], "nothing else in the working folder");
+    let again = Terminal::prompt(&place);
+    again.press("\x1b[A\x1b[A");
+    again.wait("the line before", |text| last_line(text) == "tenure> SELECT 123 AS remembered;");
+}
+
+#[test]
+fn a_history_that_cannot_be_kept_is_a_warning() {
+    let place = Place::new();
+    place.write("state", "a file where a folder should be");
+    let terminal = Terminal::prompt(&place);
+    assert!(terminal.text().contains("warning: the history is not kept"), "{}", terminal.text());
+    assert!(terminal.answer("SELECT 1 AS a;").contains("│ 1 │"));
+}
+
+#[test]
+fn tab_completes() {
+    let place = Place::new();
+    let terminal = Terminal::prompt(&place);
+    terminal.press("SELECT coales\t");
+    terminal.wait("the function", |text| last_line(text).starts_with("tenure> SELECT coalesce"));
+    terminal.press("(NULL, 3) AS three;\r");
+    terminal.wait("the answer", |text| text.contains("│     3 │") && last_line(text) == "tenure>");
+}
+
+#[test]
+fn long_results_are_cut_and_say_so() {
+    let terminal = Terminal::prompt(&Place::new());
+    let answer = terminal.answer("SELECT * FROM generate_series(1, 12345);");
+    let last = answer.lines().last().unwrap();
+    assert_eq!(last, "12,345 rows (first 40 shown; \\o FILE or --format csv for all)");
+    assert!(answer.contains("│    40 │") && !answer.contains("│    41 │"), "{answer}");
+    terminal.answer("\\rows 3");
+    assert!(terminal.answer("SELECT * FROM generate_series(1, 9);").contains("9 rows (first 3 shown"));
+}
+
+#[test]
+fn wide_results_fit_the_terminal() {
+    let terminal = Terminal::prompt(&Place::new());
+    let answer = terminal.answer("SELECT 123456789 AS number, repeat('word ', 100) AS text;");
+    let widths: Vec<usize> = answer.lines().map(|l| l.chars().count()).collect();
+    assert!(widths.iter().all(|w| *w <= usize::from(COLUMNS)), "{answer}");
+    assert!(answer.contains("123456789") && answer.contains('…'), "{answer}");
+}
+
+#[test]
+fn data_cannot_drive_the_terminal() {
+    let terminal = Terminal::prompt(&Place::new());
+    let answer = terminal.answer("SELECT concat('a', chr(27), '[2Jb', chr(10), 'c') AS text;");
+    assert!(answer.contains("│ a\\x1b[2Jb\\nc │"), "{answer}");
+}
