@@ -48,11 +48,12 @@ def funnel_events(random):
     return [rows[i] for i in order]
 
 
-def level(events, steps, window, increase=False, reuse=False, exclusive=False):
+def level(events, steps, window, increase=False, reuse=False, exclusive=False, reuse_any=False):
     """The longest chain, by trying every chain: no cleverness that could hide a mistake.
 
     events: [(time, conditions)]. Step i takes an event whose condition i holds, not earlier than the event before it
-    (later, with `increase`), different from all events before it (with `reuse` it may be the very event before it).
+    (later, with `increase`), different from all events before it (with `reuse` it may be the very event before it, with
+    `reuse_any` any event before it, which needs a tie unless it is the very one before).
     """
     best = 0
 
@@ -64,7 +65,7 @@ def level(events, steps, window, increase=False, reuse=False, exclusive=False):
         for i, (time, conditions) in enumerate(events):
             if not conditions[len(chain)]:
                 continue
-            if i in chain and not (reuse and i == chain[-1]):
+            if i in chain and not (reuse_any or reuse and i == chain[-1]):
                 continue
             if chain:
                 previous, first = events[chain[-1]][0], events[chain[0]][0]
@@ -99,14 +100,14 @@ def make_funnel(random):
         users.setdefault((user, name), []).append((time, conditions))
     with open(HERE / "funnel_levels.csv", "w", newline="") as file:
         out = csv.writer(file, lineterminator="\n")
-        out.writerow("user_id set steps window_us ordered exclusive increase reuse clickhouse clickhouse_strict_increase".split())
+        out.writerow("user_id set steps window_us ordered exclusive increase reuse reuse_any clickhouse clickhouse_strict_increase".split())
         for steps in STEPS:
             for window in WINDOWS:
                 theirs = clickhouse_levels(steps, window)
                 for (user, name), events in sorted(users.items()):
                     find = lambda **mode: level(events, steps, window, **mode)
                     out.writerow((user, name, steps, window, find(), find(exclusive=True), find(increase=True), find(reuse=True),
-                                  *theirs[user]))
+                                  find(reuse_any=True), *theirs[user]))
 
 
 def make_retention(random):
