@@ -1,7 +1,10 @@
 //! One binary for everything that is tested from outside, so that it links once.
 
+mod ask;
 mod cli;
+mod oracle;
 mod output;
+mod peers_fixture;
 mod program;
 mod repl;
 
