@@ -163,7 +163,7 @@ fn from_datafusion(error: DataFusionError) -> Error {
         DataFusionError::SQL(inner, _) => {
             Error::user(inner.to_string().replacen("sql parser error: ", "syntax error: ", 1))
         }
-        DataFusionError::Plan(message) => Error::user(message),
+        DataFusionError::Plan(message) => Error::user(argument_error(&message).unwrap_or(&message)),
         DataFusionError::SchemaError(inner, _) => Error::user(inner.to_string()),
         DataFusionError::Configuration(message) => Error::user(message),
         DataFusionError::NotImplemented(message) => Error::user(format!("not supported: {message}")),
@@ -196,6 +196,13 @@ fn from_shared(error: &DataFusionError) -> Error {
         DataFusionError::Plan(message) => Error::user(message.as_str()),
         other => Error::data(other.to_string()),
     }
+}
+
+/// The sentence of a function that refused its arguments, out of the planner's account of how it looked for a function.
+fn argument_error(message: &str) -> Option<&str> {
+    let (_, refusal) = message.split_once("user-defined coercion failed with: ")?;
+    let refusal = refusal.strip_prefix("External error: ")?;
+    Some(refusal.split_once(". No function matches the given name").map_or(refusal, |(sentence, _)| sentence))
 }
 
 /// Folds a message to one line: the parsers' multi-line texts become readable in a log and in a terminal.
@@ -231,6 +238,15 @@ mod tests {
     #[test]
     fn a_message_is_one_line() {
         assert_eq!(Error::user("a\n  b\tc").message(), "a b c");
+    }
+
+    #[test]
+    fn a_function_that_refuses_its_arguments_speaks_for_itself() {
+        let planner = "Execution error: Function 'f' user-defined coercion failed with: External error: f: argument 1 \
+                       must be an INTERVAL. No function matches the given name and argument types 'f(Int64)'.";
+        let error = Error::from(DataFusionError::Plan(planner.to_string()));
+        assert_eq!((error.kind(), error.message()), (Kind::User, "f: argument 1 must be an INTERVAL"));
+        assert_eq!(Error::from(DataFusionError::Plan("no such table".into())).message(), "no such table");
     }
 
     #[test]

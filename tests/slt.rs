@@ -63,8 +63,15 @@ impl std::error::Error for Failure {}
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let hints = error.hints().iter().map(|hint| format!("\nhint: {hint}")).collect::<String>();
-        Self(format!("{:?}: {}{hints}", error.kind(), error.message()))
+        let text = format!("{:?}: {}{hints}", error.kind(), error.message());
+        Self(without_folder(&text))
     }
+}
+
+/// The folder of a file's own has another name in every run.
+fn without_folder(text: &str) -> String {
+    let folder = regex::Regex::new(r"[^' \[]*/\.tmp\w+").expect("a constant pattern");
+    folder.replace_all(text, "DIR").into_owned()
 }
 
 /// One session.
@@ -131,7 +138,7 @@ fn plan_lines(plan: &str) -> Vec<String> {
     plan.lines()
         .map(|line| {
             let depth = line.len() - line.trim_start().len();
-            format!("{}{}", "..".repeat(depth / 2), line.trim())
+            format!("{}{}", "..".repeat(depth / 2), without_folder(line.trim()))
         })
         .collect()
 }

@@ -198,7 +198,7 @@ fn horizon_days(call: &mut Call) -> Result<i64> {
     let Some(interval) = call.interval("horizon")? else { return Ok(30) };
     let seconds = window_ticks(call.name(), &interval, Clock::Instants(1))?;
     if seconds % 86_400 != 0 || seconds / 86_400 > 36_500 {
-        return Err(call.error(format!("argument 'horizon' must be whole days, at most 36500, got {interval}")));
+        return Err(call.error(format!("argument 'horizon' must be whole days, at most 36500, got {seconds} seconds")));
     }
     Ok(seconds / 86_400)
 }

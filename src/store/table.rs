@@ -22,6 +22,9 @@ pub const ROLE_KEY: &str = "tenure.role";
 /// Key of the column metadata that says the unit of an integer time column.
 pub const TIME_UNIT_KEY: &str = "tenure.time_unit";
 
+/// Units of an integer time column.
+pub const TIME_UNITS: [&str; 4] = ["s", "ms", "us", "ns"];
+
 /// File formats by the extension that names them.
 const FORMATS: [(&str, &str); 6] = [
     ("parquet", "PARQUET"),
@@ -102,6 +105,14 @@ pub async fn create(
             files.extend(files_at(Path::new(location)).map_err(|e| e.at(format!("table '{}'", command.name)))?);
         }
     }
+    if let Some(empty) = files.iter().find(|f| is_empty_parquet(f)) {
+        // The library passes over files of no bytes; a file that was cut down to nothing must not be an empty table.
+        return Err(Error::data(format!(
+            "table '{}': cannot read '{}': the file is empty (0 bytes), not Parquet",
+            command.name,
+            empty.display()
+        )));
+    }
     let table = match ListingTableFactory::new().create(state, command).await {
         Ok(table) => table,
         Err(error) => return Err(explain(state, command, &files, error.into()).await),
@@ -142,6 +153,12 @@ fn declare_roles(table: &str, schema: &SchemaRef, entry: &TableEntry) -> Result<
         let mut metadata = fields[at].metadata().clone();
         metadata.insert(ROLE_KEY.to_string(), role.to_string());
         if role == "time" {
+            if let Some(unit) = entry.time_unit.as_deref().filter(|unit| !TIME_UNITS.contains(unit)) {
+                return Err(Error::user(format!(
+                    "table '{table}': unknown time_unit '{unit}'; {}",
+                    suggest(unit, TIME_UNITS)
+                )));
+            }
             match (fields[at].data_type(), &entry.time_unit) {
                 (DataType::Timestamp(_, _) | DataType::Date32 | DataType::Date64, _) => {}
                 (integer, Some(unit)) if integer.is_integer() => {
@@ -199,6 +216,10 @@ fn files_at(location: &Path) -> Result<Vec<PathBuf>> {
     }
 }
 
+fn is_empty_parquet(file: &Path) -> bool {
+    format_of(file).is_some_and(|f| f.1 == "PARQUET") && std::fs::metadata(file).is_ok_and(|m| m.len() == 0)
+}
+
 fn glob_pattern(text: &str) -> Result<glob::Pattern> {
     glob::Pattern::new(text.trim_start_matches("./"))
         .map_err(|e| Error::user(format!("'{text}' is not a valid pattern: {e}")))
@@ -251,7 +272,7 @@ async fn explain(state: &dyn Session, command: &CreateExternalTable, files: &[Pa
                     "table '{}': cannot read '{}': {}",
                     command.name,
                     file.display(),
-                    e.message()
+                    e.message().trim_start_matches("Parquet error: ")
                 ));
             }
         };

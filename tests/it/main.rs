@@ -2,6 +2,7 @@
 
 mod ask;
 mod cli;
+mod docs;
 mod oracle;
 mod output;
 mod peers_fixture;

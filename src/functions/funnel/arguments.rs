@@ -43,6 +43,8 @@ impl Layout {
         if kept.is_some() && !keeps {
             return Err(Error::user(format!("{function}: the last argument must be a condition, got a STRUCT")));
         }
+        // A text where the time should be was taken for the mode words: then the time is what is wrong.
+        columns::coerce_time(function, time + 1, &types[time])?;
         let conditions = time + 1..kept.unwrap_or(types.len());
         columns::check_step_count(function, conditions.len())?;
         Ok(Self { modes, time, conditions, kept })

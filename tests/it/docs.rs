@@ -1,0 +1,108 @@
+//! What the manual and the folder of analyses promise: every example runs on the sample shop and answers something.
+
+use std::path::{Path, PathBuf};
+
+use tenure::cli::functions_markdown;
+use tenure::engine::{catalogue, split};
+
+use crate::ask::Asked;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn sql_files(folder: &str) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> =
+        std::fs::read_dir(root().join(folder)).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|e| e == "sql"));
+    files.sort();
+    files
+}
+
+/// Runs every statement of a text; rows of the last one.
+fn run(asked: &Asked, place: &str, text: &str) -> usize {
+    let script = split(text).unwrap_or_else(|e| panic!("{place}: {e}"));
+    assert!(!script.statements.is_empty(), "{place} holds no statement");
+    let mut rows = 0;
+    for statement in script.statements {
+        let batches = asked.batches(&statement.text);
+        let batches = batches.unwrap_or_else(|e| panic!("{place}, line {}: {e}", statement.line));
+        rows = batches.iter().map(|b| b.num_rows()).sum();
+    }
+    rows
+}
+
+#[test]
+fn every_example_of_the_manual_answers() {
+    let asked = Asked::workspace("shop");
+    let entries = catalogue();
+    assert!(entries.len() > 10);
+    for entry in entries {
+        assert!(!entry.example.is_empty(), "{} has no example", entry.name);
+        assert!(entry.example.contains(entry.name), "the example of {} does not use it", entry.name);
+        assert!(run(&asked, entry.name, entry.example) > 0, "the example of {} answers nothing", entry.name);
+    }
+}
+
+/// Every function that the session knows beyond DataFusion's own is in the manual, or is a part of a relation's plan.
+#[test]
+fn every_function_is_in_the_manual() {
+    let names = |asked: &Asked| -> std::collections::BTreeSet<String> {
+        let state = asked.engine.context().state();
+        state.aggregate_functions().keys().chain(state.scalar_functions().keys()).cloned().collect()
+    };
+    let ours = names(&Asked::new(1));
+    let plain = datafusion::prelude::SessionContext::new().state();
+    let theirs: std::collections::BTreeSet<String> =
+        plain.aggregate_functions().keys().chain(plain.scalar_functions().keys()).cloned().collect();
+    let documented: std::collections::BTreeSet<String> = catalogue().iter().map(|e| e.name.to_string()).collect();
+    // Pieces of plans: they show in EXPLAIN, nobody types them.
+    let inner = ["breakdown", "funnel_steps", "period_end", "retention_cells", "user_retention"];
+    let missing: Vec<&String> =
+        ours.difference(&theirs).filter(|name| !documented.contains(*name) && !inner.contains(&name.as_str())).collect();
+    assert!(missing.is_empty(), "not in the manual: {missing:?}");
+    for name in inner {
+        assert!(ours.contains(name), "{name} is gone: take it off this list");
+    }
+}
+
+/// `TENURE_WRITE_MANUAL=1 cargo test --test it docs` writes the file.
+#[test]
+fn the_manual_is_what_the_code_says() {
+    let path = root().join("sql/FUNCTIONS.md");
+    let text = functions_markdown(&catalogue());
+    if std::env::var("TENURE_WRITE_MANUAL").is_ok_and(|v| v == "1") {
+        std::fs::write(&path, &text).unwrap();
+    }
+    let written = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        written == text,
+        "sql/FUNCTIONS.md is not what the code says; TENURE_WRITE_MANUAL=1 cargo test --test it docs writes it"
+    );
+}
+
+#[test]
+fn every_analysis_answers() {
+    let asked = Asked::workspace("shop");
+    let files = sql_files("sql/analyses");
+    assert!(files.len() >= 10);
+    for path in files {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let place = path.display().to_string();
+        let comment: Vec<&str> = text.lines().take_while(|line| line.starts_with("--")).collect();
+        assert!(comment.first().is_some_and(|line| line.ends_with('?')), "{place} begins without a question");
+        assert!(comment.iter().any(|line| line.starts_with("-- Read off:")), "{place} does not say how to read it");
+        assert!(run(&asked, &place, &text) > 1, "{place} answers nothing");
+    }
+}
+
+/// The README's ```sql blocks, where there is a README.
+#[test]
+fn every_block_of_the_readme_runs() {
+    let Ok(text) = std::fs::read_to_string(root().join("README.md")) else { return };
+    let asked = Asked::workspace("shop");
+    for (number, block) in text.split("```sql\n").skip(1).enumerate() {
+        let (sql, _) = block.split_once("```").unwrap_or_else(|| panic!("block {} is not closed", number + 1));
+        run(&asked, &format!("README.md, block {}", number + 1), sql);
+    }
+}
