@@ -72,7 +72,7 @@ impl KeptValues {
         // One dictionary column is the usual breakdown: number its few values, then look rows up by key.
         if let [only] = columns
             && let Some(dictionary) = only.as_any_dictionary_opt()
-            && dictionary.values().len() < rows.len().max(64)
+            && (1..rows.len().max(64)).contains(&dictionary.values().len())
         {
             let values = Arc::clone(dictionary.values());
             let every: Vec<u32> = (0..values.len() as u32).collect();
@@ -82,7 +82,7 @@ impl KeptValues {
             let mut of_null = None;
             for row in rows {
                 let row = *row as usize;
-                let number = match only.is_null(row) || of_value.is_empty() {
+                let number = match only.is_null(row) {
                     false => of_value[keys[row]],
                     true => match of_null {
                         Some(number) => number,
@@ -180,6 +180,11 @@ mod tests {
         kept.number(&plain, &rows, &mut b).unwrap();
         assert_eq!(a, b);
         assert_eq!(a[0], a[3]);
+        // A dictionary without values, as in a batch that holds NULL alone.
+        let nothing: DictionaryArray<Int32Type> = [None::<&str>, None].into_iter().collect();
+        let mut nulls = Vec::new();
+        kept.number(&structs(vec![("c", Arc::new(nothing) as ArrayRef)]), &[0, 1], &mut nulls).unwrap();
+        assert_eq!(nulls, [a[1], a[1]]);
         let back = kept.values(a.clone()).unwrap();
         let back = back.as_struct().column(0).as_string::<i32>();
         assert_eq!((back.value(0), back.is_null(1), back.value(2), back.value(4)), ("de", true, "fr", ""));

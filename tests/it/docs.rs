@@ -58,8 +58,10 @@ fn every_function_is_in_the_manual() {
     let documented: std::collections::BTreeSet<String> = catalogue().iter().map(|e| e.name.to_string()).collect();
     // Pieces of plans: they show in EXPLAIN, nobody types them.
     let inner = ["breakdown", "funnel_steps", "period_end", "retention_cells", "user_retention"];
-    let missing: Vec<&String> =
-        ours.difference(&theirs).filter(|name| !documented.contains(*name) && !inner.contains(&name.as_str())).collect();
+    let missing: Vec<&String> = ours
+        .difference(&theirs)
+        .filter(|name| !documented.contains(*name) && !inner.contains(&name.as_str()))
+        .collect();
     assert!(missing.is_empty(), "not in the manual: {missing:?}");
     for name in inner {
         assert!(ours.contains(name), "{name} is gone: take it off this list");

@@ -1,8 +1,12 @@
 //! One binary for everything that is tested from outside, so that it links once.
 
+mod agreement;
 mod ask;
+mod churn;
 mod cli;
 mod docs;
+mod layering;
+mod memory;
 mod oracle;
 mod output;
 mod peers_fixture;

@@ -1,0 +1,222 @@
+//! Results depend only on the multiset of rows.
+//!
+//! One set of events, laid out in many ways: shuffled, split over files, read by one to seven partitions in batches of 1 to
+//! 8,192 rows, with and without the shortcut that skips partial aggregation, users as numbers and as text, texts plain and
+//! as dictionaries. Every relation and aggregate must answer the same rows, doubles to the last bit.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::compute::cast;
+use arrow::datatypes::DataType;
+use rand::Rng;
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+
+use crate::ask::{Asked, settings};
+use crate::oracle::seed;
+use tenure::engine::Settings;
+
+/// Every relation, and the aggregates with GROUP BY and without it; `t` is the table.
+const QUESTIONS: &[&str] = &[
+    "SELECT * FROM funnel(t, steps => ['a', 'b', 'c'], within => INTERVAL '2 days')",
+    "SELECT * FROM funnel(t, steps => ['a', event = 'b' OR price > 3, 'c'], within => INTERVAL '9 hours', by => country)",
+    "SELECT * FROM funnel(t, steps => ['a', price > 2, 'b'], within => INTERVAL '1 day', by => [country, price], mode => 'increase')",
+    "SELECT * FROM funnel(t, steps => [price > 1, price > 2, 'c'], within => INTERVAL '1 day', mode => 'reuse')",
+    "SELECT * FROM retention(t, unit => 'day', periods => 4)",
+    "SELECT * FROM retention(t, start => 'a', return => price > 2, unit => 'day', periods => 3, by => country, type => 'on_or_after', tz => 'America/New_York')",
+    "SELECT * FROM retention(t, start => 'a', return => 'a', unit => 'week', periods => 2, cohort => country, index => 'rolling')",
+    "SELECT * FROM retention_curve(t, start => 'a', unit => 'day', periods => 4, by => country)",
+    "SELECT CAST(user_id AS VARCHAR) AS u, score, level, p_alive, features, reasons FROM churn_scores(t, horizon => INTERVAL '4 days', transaction => event = 'c')",
+    "SELECT CAST(user_id AS VARCHAR) AS u, window_funnel(INTERVAL '1 day', ts, event = 'a', event = 'b', price > 3),
+       funnel_chain(INTERVAL '1 day', 'increase', ts, event = 'a', price > 1, price > 3, named_struct('country', country)),
+       retention(event = 'a', event = 'b', price > 4), activity_days(ts, event = 'c', 'Europe/Berlin') FROM t GROUP BY user_id",
+    "SELECT country, window_funnel(INTERVAL '1 hour', ts, event = 'a', event = 'b', event = 'c') FROM t GROUP BY country",
+    "SELECT funnel_chain(INTERVAL '1 hour', ts, event = 'a', event = 'b', event = 'c', named_struct('c', country, 'p', price)),
+       retention(event = 'a', price > 4), array_length(activity_days(ts, true, 'UTC')) FROM t",
+    "SELECT bg_nbd_fit(x, tx, age) FROM (SELECT count(*) - 1 AS x, (max(CAST(ts AS BIGINT)) - min(CAST(ts AS BIGINT))) / 8.64e10 AS tx,
+       (1737763200000000 - min(CAST(ts AS BIGINT))) / 8.64e10 AS age FROM (SELECT DISTINCT user_id, ts FROM t) GROUP BY user_id)",
+];
+
+#[derive(Debug, Clone, Copy)]
+struct Row {
+    user: Option<i64>,
+    time: Option<i64>,
+    event: Option<&'static str>,
+    country: Option<&'static str>,
+    price: Option<f64>,
+}
+
+/// Events crowded into few instants, so that ties decide a lot.
+fn draw(random: &mut ChaCha8Rng, rows: usize, users: i64) -> Vec<Row> {
+    let base = 1_736_899_200_000_000; // 2025-01-15
+    (0..rows)
+        .map(|_| Row {
+            user: random.random_bool(0.99).then(|| (random.random_range(0.0..1.0_f64).powi(2) * users as f64) as i64),
+            time: random.random_bool(0.99).then(|| base + random.random_range(0..72) * 3 * 3_600_000_000),
+            event: [Some("a"), Some("b"), Some("c"), Some("d"), None][random.random_range(0..5)],
+            country: [Some("de"), Some("us"), Some(""), None][random.random_range(0..4)],
+            price: random.random_bool(0.9).then(|| f64::from(random.random_range(0..6))),
+        })
+        .collect()
+}
+
+/// How the rows are stored and read.
+#[derive(Debug, Clone)]
+struct Way {
+    text_users: bool,
+    dictionaries: bool,
+    files: usize,
+    partitions: usize,
+    batch: usize,
+    /// Distinct share of keys above which partial aggregation is given up, and rows before that is asked.
+    skip: Option<(f64, usize)>,
+    sorted: bool,
+}
+
+fn batch(rows: &[Row], way: &Way) -> RecordBatch {
+    let text = |values: ArrayRef| match way.dictionaries {
+        true => cast(&values, &DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))).unwrap(),
+        false => values,
+    };
+    let users = Int64Array::from_iter(rows.iter().map(|r| r.user));
+    let users: ArrayRef = match way.text_users {
+        true => text(cast(&users, &DataType::Utf8).unwrap()),
+        false => Arc::new(users),
+    };
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("user_id", users),
+        ("ts", Arc::new(TimestampMicrosecondArray::from_iter(rows.iter().map(|r| r.time)))),
+        ("event", text(Arc::new(StringArray::from_iter(rows.iter().map(|r| r.event))))),
+        ("country", text(Arc::new(StringArray::from_iter(rows.iter().map(|r| r.country))))),
+        ("price", Arc::new(Float64Array::from_iter(rows.iter().map(|r| r.price)))),
+    ];
+    RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, c)| (name, c, true))).unwrap()
+}
+
+/// Writes the rows the way's way and opens an engine over them.
+fn open(random: &mut ChaCha8Rng, rows: &[Row], way: &Way, folder: &Path) -> Asked {
+    let mut rows = rows.to_vec();
+    rows.shuffle(random);
+    if way.sorted {
+        rows.sort_by_key(|r| (r.user, r.time));
+    }
+    let location = folder.join("t");
+    std::fs::create_dir_all(&location).unwrap();
+    for file in 0..way.files {
+        // Files of very different sizes: the first has half of what is left.
+        let take = if file + 1 == way.files { rows.len() } else { rows.len() / 2 };
+        let of_file: Vec<Row> = rows.drain(..take).collect();
+        let out = std::fs::File::create(location.join(format!("{file}.parquet"))).unwrap();
+        let schema = batch(&[], way).schema();
+        let properties = datafusion::parquet::file::properties::WriterProperties::builder()
+            .set_max_row_group_row_count(Some(211))
+            .build();
+        let mut writer = datafusion::parquet::arrow::ArrowWriter::try_new(out, schema, Some(properties)).unwrap();
+        writer.write(&batch(&of_file, way)).unwrap();
+        writer.close().unwrap();
+    }
+    let mut options = vec![
+        ("datafusion.execution.batch_size".to_string(), way.batch.to_string()),
+        // Small files are split too.
+        ("datafusion.optimizer.repartition_file_min_size".to_string(), "1".to_string()),
+    ];
+    let (ratio, least) = way.skip.unwrap_or((1.1, usize::MAX / 2));
+    options.push(("datafusion.execution.skip_partial_aggregation_probe_ratio_threshold".into(), ratio.to_string()));
+    options.push(("datafusion.execution.skip_partial_aggregation_probe_rows_threshold".into(), least.to_string()));
+    let tables = vec![("t".to_string(), location.display().to_string())];
+    Asked::open(&Settings { tables, options, ..settings(way.partitions) })
+}
+
+fn sorted_rows(asked: &Asked, sql: &str) -> Vec<Vec<String>> {
+    let mut rows = asked.rows(sql);
+    rows.sort();
+    rows
+}
+
+fn compare(name: &str, rows: &[Row], ways: &[Way], questions: &[&str], random: &mut ChaCha8Rng) {
+    let plain =
+        Way { text_users: false, dictionaries: false, files: 1, partitions: 1, batch: 8_192, skip: None, sorted: true };
+    let first_folder = tempfile::tempdir().unwrap();
+    let first = open(random, rows, &plain, first_folder.path());
+    let want: Vec<Vec<Vec<String>>> = questions.iter().map(|sql| sorted_rows(&first, sql)).collect();
+    for (sql, want) in questions.iter().zip(&want) {
+        assert!(!want.is_empty(), "{name}: {sql} answers nothing");
+    }
+    for way in ways {
+        let folder = tempfile::tempdir().unwrap();
+        let asked = open(random, rows, way, folder.path());
+        for (sql, want) in questions.iter().zip(&want) {
+            let got = sorted_rows(&asked, sql);
+            for (got, want) in got.iter().zip(want) {
+                assert_eq!(got, want, "seed {}, {name}: {way:?}\n{sql}", seed());
+            }
+            assert_eq!(got.len(), want.len(), "seed {}, {name}: {way:?}\n{sql}", seed());
+        }
+    }
+}
+
+/// Each layout alone, then together as chance will have it.
+#[test]
+fn every_layout_gives_the_same_answers() {
+    let mut random = ChaCha8Rng::seed_from_u64(seed().wrapping_add(77));
+    let rows = draw(&mut random, 1_200, 110);
+    let base = Way {
+        text_users: false,
+        dictionaries: false,
+        files: 2,
+        partitions: 2,
+        batch: 8_192,
+        skip: None,
+        sorted: false,
+    };
+    let mut ways = vec![
+        base.clone(),
+        Way { text_users: true, ..base.clone() },
+        Way { dictionaries: true, ..base.clone() },
+        Way { text_users: true, dictionaries: true, ..base.clone() },
+        Way { files: 7, partitions: 7, ..base.clone() },
+        Way { batch: 1, ..base.clone() },
+        Way { batch: 3, partitions: 4, ..base.clone() },
+        Way { skip: Some((0.0, 0)), ..base.clone() },
+        Way { skip: Some((0.0, 300)), batch: 100, ..base.clone() },
+        Way { skip: Some((0.3, 10)), partitions: 4, batch: 37, files: 5, ..base.clone() },
+        Way { skip: Some((0.0, 0)), dictionaries: true, batch: 3, ..base.clone() },
+        Way { sorted: true, partitions: 7, files: 3, ..base },
+    ];
+    for _ in 0..6 {
+        ways.push(Way {
+            text_users: random.random_bool(0.5),
+            dictionaries: random.random_bool(0.5),
+            files: random.random_range(1..9),
+            partitions: [1, 2, 4, 7][random.random_range(0..4)],
+            batch: [2, 3, 64, 1_000, 8_192][random.random_range(0..5)],
+            skip: random.random_bool(0.6).then(|| (random.random_range(0.0..0.6), random.random_range(0..2_000))),
+            sorted: random.random_bool(0.3),
+        });
+    }
+    compare("many users", &rows, &ways, QUESTIONS, &mut random);
+}
+
+/// One user with nearly all of the events, and users with one event each.
+#[test]
+fn a_giant_among_users() {
+    let mut random = ChaCha8Rng::seed_from_u64(seed().wrapping_add(78));
+    let mut rows = draw(&mut random, 1_500, 1);
+    rows.extend(draw(&mut random, 300, 1_000_000));
+    let ways: Vec<Way> = [(1, 3), (4, 64), (7, 8_192)]
+        .into_iter()
+        .map(|(partitions, batch)| Way {
+            text_users: partitions == 4,
+            dictionaries: partitions == 7,
+            files: partitions,
+            partitions,
+            batch,
+            skip: (partitions != 4).then_some((0.0, 0)),
+            sorted: false,
+        })
+        .collect();
+    compare("a giant", &rows, &ways, QUESTIONS, &mut random);
+}
