@@ -68,13 +68,6 @@ impl Asked {
         })
     }
 
-    pub fn error(&self, sql: &str) -> Error {
-        match self.batches(sql) {
-            Err(error) => error,
-            Ok(_) => panic!("no error from {sql}"),
-        }
-    }
-
     /// Rows as text in the order they came.
     pub fn rows(&self, sql: &str) -> Vec<Vec<String>> {
         rows(&self.batches(sql).unwrap_or_else(|e| panic!("{e}\n{sql}")))

@@ -241,8 +241,11 @@ struct Cohort {
     complete: Vec<bool>,
 }
 
+/// Birth, and the periods with a return.
+type Member = (i64, BTreeSet<i64>);
+
 fn cohorts(question: &Question, users: &[Vec<Row>], reach: i64) -> Vec<Cohort> {
-    let mut members: BTreeMap<(usize, Date), Vec<(i64, BTreeSet<i64>)>> = BTreeMap::new();
+    let mut members: BTreeMap<(usize, Date), Vec<Member>> = BTreeMap::new();
     for rows in users {
         let Some((birth, country, periods)) = question.user(rows) else { continue };
         let cohort = question.first(question.date(birth));
