@@ -126,6 +126,16 @@ impl ByGroup {
         Some(Self { positions, starts })
     }
 
+    /// Positions of all entries, group by group.
+    pub fn all(&self) -> &[u32] {
+        &self.positions
+    }
+
+    /// Where each of `groups` groups begins among [`ByGroup::all`], and where the last one ends.
+    pub fn starts(&self, groups: usize) -> impl Iterator<Item = u32> {
+        self.starts[..=groups].iter().copied()
+    }
+
     /// Positions of a group's entries.
     #[inline]
     pub fn group(&self, group: usize) -> &[u32] {
@@ -161,6 +171,8 @@ mod tests {
         let by = ByGroup::new(&log, 4).unwrap();
         let read = |g| by.group(g).iter().map(|p| log.get(*p).1).collect::<String>();
         assert_eq!([read(0), read(1), read(2), read(3)], ["bd", "", "ac", ""]);
+        assert_eq!(by.starts(4).collect::<Vec<_>>(), [0, 2, 2, 4, 4]);
+        assert_eq!(by.all(), [1, 3, 0, 2]);
     }
 
     #[test]
