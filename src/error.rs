@@ -163,11 +163,12 @@ fn from_datafusion(error: DataFusionError) -> Error {
         DataFusionError::SQL(inner, _) => {
             Error::user(inner.to_string().replacen("sql parser error: ", "syntax error: ", 1))
         }
-        DataFusionError::Plan(message) => Error::user(message),
+        DataFusionError::Plan(message) => Error::user(unwrap_coercion(&message)),
         DataFusionError::SchemaError(inner, _) => Error::user(inner.to_string()),
         DataFusionError::Configuration(message) => Error::user(message),
         DataFusionError::NotImplemented(message) => Error::user(format!("not supported: {message}")),
         DataFusionError::ResourcesExhausted(message) => Error::resources(message),
+        DataFusionError::Execution(message) if message.contains(COERCION) => Error::user(unwrap_coercion(&message)),
         DataFusionError::Execution(message) => Error::data(message),
         DataFusionError::IoError(inner) if inner.kind() == std::io::ErrorKind::StorageFull => {
             Error::resources(inner.to_string())
@@ -196,6 +197,15 @@ fn from_shared(error: &DataFusionError) -> Error {
         DataFusionError::Plan(message) => Error::user(message.as_str()),
         other => Error::data(other.to_string()),
     }
+}
+
+const COERCION: &str = "user-defined coercion failed with: ";
+
+/// The message of a function that refused its arguments, without what the planner wraps around it.
+fn unwrap_coercion(message: &str) -> &str {
+    let Some((_, inner)) = message.rsplit_once(COERCION) else { return message };
+    let inner = inner.strip_prefix("External error: ").unwrap_or(inner);
+    inner.split(" No function matches").next().unwrap_or(inner).trim_end_matches(['"', '\''])
 }
 
 /// Folds a message to one line: the parsers' multi-line texts become readable in a log and in a terminal.
@@ -240,6 +250,12 @@ mod tests {
         let back = Error::from(DataFusionError::External(Box::new(wrapped)));
         assert_eq!((back.kind(), back.message()), (Kind::Resources, "full"));
         assert_eq!(back.hints(), ["free some"]);
+    }
+
+    #[test]
+    fn a_function_s_own_words_come_first() {
+        let wrapped = format!("Execution error: Function 'f' {COERCION}External error: f: needs a window");
+        assert_eq!(Error::from(DataFusionError::Execution(wrapped)).message(), "f: needs a window");
     }
 
     #[test]

@@ -9,11 +9,15 @@ use datafusion::error::Result;
 use datafusion::execution::{FunctionRegistry, SessionState};
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 
+pub mod bg_nbd;
 pub mod breakdown;
-mod columns;
+pub mod churn;
+pub mod columns;
 pub mod funnel;
 mod kept_values;
+pub mod retention;
 mod single_group;
+pub mod wilson;
 
 /// What kind of thing an entry of the catalogue is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,17 +68,35 @@ pub struct FunctionDoc {
 
 /// Every function of tenure, in the order of the manual; the relations have a list of their own.
 pub fn docs() -> Vec<FunctionDoc> {
-    [funnel::docs()].concat()
+    [funnel::docs(), retention::docs(), churn::docs(), bg_nbd::docs(), wilson::docs()].concat()
 }
 
 /// Every aggregate.
 fn aggregates() -> Vec<AggregateUDF> {
-    vec![funnel::window_funnel(), funnel::funnel_chain(), funnel::funnel_steps()]
+    vec![
+        funnel::window_funnel(),
+        funnel::funnel_chain(),
+        funnel::funnel_steps(),
+        retention::retention(),
+        retention::user_retention(),
+        retention::retention_cells(),
+        churn::activity_days(),
+        bg_nbd::bg_nbd_fit(),
+    ]
 }
 
 /// Every scalar function.
 fn scalars() -> Vec<ScalarUDF> {
-    vec![breakdown::breakdown()]
+    vec![
+        breakdown::breakdown(),
+        retention::period_end(),
+        churn::churn_features(),
+        churn::churn_score(),
+        bg_nbd::p_alive(),
+        bg_nbd::expected_purchases(),
+        wilson::wilson_low(),
+        wilson::wilson_high(),
+    ]
 }
 
 /// Registers every function with a session.

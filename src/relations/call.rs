@@ -238,6 +238,22 @@ impl<'a> Call<'a> {
         }
     }
 
+    /// A constant moment, as a literal of the time column's type. Text is read as a timestamp, a DATE is its midnight.
+    pub fn instant(&mut self, key: &str, time: &DataType) -> Result<Option<Expr>> {
+        let Some(value) = self.constant(key)? else { return Ok(None) };
+        let moment = matches!(
+            value.data_type(),
+            DataType::Timestamp(_, _) | DataType::Date32 | DataType::Date64 | DataType::Utf8
+        );
+        let cast = if moment && !value.is_null() { value.cast_to(time).ok() } else { None };
+        match cast {
+            Some(instant) if !instant.is_null() => Ok(Some(lit(instant))),
+            _ => Err(self.error(format!(
+                "argument '{key}' must be a moment such as TIMESTAMP '2025-06-30 00:00:00' or DATE '2025-06-30', got {value}"
+            ))),
+        }
+    }
+
     /// A list of constants; `None` where it was not given.
     pub fn numbers(&mut self, key: &str, count: usize) -> Result<Option<Vec<f64>>> {
         let Some(written) = self.take(key) else { return Ok(None) };
@@ -474,4 +490,9 @@ pub fn condition_expr(condition: &Condition, event: Option<&Expr>, missing: impl
 /// A breakdown column of an aggregation in the answer, freed of the claim that it determines the other columns.
 pub fn unkeyed(name: &str) -> Expr {
     breakdown().call(vec![Expr::Column(Column::from_name(name))]).alias(name)
+}
+
+/// `count(*)`.
+pub fn count_rows() -> Expr {
+    datafusion::functions_aggregate::expr_fn::count(lit(1i64))
 }

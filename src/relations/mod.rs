@@ -7,8 +7,10 @@
 //! **Adding a relation** is one file that implements [`Relation`] and one line in [`RELATIONS`].
 
 mod call;
+mod churn_scores;
 
 mod funnel;
+mod retention;
 
 mod roles;
 
@@ -34,7 +36,8 @@ pub trait Relation: fmt::Debug + Send + Sync {
 }
 
 /// Every relation, in the order of the manual.
-pub const RELATIONS: &[&dyn Relation] = &[&funnel::Funnel];
+pub const RELATIONS: &[&dyn Relation] =
+    &[&funnel::Funnel, &retention::Retention, &retention::RetentionCurve, &churn_scores::ChurnScores];
 
 /// Plans calls of [`RELATIONS`]; everything else is left to the next planner.
 pub struct BehaviourRelations {

@@ -206,7 +206,7 @@ impl<E: FunnelEntry> FunnelGroups<E> {
     }
 
     /// Takes groups out of the log: their number, their entries, and the entries' order by group.
-    fn emit(&mut self, emit_to: EmitTo) -> Result<(usize, Vec<E>, ByGroup)> {
+    fn emit(&mut self, emit_to: EmitTo) -> Result<(usize, EventLog<E>, ByGroup)> {
         let (groups, entries) = match emit_to {
             EmitTo::All => (std::mem::take(&mut self.groups), self.log.take(None)),
             EmitTo::First(n) => {
@@ -219,7 +219,7 @@ impl<E: FunnelEntry> FunnelGroups<E> {
         Ok((groups, entries, by_group))
     }
 
-    fn levels(&self, groups: usize, entries: &[E], by_group: &ByGroup) -> ArrayRef {
+    fn levels(&self, groups: usize, entries: &EventLog<E>, by_group: &ByGroup) -> ArrayRef {
         let mut events: Vec<Event> = Vec::new();
         let levels = (0..groups).map(|group| {
             read_group(entries, by_group.group(group), &mut events);
@@ -231,7 +231,7 @@ impl<E: FunnelEntry> FunnelGroups<E> {
         Arc::new(levels.collect::<Int32Array>())
     }
 
-    fn chains(&self, groups: usize, entries: &[E], by_group: &ByGroup) -> Result<ArrayRef> {
+    fn chains(&self, groups: usize, entries: &EventLog<E>, by_group: &ByGroup) -> Result<ArrayRef> {
         let mut events: Vec<Event> = Vec::new();
         let mut chain: Vec<u32> = Vec::new();
         let mut levels = Vec::with_capacity(groups);
@@ -271,9 +271,9 @@ impl<E: FunnelEntry> FunnelGroups<E> {
     }
 }
 
-fn read_group<E: FunnelEntry>(entries: &[E], positions: &[u32], events: &mut Vec<Event>) {
+fn read_group<E: FunnelEntry>(entries: &EventLog<E>, positions: &[u32], events: &mut Vec<Event>) {
     events.clear();
-    events.extend(positions.iter().map(|at| entries[*at as usize].event()));
+    events.extend(positions.iter().map(|at| entries.get(*at).event()));
 }
 
 impl<E: FunnelEntry> GroupsAccumulator for FunnelGroups<E> {
@@ -289,7 +289,6 @@ impl<E: FunnelEntry> GroupsAccumulator for FunnelGroups<E> {
         let times = Times::read(&values[self.layout.time])?;
         masks(&values[self.layout.conditions.clone()], &times, opt_filter, &mut self.row_masks);
         let ticks = times.values();
-        self.log.reserve(self.row_masks.iter().filter(|m| **m != 0).count());
         match (&mut self.kept, self.layout.kept) {
             (Some(kept), Some(at)) => {
                 let rows: Vec<u32> =
@@ -325,7 +324,7 @@ impl<E: FunnelEntry> GroupsAccumulator for FunnelGroups<E> {
         offsets.push(0i32);
         let mut sorted: Vec<Event> = Vec::with_capacity(entries.len());
         for group in 0..groups {
-            sorted.extend(by_group.group(group).iter().map(|at| entries[*at as usize].event()));
+            sorted.extend(by_group.group(group).iter().map(|at| entries.get(*at).event()));
             offsets.push(sorted.len() as i32);
         }
         drop(entries);
@@ -357,7 +356,6 @@ impl<E: FunnelEntry> GroupsAccumulator for FunnelGroups<E> {
             self.row_numbers.clear();
             self.row_numbers.resize(last - first, 0);
         }
-        self.log.reserve(last - first);
         for (row, group) in group_indices.iter().enumerate() {
             for at in offsets[row] as usize..offsets[row + 1] as usize {
                 let number = self.row_numbers[at - first];

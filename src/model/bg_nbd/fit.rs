@@ -39,8 +39,8 @@ pub struct Fit {
     pub log_likelihood: f64,
     /// Evaluations of the likelihood and its gradient over all customers.
     pub iterations: u64,
-    /// Whether the gradient vanishes there. If not, the likelihood is flat or grows without end in some direction, and
-    /// the parameters are a point on that ridge.
+    /// Whether the gradient vanishes there. It also does far out on a ridge (nobody dies, all buy at one rate), where the
+    /// parameters are huge or tiny, their quotients meaningful, and the predictions good.
     pub converged: bool,
 }
 

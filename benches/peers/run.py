@@ -1,0 +1,313 @@
+#!/usr/bin/env python3
+"""Asks tenure, ClickHouse (chdb) and DuckDB the same questions over the same Parquet file: checks that the answers
+agree, and prints seconds, ratios and peak memory side by side. README.md beside this file says how to read it.
+
+Deals with: environment, data, order of runs, agreement, the table. Does not deal with: SQL (`questions.py`), the peers'
+processes (`worker.py`). Needs only Python's own library; the peers live in a virtual environment that it makes.
+
+Exit: 0 the answers agree, 1 they do not or an engine failed, 2 wrong usage.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import platform
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import venv
+from pathlib import Path
+
+import questions
+
+HERE = Path(__file__).resolve().parent
+PROJECT = HERE.parent.parent
+ENGINES = ["tenure", "clickhouse_parquet", "clickhouse_mergetree", "duckdb_parquet", "duckdb_table"]
+LABELS = {"tenure": "tenure, Parquet", "clickhouse_parquet": "ClickHouse, Parquet",
+          "clickhouse_mergetree": "ClickHouse, MergeTree by (user, time)", "duckdb_parquet": "DuckDB, Parquet",
+          "duckdb_table": "DuckDB, own table by (user, time)"}
+REFERENCE = "duckdb_parquet"  # its formulation is exact, so it checks the others
+
+
+def arguments():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--events", type=int, default=20_000_000)
+    p.add_argument("--users", type=int, default=400_000)
+    p.add_argument("--seed", type=int, default=7)
+    p.add_argument("--data", type=Path, help="folder with events.parquet; made by `tenure generate` if missing")
+    p.add_argument("--tenure", type=Path, default=PROJECT / "target/release/tenure", help="the binary")
+    p.add_argument("--without-tenure", action="store_true", help="the peers alone")
+    p.add_argument("--engines", nargs="+", choices=ENGINES, default=ENGINES)
+    p.add_argument("--runs", type=int, default=5)
+    p.add_argument("--threads", type=int, default=2)
+    p.add_argument("--questions", nargs="+", choices=list(questions.QUESTIONS), default=list(questions.QUESTIONS))
+    p.add_argument("--check-only", action="store_true", help="ask once, compare, no timing, no tables of the peers' own")
+    p.add_argument("--venv", type=Path, default=PROJECT / "target/peers-venv")
+    a = p.parse_args()
+    if a.runs < 1 or a.threads < 1:
+        p.error("--runs and --threads must be at least 1")
+    a.data = (a.data or PROJECT / f"target/peers-data/{a.events}-{a.users}-{a.seed}").resolve()
+    a.parquet = a.data / "events.parquet"
+    a.engines = [e for e in ENGINES if e in a.engines or e == REFERENCE]
+    if a.without_tenure:
+        a.engines.remove("tenure") if "tenure" in a.engines else None
+    elif not a.tenure.is_file():
+        p.error(f"--tenure {a.tenure}: no such file; build it, or give --without-tenure")
+    a.tenure = a.tenure.resolve()
+    if a.check_only:
+        a.engines = [e for e in a.engines if e not in ("clickhouse_mergetree", "duckdb_table")]
+    if "'" in str(a.parquet):
+        p.error("--data: a quote in the path would end the SQL string")
+    return a
+
+
+def environment(folder):
+    """The Python of the virtual environment, with exactly the pinned versions."""
+    python = folder / "bin/python"
+    wanted = (HERE / "requirements.txt").read_text()
+    stamp = folder / "requirements.installed"
+    if not (stamp.is_file() and stamp.read_text() == wanted):
+        venv.create(folder, with_pip=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", "-r", HERE / "requirements.txt"], check=True)
+        stamp.write_text(wanted)
+    return python
+
+
+def make_data(a):
+    if a.parquet.is_file():
+        return
+    if a.without_tenure:
+        sys.exit(f"{a.parquet}: no such file, and --without-tenure leaves nothing to make it")
+    subprocess.run([a.tenure, "generate", "--events", str(a.events), "--users", str(a.users), "--seed", str(a.seed),
+                    "-o", a.data, "--order", "time"], check=True)
+
+
+class Peer:
+    """A worker process, pinned to as many cores as there are threads to use."""
+
+    def __init__(self, python, engine, a, folder=""):
+        self.process = subprocess.Popen(
+            [python, HERE / "worker.py", engine, a.parquet, folder, str(a.threads)], text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=lambda: pin(a.threads))
+        self.version = self.reply()["version"]
+
+    def reply(self):
+        line = self.process.stdout.readline()
+        if not line:
+            sys.exit(f"a peer's process ended with {self.process.wait()}")
+        found = json.loads(line)
+        if "error" in found:
+            sys.exit(found["error"])
+        return found
+
+    def ask(self, do, **more):
+        self.process.stdin.write(json.dumps({"do": do, **more}) + "\n")
+        self.process.stdin.flush()
+        return self.reply()
+
+    def peak(self):
+        return self.ask("peak")["bytes"]
+
+    def stop(self):
+        self.process.communicate(json.dumps({"do": "stop"}) + "\n")
+
+
+def pin(threads):
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+
+
+class Tenure:
+    """The binary, a new process for each run: its users pay for its start too, so both times are kept."""
+
+    def __init__(self, a):
+        self.a, self.peak_bytes, self.whole = a, 0, []
+        self.version = subprocess.run([a.tenure, "--version"], capture_output=True, text=True, check=True).stdout.strip()
+
+    def process(self, sql, times):
+        """Runs the statement `times` times in one process: stdout, seconds of each statement, wall and CPU seconds.
+
+        The only place that knows the command line and the form of `--timing`: `-- 0.123 s` on stderr a statement.
+        """
+        command = [str(self.a.tenure), "-t", f"events={self.a.parquet}", "--format", "ndjson", "--timing",
+                   "-c", f"SET datafusion.execution.target_partitions = {self.a.threads}"] + ["-c", sql] * times
+        with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+            begun = time.perf_counter()
+            child = subprocess.Popen(command, stdout=out, stderr=err, preexec_fn=lambda: pin(self.a.threads))
+            _, status, used = os.wait4(child.pid, 0)
+            wall = time.perf_counter() - begun
+            child.returncode = os.waitstatus_to_exitcode(status)
+            out.seek(0), err.seek(0)
+            stdout, stderr = out.read(), err.read()
+        if child.returncode:
+            sys.exit(f"tenure ended with {child.returncode}: {stderr.strip()}")
+        self.peak_bytes = max(self.peak_bytes, used.ru_maxrss * 1024)
+        timed = [float(s) for s in re.findall(r"^-- ([0-9.]+) s$", stderr, re.M)]
+        return stdout, timed[-times:], wall, used.ru_utime + used.ru_stime
+
+    def answer(self, sql):
+        stdout, _, _, _ = self.process(sql, 1)
+        return [json.loads(line) for line in stdout.splitlines() if line]
+
+    def ask(self, _, sql):
+        """One measured run: the second statement of a process is as warm as a peer's is."""
+        _, _, whole, used = self.process(sql, 1)
+        _, timed, _, _ = self.process(sql, 2)
+        if len(timed) != 2:
+            sys.exit("tenure --timing printed no `-- 0.123 s` line for each statement")
+        self.whole.append(whole)
+        return {"seconds": timed[1], "cpu": used}
+
+    def peak(self):
+        return self.peak_bytes
+
+    def stop(self):
+        pass
+
+
+def differences(expected, found):
+    keys = sorted((k for k in expected.keys() | found.keys() if expected.get(k) != found.get(k)), key=str)
+    return [(k, expected.get(k), found.get(k)) for k in keys]
+
+
+def explain_funnel(a, python, peers):
+    """Users whose level ClickHouse and DuckDB see differently, with their step events: the reason, on the data."""
+    with tempfile.TemporaryDirectory() as folder:
+        theirs = f"{folder}/levels.parquet"
+        table = questions.source("clickhouse_parquet", a.parquet)
+        peers["clickhouse_parquet"].ask("query", sql=f"""INSERT INTO FUNCTION file('{theirs}', Parquet)
+            SELECT user_id, {questions.clickhouse_level()} AS level FROM {table} GROUP BY user_id""")
+        ours = questions.source("duckdb_parquet", a.parquet)
+        chains = questions.duckdb_chains({"by": False}, ours)
+        found = peers[REFERENCE].ask("query", sql=f"""WITH {chains},
+            l AS (SELECT user_id, max(s) AS level FROM (SELECT user_id, 1 AS s FROM v UNION ALL
+                  SELECT user_id, 2 FROM c UNION ALL SELECT user_id, 3 FROM p) GROUP BY user_id),
+            d AS (SELECT t.user_id, t.level AS theirs, coalesce(l.level, 0) AS exact FROM '{theirs}' t
+                  LEFT JOIN l USING (user_id) WHERE t.level <> coalesce(l.level, 0))
+            SELECT user_id::VARCHAR, theirs, exact, (SELECT count(*) FROM d), list(ts::VARCHAR || ' ' || event ORDER BY ts)
+            FROM d JOIN {ours} e USING (user_id) WHERE event IN ({questions.NAMES}) GROUP BY ALL ORDER BY 1 LIMIT 5""")
+    for user, level, exact, total, events in found["rows"]:
+        print(f"  {total} users differ; user {user}: ClickHouse {level}, exact {exact}: {'; '.join(events[:30])}")
+
+
+def compare(a, question, facts, found, raw, python, peers):
+    """Whether all answers are the reference's; prints each difference and its reason where that can be known."""
+    expected, agreed = questions.without_zeros(found[REFERENCE], question), True
+    for engine, answer in found.items():
+        wrong = differences(expected, questions.without_zeros(answer, question))
+        if wrong:
+            agreed = False
+            print(f"DISAGREE {question}: {LABELS[engine]} differs from {LABELS[REFERENCE]} in {len(wrong)} of "
+                  f"{len(expected)} cells")
+            for key, want, have in wrong[:10]:
+                print(f"  {' '.join(str(k) for k in key if k is not None)}: expected {want}, got {have}")
+            if engine == "clickhouse_parquet" and questions.QUESTIONS[question]["kind"] == "funnel":
+                explain_funnel(a, python, peers)
+    if "tenure" in raw and questions.QUESTIONS[question]["kind"] == "retention":
+        wrong = questions.complete_cells(question, raw["tenure"], facts["last_us"])
+        if wrong:
+            agreed = False
+            print(f"DISAGREE {question}: `complete` is wrong in {len(wrong)} cells, first {wrong[0]}")
+    if len(found) == 1:
+        print(f"not compared: {question}, one engine answered")
+    else:
+        print(f"{'agree' if agreed else 'DISAGREE'}: {question}, {len(expected)} cells, {len(found)} engines")
+    return agreed
+
+
+def own_tables(a, python):
+    """Folder with the peers' own tables over this very file."""
+    stat = a.parquet.stat()
+    key = hashlib.sha256(f"{a.parquet} {stat.st_size} {stat.st_mtime_ns}".encode()).hexdigest()[:16]
+    folder = PROJECT / "target/peers-tables" / key
+    folder.mkdir(parents=True, exist_ok=True)
+    for engine in ("clickhouse_mergetree", "duckdb_table"):
+        if engine in a.engines:
+            peer = Peer(python, engine, a, folder)
+            peer.ask("load")
+            peer.stop()
+    return folder
+
+
+def ask_all(a, question, python, folder, constant, facts, versions):
+    """One question to all engines: checks, then the interleaved measured runs. Returns (agreed, result rows)."""
+    peers, statements = {}, {}
+    for engine in a.engines:
+        sql = questions.sql(engine, question, a.parquet, constant)
+        if sql is None:
+            print(f"left out: {LABELS[engine]} has no formulation of {question} with the same meaning")
+            continue
+        own = folder if engine in ("clickhouse_mergetree", "duckdb_table") else ""
+        peers[engine] = Tenure(a) if engine == "tenure" else Peer(python, engine, a, own)
+        statements[engine], versions[engine] = sql, peers[engine].version
+    raw = {e: p.answer(statements[e]) if e == "tenure" else p.ask("query", sql=statements[e])["rows"]
+           for e, p in peers.items()}
+    found = {e: questions.answer(e, question, r) for e, r in raw.items()}
+    measured = {e: [] for e in peers}
+    if not a.check_only:
+        for run in range(a.runs):
+            order = list(peers)[run % len(peers):] + list(peers)[:run % len(peers)]
+            for engine in order:
+                measured[engine].append(peers[engine].ask("query", sql=statements[engine]))
+    rows = {e: dict(seconds=[m["seconds"] for m in measured[e]], cpu=[m["cpu"] for m in measured[e]], peak=p.peak(),
+                    whole=p.whole if e == "tenure" else None) for e, p in peers.items()}
+    agreed = compare(a, question, facts, found, raw, python, peers)
+    for peer in peers.values():
+        peer.stop()
+    return agreed, rows
+
+
+def machine():
+    text = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    model = re.search(r"model name\s*: (.*)", text)
+    memory = re.search(r"MemTotal:\s*(\d+)", Path("/proc/meminfo").read_text()) if text else None
+    return (f"{len(os.sched_getaffinity(0))} cores, {model[1] if model else platform.processor()}, "
+            f"{int(memory[1]) // 1024 // 1024 if memory else '?'} GiB, {platform.system()} {platform.release()}")
+
+
+def table(a, results):
+    lines = ["| question | engine | median s | fastest-slowest s | ratio to tenure | CPU s | peak MiB |",
+             "|---|---|--:|--:|--:|--:|--:|"]
+    for question, rows in results.items():
+        base = statistics.median(rows["tenure"]["seconds"]) if "tenure" in rows else None
+        for engine, r in rows.items():
+            median = statistics.median(r["seconds"])
+            ratio = f"{median / base:.2f}" if base else "-"
+            lines.append(f"| {question} | {LABELS[engine]} | {median:.2f} | {min(r['seconds']):.2f}-{max(r['seconds']):.2f} "
+                         f"| {ratio} | {statistics.median(r['cpu']):.2f} | {r['peak'] / 2**20:.0f} |")
+            if r["whole"]:
+                whole = statistics.median(r["whole"])
+                lines.append(f"| {question} | tenure, whole process | {whole:.2f} | {min(r['whole']):.2f}-"
+                             f"{max(r['whole']):.2f} | {whole / base:.2f} | | |")
+    return "\n".join(lines)
+
+
+def main():
+    a = arguments()
+    python = environment(a.venv)
+    make_data(a)
+    judge = Peer(python, REFERENCE, a)
+    facts = judge.ask("facts")
+    judge.stop()
+    if facts["nulls"]:
+        sys.exit(f"{a.parquet}: {facts['nulls']} rows without user, time or event; the questions assume none")
+    constant = facts["several_properties"] == 0 and facts["property_nulls"] == 0
+    print(f"command: {' '.join(sys.argv)}\nmachine: {machine()}; load before: {os.getloadavg()[0]:.1f}")
+    print(f"data: {facts['events']:,} events, {facts['users']:,} users, {a.parquet.stat().st_size / 2**20:.0f} MiB Parquet; "
+          f"{facts['several_properties']} users with several countries; {facts['tied_steps']} times with tied step events")
+    folder = "" if a.check_only else own_tables(a, python)
+    versions, results, agreed = {}, {}, True
+    for question in a.questions:
+        same, results[question] = ask_all(a, question, python, folder, constant, facts, versions)
+        agreed &= same
+    print("versions: " + ", ".join(f"{LABELS[e]} {v}" for e, v in versions.items()) + f"; {a.threads} threads each")
+    if not a.check_only:
+        print(f"load after: {os.getloadavg()[0]:.1f}\n\n{table(a, results)}")
+    sys.exit(0 if agreed else 1)
+
+
+if __name__ == "__main__":
+    main()

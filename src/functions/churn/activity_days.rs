@@ -1,0 +1,255 @@
+//! `activity_days(time, transaction, tz)`: the local dates on which each group was active.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Date32Array, Int64Array, ListArray, StructArray};
+use arrow::buffer::OffsetBuffer;
+use arrow::datatypes::{DataType, Date32Type, Field, FieldRef, Fields, Int64Type};
+use datafusion::error::Result;
+use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
+use datafusion::logical_expr::{
+    Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator, Signature, Volatility,
+};
+
+use crate::algo::calendar::{Calendar, Clock, Unit};
+use crate::algo::event_log::{ByGroup, EventLog, Grouped};
+use crate::error::Error;
+use crate::functions::columns::{Times, clock_of, coerce_condition, coerce_time, literal_text};
+use crate::functions::single_group::SingleGroup;
+
+const NAME: &str = "activity_days";
+
+/// The function.
+pub fn activity_days() -> AggregateUDF {
+    ActivityDays { signature: Signature::user_defined(Volatility::Immutable) }.into()
+}
+
+/// Fields of one active day.
+pub fn day_fields() -> Fields {
+    vec![
+        Field::new("day", DataType::Date32, false),
+        Field::new("events", DataType::Int64, false),
+        Field::new("transactions", DataType::Int64, false),
+    ]
+    .into()
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct ActivityDays {
+    signature: Signature,
+}
+
+impl AggregateUDFImpl for ActivityDays {
+    fn name(&self) -> &str {
+        NAME
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+        let [time, transaction, _] = types else {
+            return Err(Error::user(format!(
+                "{NAME}: needs (time, transaction, time zone), got {} arguments",
+                types.len()
+            ))
+            .into());
+        };
+        Ok(vec![coerce_time(NAME, 1, time)?, coerce_condition(NAME, 2, transaction)?, DataType::Utf8])
+    }
+
+    fn return_type(&self, _types: &[DataType]) -> Result<DataType> {
+        Ok(DataType::new_list(DataType::Struct(day_fields()), true))
+    }
+
+    fn is_nullable(&self) -> bool {
+        false
+    }
+
+    fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
+        let fields = args.expr_fields;
+        Ok(Box::new(SingleGroup::new(self.create_groups_accumulator(args)?, fields)))
+    }
+
+    fn groups_accumulator_supported(&self, _args: AccumulatorArgs) -> bool {
+        true
+    }
+
+    fn create_groups_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
+        let zone = literal_text(NAME, "the time zone", args.exprs, 2)?;
+        let clock = clock_of(args.expr_fields[0].data_type()).unwrap_or(Clock::Dates);
+        let calendar = Calendar::new(Unit::Day, &zone, 0, clock).ok_or_else(|| {
+            Error::user(format!("{NAME}: unknown time zone '{zone}'; an IANA name such as 'Europe/Berlin' is needed"))
+        })?;
+        Ok(Box::new(DayGroups { calendar, last: Vec::new(), log: EventLog::default() }))
+    }
+
+    fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
+        let item = DataType::Struct(day_fields());
+        Ok(vec![Arc::new(Field::new(format!("{}[days]", args.name), DataType::new_list(item, true), false))])
+    }
+}
+
+#[derive(Clone, Copy)]
+struct DayEntry {
+    day: i32,
+    group: u32,
+    events: u32,
+    transactions: u32,
+}
+
+impl Grouped for DayEntry {
+    fn group(&self) -> u32 {
+        self.group
+    }
+    fn with_group(self, group: u32) -> Self {
+        Self { group, ..self }
+    }
+}
+
+/// No day yet: a real one has at least one event.
+const NONE: DayEntry = DayEntry { day: 0, group: 0, events: 0, transactions: 0 };
+
+struct DayGroups {
+    calendar: Calendar,
+    /// Each group's newest day, not yet in the log: events of one day usually follow each other.
+    last: Vec<DayEntry>,
+    log: EventLog<DayEntry>,
+}
+
+impl DayGroups {
+    #[inline]
+    fn note(&mut self, group: usize, day: i32, events: u32, transactions: u32) {
+        let last = &mut self.last[group];
+        if last.events > 0 && last.day == day {
+            last.events = last.events.saturating_add(events);
+            last.transactions = last.transactions.saturating_add(transactions);
+            return;
+        }
+        if last.events > 0 {
+            self.log.push(DayEntry { group: group as u32, ..*last });
+        }
+        *last = DayEntry { day, group: 0, events, transactions };
+    }
+
+    fn grow(&mut self, groups: usize) -> Result<()> {
+        if groups > u32::MAX as usize {
+            return Err(Error::resources(format!("{NAME}: more than 4 billion groups in one partition")).into());
+        }
+        if groups > self.last.len() {
+            self.last.resize(groups, NONE);
+        }
+        Ok(())
+    }
+
+    /// Each group's days, ascending and each once.
+    fn take(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
+        let last = emit_to.take_needed(&mut self.last);
+        let groups = last.len();
+        let mut entries = self.log.take(match emit_to {
+            EmitTo::All => None,
+            EmitTo::First(n) => Some(n as u32),
+        });
+        for (group, entry) in last.into_iter().enumerate().filter(|(_, entry)| entry.events > 0) {
+            entries.push(DayEntry { group: group as u32, ..entry });
+        }
+        let too_many = || Error::resources(format!("{NAME}: more than 2 billion active days in one partition"));
+        i32::try_from(entries.len()).map_err(|_| too_many())?;
+        let by_group = ByGroup::new(&entries, groups).ok_or_else(too_many)?;
+        let mut days: Vec<DayEntry> = Vec::new();
+        let (mut dates, mut events, mut transactions) = (Vec::new(), Vec::new(), Vec::new());
+        let mut offsets = vec![0i32];
+        for group in 0..groups {
+            days.clear();
+            days.extend(by_group.group(group).iter().map(|at| *entries.get(*at)));
+            days.sort_unstable_by_key(|d| d.day);
+            let begin = dates.len();
+            for d in &days {
+                if dates.len() > begin && dates.last() == Some(&d.day) {
+                    let at = dates.len() - 1;
+                    events[at] += i64::from(d.events);
+                    transactions[at] += i64::from(d.transactions);
+                } else {
+                    dates.push(d.day);
+                    events.push(i64::from(d.events));
+                    transactions.push(i64::from(d.transactions));
+                }
+            }
+            offsets.push(dates.len() as i32);
+        }
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(Date32Array::from(dates)),
+            Arc::new(Int64Array::from(events)),
+            Arc::new(Int64Array::from(transactions)),
+        ];
+        let structs = StructArray::try_new(day_fields(), columns, None)?;
+        let item = Arc::new(Field::new_list_field(DataType::Struct(day_fields()), true));
+        Ok(Arc::new(ListArray::try_new(item, OffsetBuffer::new(offsets.into()), Arc::new(structs), None)?))
+    }
+}
+
+impl GroupsAccumulator for DayGroups {
+    fn update_batch(
+        &mut self,
+        values: &[ArrayRef],
+        group_indices: &[usize],
+        opt_filter: Option<&BooleanArray>,
+        total_num_groups: usize,
+    ) -> Result<()> {
+        self.grow(total_num_groups)?;
+        let times = Times::read(&values[0])?;
+        let transactions = values[1].as_boolean();
+        for (row, group) in group_indices.iter().enumerate() {
+            if times.is_null(row) || !opt_filter.is_none_or(|f| f.is_valid(row) && f.value(row)) {
+                continue;
+            }
+            let time = times.values()[row];
+            let day = self.calendar.day(time).and_then(|d| i32::try_from(d).ok()).ok_or_else(|| {
+                Error::data(format!("{NAME}: time {time} (in the column's own unit) is beyond the calendar"))
+            })?;
+            let bought = transactions.is_valid(row) && transactions.value(row);
+            self.note(*group, day, 1, u32::from(bought));
+        }
+        Ok(())
+    }
+
+    fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
+        self.take(emit_to)
+    }
+
+    fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
+        Ok(vec![self.take(emit_to)?])
+    }
+
+    fn merge_batch(&mut self, values: &[ArrayRef], group_indices: &[usize], total_num_groups: usize) -> Result<()> {
+        self.grow(total_num_groups)?;
+        let lists = values[0].as_list::<i32>();
+        let structs = lists.values().as_struct();
+        let days = structs.column(0).as_primitive::<Date32Type>().values();
+        let events = structs.column(1).as_primitive::<Int64Type>().values();
+        let transactions = structs.column(2).as_primitive::<Int64Type>().values();
+        let count = |n: i64| u32::try_from(n).unwrap_or(u32::MAX);
+        for (row, group) in group_indices.iter().enumerate() {
+            for at in lists.value_offsets()[row] as usize..lists.value_offsets()[row + 1] as usize {
+                self.note(*group, days[at], count(events[at]), count(transactions[at]));
+            }
+        }
+        Ok(())
+    }
+
+    fn convert_to_state(&self, values: &[ArrayRef], opt_filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
+        let mut single = DayGroups { calendar: self.calendar.clone(), last: Vec::new(), log: EventLog::default() };
+        let groups: Vec<usize> = (0..values[0].len()).collect();
+        single.update_batch(values, &groups, opt_filter, groups.len())?;
+        single.state(EmitTo::All)
+    }
+
+    fn size(&self) -> usize {
+        size_of_val(self)
+            + self.last.capacity() * size_of::<DayEntry>()
+            // Emission appends one entry a group to the log and sorts it by group.
+            + self.last.len() * (size_of::<DayEntry>() + 2 * size_of::<u32>())
+            + self.log.size()
+    }
+}

@@ -1,0 +1,131 @@
+//! `retention(c1, c2, ..)`: which conditions a group met, given that it met the first.
+//!
+//! ClickHouse's function of the same name: element 1 is whether any row satisfies c1; element i is whether some row
+//! satisfies c1 and some row satisfies ci. State: one 64-bit mask a group.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, ListArray, UInt64Array};
+use arrow::buffer::OffsetBuffer;
+use arrow::datatypes::{DataType, Field, FieldRef, UInt64Type};
+use datafusion::error::Result;
+use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
+use datafusion::logical_expr::{
+    Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator, Signature, Volatility,
+};
+
+use crate::functions::columns::{check_step_count, coerce_condition};
+use crate::functions::single_group::SingleGroup;
+
+const NAME: &str = "retention";
+
+/// The function.
+pub fn retention() -> AggregateUDF {
+    Retention { signature: Signature::user_defined(Volatility::Immutable) }.into()
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Retention {
+    signature: Signature,
+}
+
+impl AggregateUDFImpl for Retention {
+    fn name(&self) -> &str {
+        NAME
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+        check_step_count(NAME, types.len())?;
+        Ok(types.iter().enumerate().map(|(at, t)| coerce_condition(NAME, at + 1, t)).collect::<Result<_, _>>()?)
+    }
+
+    fn return_type(&self, _types: &[DataType]) -> Result<DataType> {
+        Ok(DataType::new_list(DataType::Boolean, true))
+    }
+
+    fn is_nullable(&self) -> bool {
+        false
+    }
+
+    fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
+        let fields = args.expr_fields;
+        Ok(Box::new(SingleGroup::new(self.create_groups_accumulator(args)?, fields)))
+    }
+
+    fn groups_accumulator_supported(&self, _args: AccumulatorArgs) -> bool {
+        true
+    }
+
+    fn create_groups_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
+        Ok(Box::new(Masks { conditions: args.expr_fields.len(), met: Vec::new() }))
+    }
+
+    fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
+        Ok(vec![Arc::new(Field::new(format!("{}[met]", args.name), DataType::UInt64, false))])
+    }
+}
+
+struct Masks {
+    conditions: usize,
+    met: Vec<u64>,
+}
+
+impl GroupsAccumulator for Masks {
+    fn update_batch(
+        &mut self,
+        values: &[ArrayRef],
+        group_indices: &[usize],
+        opt_filter: Option<&BooleanArray>,
+        total_num_groups: usize,
+    ) -> Result<()> {
+        self.met.resize(total_num_groups, 0);
+        for (c, condition) in values.iter().enumerate() {
+            let condition = condition.as_boolean();
+            for (row, group) in group_indices.iter().enumerate() {
+                let passes = opt_filter.is_none_or(|f| f.is_valid(row) && f.value(row));
+                let holds = passes && condition.is_valid(row) && condition.value(row);
+                self.met[*group] |= u64::from(holds) << c;
+            }
+        }
+        Ok(())
+    }
+
+    fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
+        let met = emit_to.take_needed(&mut self.met);
+        let mut bits = BooleanBufferBuilder::new(met.len() * self.conditions);
+        for mask in &met {
+            let born = mask & 1 != 0;
+            (0..self.conditions).for_each(|c| bits.append(born && mask >> c & 1 != 0));
+        }
+        let values = Arc::new(BooleanArray::new(bits.finish(), None));
+        let offsets = OffsetBuffer::from_repeated_length(self.conditions, met.len());
+        Ok(Arc::new(ListArray::new(Arc::new(Field::new_list_field(DataType::Boolean, true)), offsets, values, None)))
+    }
+
+    fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
+        Ok(vec![Arc::new(UInt64Array::from(emit_to.take_needed(&mut self.met)))])
+    }
+
+    fn merge_batch(&mut self, values: &[ArrayRef], group_indices: &[usize], total_num_groups: usize) -> Result<()> {
+        self.met.resize(total_num_groups, 0);
+        for (mask, group) in values[0].as_primitive::<UInt64Type>().values().iter().zip(group_indices) {
+            self.met[*group] |= mask;
+        }
+        Ok(())
+    }
+
+    fn convert_to_state(&self, values: &[ArrayRef], opt_filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
+        let mut single = Masks { conditions: self.conditions, met: Vec::new() };
+        let groups: Vec<usize> = (0..values[0].len()).collect();
+        single.update_batch(values, &groups, opt_filter, groups.len())?;
+        single.state(EmitTo::All)
+    }
+
+    fn size(&self) -> usize {
+        size_of_val(self) + self.met.capacity() * size_of::<u64>()
+    }
+}

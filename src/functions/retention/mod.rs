@@ -1,0 +1,113 @@
+//! Retention: `retention(c1, ..)` as in ClickHouse, and the pieces of the `retention` relations.
+
+pub mod arguments;
+pub mod cells;
+mod conditions;
+mod period_end;
+mod user;
+
+pub use cells::retention_cells;
+pub use conditions::retention;
+pub use period_end::period_end;
+pub use user::user_retention;
+
+use super::{ArgumentDoc, FunctionDoc, FunctionKind};
+
+/// What the manual says of this family.
+pub fn docs() -> Vec<FunctionDoc> {
+    let argument = |name, kind, default, text| ArgumentDoc { name, kind, default, text };
+    vec![
+        FunctionDoc {
+            name: "retention",
+            kind: FunctionKind::Aggregate,
+            summary: "Which conditions each group met, given that it met the first",
+            syntax: "retention(condition, ..)",
+            arguments: vec![argument(
+                "condition",
+                "BOOLEAN, 1 to 64 of them",
+                None,
+                "The first is the start, the others are returns; NULL is false.",
+            )],
+            returns: vec![(
+                "LIST of BOOLEAN",
+                "Element 1: some row satisfies condition 1. Element i: that, and some row satisfies condition i.",
+            )],
+            text: "The function of the same name in ClickHouse, with booleans for its 0 and 1. Order in time plays no part: \
+                   put it into the conditions, or use the relation `retention`. State: 8 bytes a group.",
+            example: "SELECT sum(CAST(r[1] AS INT)) AS january, sum(CAST(r[2] AS INT)) AS also_february\nFROM (\n  SELECT retention(month = 1, month = 2) AS r\n  FROM (SELECT user_id, date_part('month', ts) AS month FROM events)\n  GROUP BY user_id\n)",
+        },
+        FunctionDoc {
+            name: "user_retention",
+            kind: FunctionKind::Aggregate,
+            summary: "The birth of each group, and the periods in which it came back",
+            syntax: "user_retention(time, start, return, unit, tz, week_start, index [, kept])",
+            arguments: vec![
+                argument("time", "TIMESTAMP or DATE", None, "When the event happened."),
+                argument("start", "BOOLEAN", None, "Which events can be the birth; the earliest is."),
+                argument("return", "BOOLEAN", None, "Which events are returns."),
+                argument("unit", "TEXT", None, "`day`, `week`, `month`, `quarter` or `year`."),
+                argument("tz", "TEXT", None, "IANA time zone of the calendar."),
+                argument("week_start", "TEXT", None, "The day on which weeks start."),
+                argument(
+                    "index",
+                    "TEXT",
+                    None,
+                    "`calendar`: bucket of the return minus bucket of the birth. `rolling`: spans of 24 hours, 7 or 30 days from the birth.",
+                ),
+                argument(
+                    "kept",
+                    "STRUCT",
+                    Some("nothing"),
+                    "Values to carry along from the birth event; the least of tied ones.",
+                ),
+            ],
+            returns: vec![
+                ("birth", "Time of the earliest start event; NULL without any."),
+                ("cohort DATE", "First local date of the period of the birth."),
+                ("periods LIST of BIGINT", "The periods with a return, ascending; 0 is the period of the birth."),
+                ("kept STRUCT", "The kept values at the birth; only where the argument was given."),
+            ],
+            text: "A return is a different event than the birth, at the same or a later time. Two rows at the same time are \
+                   different events, so a tied row counts. Rows whose time is NULL take no part.\n\nMemory: 64 bytes a group \
+                   and 20 for each further period with a return.",
+            example: "SELECT r.cohort, count(*) AS users\nFROM (\n  SELECT user_retention(ts, true, true, 'month', 'UTC', 'monday', 'calendar') AS r\n  FROM events GROUP BY user_id\n)\nGROUP BY r.cohort ORDER BY r.cohort",
+        },
+        FunctionDoc {
+            name: "retention_cells",
+            kind: FunctionKind::Aggregate,
+            summary: "How many groups came back in each period",
+            syntax: "retention_cells(periods, n, type)",
+            arguments: vec![
+                argument("periods", "LIST of BIGINT", None, "The periods of one user, as from `user_retention`."),
+                argument("n", "BIGINT", None, "The last period to count."),
+                argument("type", "TEXT", None, "`on`: in that period; `on_or_after`: in that period or later."),
+            ],
+            returns: vec![("LIST of BIGINT", "n + 1 counts: element 1 is period 0.")],
+            text: "NULL lists count for nothing. State: 8 bytes for each cell of each group.",
+            example: "SELECT retention_cells(r.periods, 3, 'on') AS cells\nFROM (\n  SELECT user_retention(ts, true, true, 'week', 'UTC', 'monday', 'calendar') AS r\n  FROM events GROUP BY user_id\n)",
+        },
+        FunctionDoc {
+            name: "period_end",
+            kind: FunctionKind::Scalar,
+            summary: "When a retention period has ended",
+            syntax: "period_end(birth, period, unit, tz, week_start, index, whole_cohort)",
+            arguments: vec![
+                argument("birth", "TIMESTAMP or DATE", None, "Time of the birth."),
+                argument("period", "BIGINT", None, "Number of the period, from 0."),
+                argument("unit", "TEXT", None, "As for `user_retention`, and so are tz, week_start and index."),
+                argument("tz", "TEXT", None, "IANA time zone."),
+                argument("week_start", "TEXT", None, "The day on which weeks start."),
+                argument("index", "TEXT", None, "`calendar` or `rolling`."),
+                argument(
+                    "whole_cohort",
+                    "BOOLEAN",
+                    None,
+                    "Whether the last possible birth of the calendar cohort is meant, not this one.",
+                ),
+            ],
+            returns: vec![("type of birth", "The first instant after the period; of dates, its last date.")],
+            text: "A cell of a retention table is complete once the data reach this value. NULL where the calendar ends.",
+            example: "SELECT period_end(TIMESTAMP '2024-01-31 10:00:00', 1, 'month', 'UTC', 'monday', 'calendar', true) AS ends",
+        },
+    ]
+}

@@ -1,0 +1,234 @@
+//! `FROM churn_scores(...)`: who is about to leave, why, and the probability that they are still active.
+
+use arrow::datatypes::DataType;
+use datafusion::common::ScalarValue;
+use datafusion::functions::core::expr_ext::FieldAccessor;
+use datafusion::functions_aggregate::min_max::max_udaf;
+use datafusion::functions_nested::expr_fn::{array_element, make_array};
+use datafusion::logical_expr::expr::{WindowFunction, WindowFunctionParams};
+use datafusion::logical_expr::{
+    Expr, LogicalPlan, LogicalPlanBuilder, WindowFrame, WindowFunctionDefinition, cast, col, lit, when,
+};
+
+use super::Relation;
+use super::call::{Call, Condition};
+use super::roles::{Roles, with_roles};
+use crate::algo::calendar::{Calendar, Clock, Unit};
+use crate::error::{Error, Result};
+use crate::functions::bg_nbd::{bg_nbd_fit, p_alive};
+use crate::functions::churn::{SCORE_TEXT, activity_days, churn_features, churn_score};
+use crate::functions::columns::{clock_of, window_ticks};
+use crate::functions::{ArgumentDoc, FunctionDoc, FunctionKind};
+
+/// The relation.
+#[derive(Debug)]
+pub struct ChurnScores;
+
+impl Relation for ChurnScores {
+    fn doc(&self) -> FunctionDoc {
+        let argument = |name, kind, default, text| ArgumentDoc { name, kind, default, text };
+        with_roles(FunctionDoc {
+            name: "churn_scores",
+            kind: FunctionKind::Relation,
+            summary: "Who is about to leave, why, and the probability that they are still active",
+            syntax: "churn_scores(table [, as_of => ..] [, horizon => INTERVAL '30 days'] [, transaction => ..])",
+            arguments: vec![
+                argument("table", "table or (SELECT ..)", None, "The events."),
+                argument(
+                    "as_of",
+                    "TIMESTAMP or DATE",
+                    Some("the largest time"),
+                    "The moment of the score; later events are not looked at.",
+                ),
+                argument(
+                    "horizon",
+                    "INTERVAL of whole days",
+                    Some("INTERVAL '30 days'"),
+                    "The period that is compared with the one before it.",
+                ),
+                argument(
+                    "transaction",
+                    "event name or condition",
+                    Some("'purchase'"),
+                    "What counts as a transaction for P(alive); any event where there is no event column.",
+                ),
+                argument(
+                    "recency",
+                    "list of 4 numbers",
+                    Some("1/4, 1/2, 1, 2 horizons"),
+                    "Days of inactivity that give 15, 30, 45 and 60 points.",
+                ),
+                argument(
+                    "frequency",
+                    "list of 2 numbers",
+                    Some("[4, 2]"),
+                    "Fewer active days than these give 10 and 20 points.",
+                ),
+                argument(
+                    "trend",
+                    "list of 2 numbers",
+                    Some("[0.3, 0.6]"),
+                    "A fall in events by these shares gives 10 and 20 points.",
+                ),
+                argument("medium", "DOUBLE", Some("0.4"), "The score from which the level is `medium`."),
+                argument("high", "DOUBLE", Some("0.7"), "The score from which the level is `high`."),
+                argument("tz", "TEXT", Some("'UTC'"), "IANA time zone of the dates."),
+            ],
+            returns: vec![
+                ("the user column", "Under its own name."),
+                ("score DOUBLE", "0 to 1, higher = more likely to leave."),
+                ("level TEXT", "`low`, `medium` or `high`."),
+                (
+                    "p_alive DOUBLE",
+                    "Probability of being active at `as_of` (BG/NBD), 0 to 1; NULL for users without a transaction, and where nobody has a repeat transaction.",
+                ),
+                ("features STRUCT", "What the score was computed from, as `churn_features` answers."),
+                ("reasons LIST of TEXT", "Why, the heaviest first."),
+            ],
+            text: SCORE_TEXT,
+            example: "SELECT user_id, score, level, round(p_alive, 3) AS p_alive, reasons[1] AS reason\nFROM churn_scores(events, horizon => INTERVAL '30 days')\nWHERE level <> 'low' ORDER BY score DESC, user_id LIMIT 5",
+        })
+    }
+
+    fn plan(&self, call: &mut Call) -> Result<LogicalPlan> {
+        let roles = Roles::of(call)?;
+        let zone = call.text("tz")?.unwrap_or(call.options().time_zone);
+        let clock = clock_of(&roles.time_type).unwrap_or(Clock::Dates);
+        let mut calendar = Calendar::new(Unit::Day, &zone, 0, clock).ok_or_else(|| {
+            call.error(format!("unknown time zone '{zone}'; an IANA name such as 'Europe/Berlin' is needed"))
+        })?;
+        let horizon = horizon_days(call)?;
+        let transaction = match (call.condition("transaction")?, &roles.event) {
+            (Some(condition), _) => roles.condition(call, &condition)?,
+            (None, Some(_)) => roles.condition(call, &Condition::Event("purchase".to_string()))?,
+            (None, None) => lit(true),
+        };
+        let thresholds = thresholds(call, horizon)?;
+        let (medium, high) = (call.number("medium", 0.0..=1.0, 0.4)?, call.number("high", 0.0..=1.0, 0.7)?);
+        if medium > high {
+            return Err(call.error(format!("'medium' ({medium}) must not be above 'high' ({high})")));
+        }
+        let mut takes_part = roles.known();
+        let as_of = match call.instant("as_of", &roles.time_type)? {
+            Some(instant) => {
+                takes_part = takes_part.and(roles.time.clone().lt_eq(instant.clone()));
+                Some(local_date(call, &instant, &mut calendar)?)
+            }
+            None => None,
+        };
+        let days = activity_days().call(vec![roles.time.clone(), transaction, lit(zone)]);
+        let levels = when(col("scored").field("score").gt_eq(lit(high)), lit("high"))
+            .when(col("scored").field("score").gt_eq(lit(medium)), lit("medium"))
+            .otherwise(lit("low"))?;
+        compose(call, &roles, takes_part, days, as_of, horizon, thresholds, levels).map_err(Error::from)
+    }
+}
+
+#[allow(clippy::too_many_arguments)]
+fn compose(
+    call: &Call,
+    roles: &Roles,
+    takes_part: Expr,
+    days: Expr,
+    as_of: Option<Expr>,
+    horizon: i64,
+    thresholds: Expr,
+    levels: Expr,
+) -> datafusion::error::Result<LogicalPlan> {
+    let user = || Expr::Column(datafusion::common::Column::from_name(&roles.user_name));
+    let per_user = LogicalPlanBuilder::from(call.input().clone())
+        .filter(takes_part)?
+        .aggregate([roles.user.clone().alias(roles.user_name.as_str())], [days.alias("days")])?;
+    // Without as_of the last day of all users is the reach of the data: a window over users, not a second scan.
+    let dated = match as_of {
+        Some(date) => per_user.project([user(), col("days"), date.alias("as_of")])?,
+        None => {
+            let last = array_element(col("days"), lit(-1i64)).field("day");
+            per_user.project([user(), col("days"), last.alias("last")])?.window([over_all(
+                max_udaf(),
+                vec![col("last")],
+            )
+            .alias("as_of")])?
+        }
+    };
+    let f = |name: &str| col("features").field(name);
+    let number = |name: &str| cast(f(name), DataType::Float64);
+    let customer = || vec![f("repeats"), number("transaction_span"), number("transaction_age")];
+    let mut alive = vec![col("model")];
+    alive.extend([number("repeats"), number("transaction_span"), number("transaction_age")]);
+    dated
+        .project([user(), churn_features().call(vec![col("days"), col("as_of"), lit(horizon)]).alias("features")])?
+        .filter(col("features").is_not_null())?
+        .window([over_all(bg_nbd_fit().into(), customer()).alias("model")])?
+        .project([
+            user(),
+            churn_score().call(vec![col("features"), lit(horizon), thresholds]).alias("scored"),
+            p_alive().call(alive).alias("p_alive"),
+            col("features"),
+        ])?
+        .project([
+            user(),
+            col("scored").field("score").alias("score"),
+            levels.alias("level"),
+            col("p_alive"),
+            col("features"),
+            col("scored").field("reasons").alias("reasons"),
+        ])?
+        .sort([col("score").sort(false, false), user().sort(true, false)])?
+        .build()
+}
+
+/// An aggregate over all rows, beside each of them.
+fn over_all(function: std::sync::Arc<datafusion::logical_expr::AggregateUDF>, args: Vec<Expr>) -> Expr {
+    Expr::from(WindowFunction {
+        fun: WindowFunctionDefinition::AggregateUDF(function),
+        params: WindowFunctionParams {
+            args,
+            partition_by: vec![],
+            order_by: vec![],
+            window_frame: WindowFrame::new(None),
+            filter: None,
+            null_treatment: None,
+            distinct: false,
+        },
+    })
+}
+
+fn horizon_days(call: &mut Call) -> Result<i64> {
+    let Some(interval) = call.interval("horizon")? else { return Ok(30) };
+    let seconds = window_ticks(call.name(), &interval, Clock::Instants(1))?;
+    if seconds % 86_400 != 0 || seconds / 86_400 > 36_500 {
+        return Err(call.error(format!("argument 'horizon' must be whole days, at most 36500, got {interval}")));
+    }
+    Ok(seconds / 86_400)
+}
+
+fn thresholds(call: &mut Call, horizon: i64) -> Result<Expr> {
+    let default = crate::algo::activity::Points::for_horizon(horizon);
+    let recency = call.numbers("recency", 4)?.unwrap_or_else(|| default.recency.iter().map(|n| *n as f64).collect());
+    let frequency =
+        call.numbers("frequency", 2)?.unwrap_or_else(|| default.frequency.iter().map(|n| *n as f64).collect());
+    let trend = call.numbers("trend", 2)?.unwrap_or_else(|| default.trend.to_vec());
+    let rises = |numbers: &[f64]| numbers.windows(2).all(|pair| pair[0] <= pair[1]);
+    if !rises(&recency) || !rises(&trend) || frequency[0] < frequency[1] {
+        return Err(call.error(
+            "thresholds go from mild to severe: 'recency' and 'trend' must not fall, 'frequency' must not rise",
+        ));
+    }
+    Ok(make_array(recency.into_iter().chain(frequency).chain(trend).map(lit).collect()))
+}
+
+/// The local date of a constant instant.
+fn local_date(call: &Call, instant: &Expr, calendar: &mut Calendar) -> Result<Expr> {
+    let ticks = match instant {
+        Expr::Literal(ScalarValue::Date32(Some(days)), _) => i64::from(*days),
+        Expr::Literal(value, _) => match value.cast_to(&DataType::Int64) {
+            Ok(ScalarValue::Int64(Some(ticks))) => ticks,
+            _ => return Err(call.error(format!("argument 'as_of' cannot be {value}"))),
+        },
+        other => return Err(call.error(format!("argument 'as_of' must be a constant, got {other}"))),
+    };
+    let day = calendar.day(ticks).and_then(|day| i32::try_from(day).ok());
+    let day = day.ok_or_else(|| call.error(format!("argument 'as_of' ({instant}) is beyond the calendar")))?;
+    Ok(lit(ScalarValue::Date32(Some(day))))
+}
