@@ -47,7 +47,8 @@ GROUP BY cohort ORDER BY cohort DESC LIMIT 12;",
     },
     Question {
         text: "Who is about to leave? The ten highest scores, and why.",
-        sql: "SELECT * FROM churn_scores(events) ORDER BY score DESC, user_id LIMIT 10;",
+        sql: "SELECT user_id, score, level, reasons
+FROM churn_scores(events) ORDER BY score DESC, user_id LIMIT 10;",
     },
 ];
 
@@ -64,7 +65,8 @@ ORDER BY step;",
     },
     Question {
         text: "Which customers are the most likely to be gone?",
-        sql: "SELECT * FROM churn_scores(purchases) ORDER BY score DESC, user_id LIMIT 10;",
+        sql: "SELECT user_id, p_alive, score, level, reasons
+FROM churn_scores(purchases) ORDER BY p_alive, user_id LIMIT 10;",
     },
 ];
 
