@@ -126,7 +126,11 @@ pub fn score(f: &Features, points: &Points, horizon: i64) -> Score {
     if below > 0 {
         parts.push((
             10 * below as u32,
-            format!("active on {} of the last {horizon} days (fewer than {})", f.active_days, points.frequency[below - 1]),
+            format!(
+                "active on {} of the last {horizon} days (fewer than {})",
+                f.active_days,
+                points.frequency[below - 1]
+            ),
         ));
     }
     if f.events_before == 0 && f.events == 0 {

@@ -145,6 +145,15 @@ impl Calendar {
         Some(bucket)
     }
 
+    /// A stretch of ticks around `time` that lies in one bucket: the whole bucket, or its part with one offset of the zone.
+    /// `None` beyond the calendar.
+    #[inline]
+    pub fn stretch(&mut self, time: i64) -> Option<(i64, i64)> {
+        self.bucket(time)?;
+        let (from, until, _) = self.cached_ticks;
+        Some(if from <= time && time < until { (from, until) } else { (time, time.saturating_add(1)) })
+    }
+
     /// Ticks that lie in a bucket, as far as the zone's offset of the last lookup holds.
     fn tick_range(&self, bucket: i64) -> Option<(i64, i64)> {
         let (first, next) = (self.first_day(bucket)?, self.first_day(bucket + 1)?);
@@ -310,6 +319,12 @@ mod tests {
             let day = jiff::civil::date(1970, 1, 1).until((jiff::Unit::Day, date)).unwrap().get_days();
             assert_eq!(c.day(at * 1000), Some(i64::from(day)), "{zoned}");
             assert_eq!(c.bucket(at * 1000 + 999), Some(i64::from(day)), "{zoned}");
+            let (from, until) = c.stretch(at * 1000).unwrap();
+            assert!(from <= at * 1000 && at * 1000 < until);
+            assert_eq!(
+                (c.clone().bucket(from), c.clone().bucket(until - 1)),
+                (Some(i64::from(day)), Some(i64::from(day)))
+            );
             at += 3 * 3600;
         }
     }
