@@ -36,7 +36,8 @@ pub struct Error {
 
 impl Error {
     fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: one_line(&message.into()), hints: Vec::new() }
+        let message = one_line(&message.into()).replace("Parquet error: Parquet error:", "Parquet error:");
+        Self { kind, message, hints: Vec::new() }
     }
 
     /// The command line is wrong.
@@ -84,6 +85,13 @@ impl Error {
     #[must_use]
     pub fn at(mut self, place: impl fmt::Display) -> Self {
         self.message = format!("{place}: {}", self.message);
+        self
+    }
+
+    /// Puts `subject` (which brings its own colon) before the message.
+    #[must_use]
+    pub fn within(mut self, subject: &str) -> Self {
+        self.message.insert_str(0, subject);
         self
     }
 
@@ -163,11 +171,12 @@ fn from_datafusion(error: DataFusionError) -> Error {
         DataFusionError::SQL(inner, _) => {
             Error::user(inner.to_string().replacen("sql parser error: ", "syntax error: ", 1))
         }
-        DataFusionError::Plan(message) => Error::user(argument_error(&message).unwrap_or(&message)),
+        DataFusionError::Plan(message) => Error::user(unwrap_coercion(&message)),
         DataFusionError::SchemaError(inner, _) => Error::user(inner.to_string()),
         DataFusionError::Configuration(message) => Error::user(message),
         DataFusionError::NotImplemented(message) => Error::user(format!("not supported: {message}")),
-        DataFusionError::ResourcesExhausted(message) => Error::resources(message),
+        DataFusionError::ResourcesExhausted(message) => out_of_memory(&message),
+        DataFusionError::Execution(message) if message.contains(COERCION) => Error::user(unwrap_coercion(&message)),
         DataFusionError::Execution(message) => Error::data(message),
         DataFusionError::IoError(inner) if inner.kind() == std::io::ErrorKind::StorageFull => {
             Error::resources(inner.to_string())
@@ -192,17 +201,39 @@ fn from_shared(error: &DataFusionError) -> Error {
         return Error { kind: ours.kind, message: ours.message.clone(), hints: ours.hints.clone() };
     }
     match root {
-        DataFusionError::ResourcesExhausted(message) => Error::resources(message.as_str()),
+        DataFusionError::ResourcesExhausted(message) => out_of_memory(message),
         DataFusionError::Plan(message) => Error::user(message.as_str()),
         other => Error::data(other.to_string()),
     }
 }
 
-/// The sentence of a function that refused its arguments, out of the planner's account of how it looked for a function.
-fn argument_error(message: &str) -> Option<&str> {
-    let (_, refusal) = message.split_once("user-defined coercion failed with: ")?;
-    let refusal = refusal.strip_prefix("External error: ")?;
-    Some(refusal.split_once(". No function matches the given name").map_or(refusal, |(sentence, _)| sentence))
+/// The pool's report cut to who needed how much, and what the limit is; other exhausted resources keep their message.
+fn out_of_memory(message: &str) -> Error {
+    let between = |from: &str, to: &str| {
+        let (_, rest) = message.rsplit_once(from)?;
+        Some(rest.split_once(to)?.0.trim())
+    };
+    let needed = between("Failed to allocate additional ", " for ");
+    let operator = between("Failed to allocate additional ", " already allocated").and_then(|text| {
+        let (operator, held) = text.split_once(" for ")?.1.split_once(" with ")?;
+        Some((operator, held))
+    });
+    match (needed, operator, between("pool_size: ", ")")) {
+        (Some(needed), Some((operator, held)), Some(limit)) => Error::resources(format!(
+            "out of memory: {operator} holds {held} and needs {needed} more; the limit is {limit}"
+        ))
+        .hint("raise the limit with --memory, or use fewer --threads: each thread of each operator has a share"),
+        _ => Error::resources(message),
+    }
+}
+
+const COERCION: &str = "user-defined coercion failed with: ";
+
+/// The message of a function that refused its arguments, without what the planner wraps around it.
+fn unwrap_coercion(message: &str) -> &str {
+    let Some((_, inner)) = message.rsplit_once(COERCION) else { return message };
+    let inner = inner.strip_prefix("External error: ").unwrap_or(inner);
+    inner.split(". No function matches").next().unwrap_or(inner).trim_end_matches(['"', '\''])
 }
 
 /// Folds a message to one line: the parsers' multi-line texts become readable in a log and in a terminal.
@@ -241,21 +272,31 @@ mod tests {
     }
 
     #[test]
-    fn a_function_that_refuses_its_arguments_speaks_for_itself() {
-        let planner = "Execution error: Function 'f' user-defined coercion failed with: External error: f: argument 1 \
-                       must be an INTERVAL. No function matches the given name and argument types 'f(Int64)'.";
-        let error = Error::from(DataFusionError::Plan(planner.to_string()));
-        assert_eq!((error.kind(), error.message()), (Kind::User, "f: argument 1 must be an INTERVAL"));
-        assert_eq!(Error::from(DataFusionError::Plan("no such table".into())).message(), "no such table");
-    }
-
-    #[test]
     fn our_error_survives_the_trip_through_datafusion() {
         let inner: DataFusionError = Error::resources("full").hint("free some").into();
         let wrapped = DataFusionError::Context("while reading".into(), Box::new(inner));
         let back = Error::from(DataFusionError::External(Box::new(wrapped)));
         assert_eq!((back.kind(), back.message()), (Kind::Resources, "full"));
         assert_eq!(back.hints(), ["free some"]);
+    }
+
+    #[test]
+    fn memory_errors_name_operator_need_and_limit() {
+        let long = "Additional allocation failed for Sort[1] with top memory consumers (across reservations) as: \
+                    A#1(can spill: true) consumed 1.0 MB, peak 1.0 MB. Error: Failed to allocate additional 125.8 KB for \
+                    Sort[1] with 126.1 KB already allocated for this reservation - 139.5 KB remain available for the total \
+                    memory pool: fair(pool_size: 976.6 KB)";
+        assert_eq!(
+            Error::from(DataFusionError::ResourcesExhausted(long.into())).message(),
+            "out of memory: Sort[1] holds 126.1 KB and needs 125.8 KB more; the limit is 976.6 KB"
+        );
+        assert_eq!(Error::from(DataFusionError::ResourcesExhausted("disk quota".into())).message(), "disk quota");
+    }
+
+    #[test]
+    fn a_function_s_own_words_come_first() {
+        let wrapped = format!("Execution error: Function 'f' {COERCION}External error: f: needs a window");
+        assert_eq!(Error::from(DataFusionError::Execution(wrapped)).message(), "f: needs a window");
     }
 
     #[test]

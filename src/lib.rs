@@ -1,4 +1,56 @@
 //! tenure: user-behaviour analytics in SQL on open Parquet.
+//!
+//! Funnels, retention, cohorts and churn scores over event data, exact (see each function's text in `sql/FUNCTIONS.md`)
+//! and in one pass, as an extension of Apache DataFusion. One crate, library and binary.
+//!
+//! # The picture
+//!
+//! ```text
+//!  Parquet, CSV, JSON ─▶ store ─▶ DataFusion scan
+//!                                   │
+//!    SQL ─▶ relations ─▶ functions ─▶ hash aggregation ─▶ functions::*Groups ─▶ algo, model
+//!        FROM funnel(..)  UDAF, UDF
+//!
+//!  cli ─▶ engine ─▶ RecordBatches ─▶ output (terminal, csv, json, markdown, parquet, arrow)
+//! ```
+//!
+//! Arrows point down only: `main → cli → engine → relations → functions, store → algo, model`, and `cli → output`, which
+//! knows arrow and nothing else of ours. `error` and `config` are for all. A test reads the `use` lines and checks it.
+//!
+//! # Where a funnel is computed
+//!
+//! 1. `SELECT * FROM funnel(events, steps => [..], within => ..)` is recognised by [`relations::BehaviourRelations`], which
+//!    hands the call to `relations/funnel.rs`. That file composes an ordinary plan: filter, `GROUP BY user` with
+//!    `funnel_chain(..)`, then `funnel_steps(..)` over the users.
+//! 2. `funnel_chain` is an aggregate in [`functions::funnel`]. Its grouped state (`functions/funnel/groups.rs`) logs the
+//!    events that satisfy a step, and at the end hands each user's events, sorted by time, to the kernel.
+//! 3. The kernel is [`algo::funnel`]: slices in, level and chain out. Start reading there.
+//!
+//! Retention goes the same way: `relations/retention.rs`, [`functions::retention`], [`algo::retention`]; churn scores:
+//! `relations/churn_scores.rs`, [`functions::churn`] and [`functions::bg_nbd`], [`algo::activity`] and [`model::bg_nbd`].
+//!
+//! # Modules
+//!
+//! | module | deals with |
+//! |---|---|
+//! | [`algo`] | what a question means, for one user's events; pure functions on slices |
+//! | [`model`] | statistics: BG/NBD, the Wilson interval |
+//! | [`store`] | from files to tables that know their column roles; the sample-data generator |
+//! | [`functions`] | SQL functions: arguments in, `algo` out; one folder or file for each family |
+//! | [`relations`] | `FROM funnel(..)`, `retention(..)`, ..: named arguments in, a logical plan out; one file each |
+//! | [`engine`] | the one place that assembles a session; runs statements |
+//! | [`output`] | record batches to terminal tables and files |
+//! | [`cli`] | arguments, scripts, the prompt, one file for each subcommand |
+//! | [`config`] | `tenure.*` session options and `tenure.toml` |
+//! | [`error`] | the kinds of error, their one line of message, hints |
+//!
+//! # Adding things
+//!
+//! * A relation: a file in `relations` that implements [`relations::Relation`], and a line in [`relations::RELATIONS`].
+//! * A function: a file in `functions`, a line in its list, an entry in `docs()`; its meaning goes to `algo` or `model`.
+//!
+//! Ordered data (files sorted by user and time) will be evaluated in one pass without hashing by a module `exec`; it and
+//! `functions` are to meet only in `algo`, so that both give the same answers.
 
 pub mod algo;
 pub mod cli;

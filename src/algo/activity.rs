@@ -111,8 +111,8 @@ pub struct Score {
 
 /// The points score of one user.
 ///
-/// Recency up to 60 points, frequency up to 20, trend up to 20. A user who is younger than the horizon before the last
-/// has no trend and gets no points for it.
+/// Recency up to 60 points, frequency up to 20, trend up to 20. A user without events in the horizon before the last has no
+/// trend: 20 points where there are none in the last horizon either, else none.
 pub fn score(f: &Features, points: &Points, horizon: i64) -> Score {
     let mut parts: Vec<(u32, String)> = Vec::new();
     let passed = points.recency.iter().filter(|t| f.recency_days >= **t).count();
@@ -126,10 +126,17 @@ pub fn score(f: &Features, points: &Points, horizon: i64) -> Score {
     if below > 0 {
         parts.push((
             10 * below as u32,
-            format!("{} active days in the last {horizon} (fewer than {})", f.active_days, points.frequency[below - 1]),
+            format!(
+                "active on {} of the last {horizon} days (fewer than {})",
+                f.active_days,
+                points.frequency[below - 1]
+            ),
         ));
     }
-    if f.events_before > 0 {
+    if f.events_before == 0 && f.events == 0 {
+        // Whoever left long ago must not score below somebody who left last month.
+        parts.push((20, format!("no events in the last {} days", horizon.saturating_mul(2))));
+    } else if f.events_before > 0 {
         let fall = 1.0 - f.events as f64 / f.events_before as f64;
         let steps = points.trend.iter().filter(|t| fall >= **t).count();
         if steps > 0 {
@@ -183,7 +190,9 @@ mod tests {
 
     #[test]
     fn the_worst_is_a_hundred() {
-        let f = Features { recency_days: 365, events_before: 1, ..Features::default() };
-        assert_eq!(score(&f, &Points::for_horizon(30), 30).points, 100);
+        let gone = Features { recency_days: 365, ..Features::default() };
+        assert_eq!(score(&gone, &Points::for_horizon(30), 30).points, 100);
+        let new = Features { recency_days: 2, active_days: 5, events: 9, ..Features::default() };
+        assert_eq!(score(&new, &Points::for_horizon(30), 30).points, 0);
     }
 }

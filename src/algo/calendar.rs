@@ -80,6 +80,8 @@ pub struct Calendar {
     zone: Zone,
     /// Days `from..until` known to lie in `bucket`: months repeat for long stretches.
     cached: (i64, i64, i64),
+    /// The same in ticks of the column: neighbouring rows are usually of one bucket, and a division costs more than all else.
+    cached_ticks: (i64, i64, i64),
 }
 
 #[derive(Debug, Clone)]
@@ -96,7 +98,14 @@ impl Calendar {
             "UTC" | "utc" | "Z" | "Etc/UTC" => Zone::Utc,
             name => Zone::Rules { rules: TimeZone::get(name).ok()?, from: 0, until: 0, offset: 0 },
         };
-        Some(Self { unit, week_start: i64::from(week_start % 7), clock, zone, cached: (0, 0, 0) })
+        Some(Self {
+            unit,
+            week_start: i64::from(week_start % 7),
+            clock,
+            zone,
+            cached: (0, 0, 0),
+            cached_ticks: (0, 0, 0),
+        })
     }
 
     /// The unit of its buckets.
@@ -124,8 +133,36 @@ impl Calendar {
     /// Bucket of a time: consecutive periods have consecutive numbers. `None` beyond the calendar.
     #[inline]
     pub fn bucket(&mut self, time: i64) -> Option<i64> {
+        let (from, until, bucket) = self.cached_ticks;
+        if from <= time && time < until {
+            return Some(bucket);
+        }
         let day = self.day(time)?;
-        self.bucket_of_day(day)
+        let bucket = self.bucket_of_day(day)?;
+        if let Some((from, until)) = self.tick_range(bucket) {
+            self.cached_ticks = (from, until, bucket);
+        }
+        Some(bucket)
+    }
+
+    /// A stretch of ticks around `time` that lies in one bucket: the whole bucket, or its part with one offset of the zone.
+    /// `None` beyond the calendar.
+    #[inline]
+    pub fn stretch(&mut self, time: i64) -> Option<(i64, i64)> {
+        self.bucket(time)?;
+        let (from, until, _) = self.cached_ticks;
+        Some(if from <= time && time < until { (from, until) } else { (time, time.saturating_add(1)) })
+    }
+
+    /// Ticks that lie in a bucket, as far as the zone's offset of the last lookup holds.
+    fn tick_range(&self, bucket: i64) -> Option<(i64, i64)> {
+        let (first, next) = (self.first_day(bucket)?, self.first_day(bucket + 1)?);
+        let Clock::Instants(ticks) = self.clock else { return Some((first, next)) };
+        let (mut from, mut until) = (first.checked_mul(86_400)?, next.checked_mul(86_400)?);
+        if let Zone::Rules { from: since, until: to, offset, .. } = &self.zone {
+            (from, until) = ((from - offset).max(*since), (until - offset).min(*to));
+        }
+        Some((from.checked_mul(ticks)?, until.checked_mul(ticks)?))
     }
 
     /// Bucket of a local date.
@@ -281,6 +318,13 @@ mod tests {
             let date = zoned.date();
             let day = jiff::civil::date(1970, 1, 1).until((jiff::Unit::Day, date)).unwrap().get_days();
             assert_eq!(c.day(at * 1000), Some(i64::from(day)), "{zoned}");
+            assert_eq!(c.bucket(at * 1000 + 999), Some(i64::from(day)), "{zoned}");
+            let (from, until) = c.stretch(at * 1000).unwrap();
+            assert!(from <= at * 1000 && at * 1000 < until);
+            assert_eq!(
+                (c.clone().bucket(from), c.clone().bucket(until - 1)),
+                (Some(i64::from(day)), Some(i64::from(day)))
+            );
             at += 3 * 3600;
         }
     }

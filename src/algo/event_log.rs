@@ -15,65 +15,86 @@ pub trait Grouped: Copy {
     fn with_group(self, group: u32) -> Self;
 }
 
+/// Entries in a chunk: 2^14 keep a chunk within a few hundred kilobytes.
+const CHUNK: usize = 1 << 14;
+
 /// Entries of many groups in arrival order.
+///
+/// Kept in chunks of equal size: a growing vector would copy everything it holds at each doubling (a third of the time of a
+/// retention query went into copies and fresh pages) and hold up to twice what it needs.
 #[derive(Debug, Clone)]
 pub struct EventLog<E> {
-    entries: Vec<E>,
+    chunks: Vec<Vec<E>>,
+    len: usize,
 }
 
 impl<E> Default for EventLog<E> {
     fn default() -> Self {
-        Self { entries: Vec::new() }
+        Self { chunks: Vec::new(), len: 0 }
     }
 }
 
 impl<E: Grouped> EventLog<E> {
-    /// Makes room for `more` entries.
-    pub fn reserve(&mut self, more: usize) {
-        self.entries.reserve(more);
-    }
-
     /// Appends one entry.
     #[inline]
     pub fn push(&mut self, entry: E) {
-        self.entries.push(entry);
+        match self.chunks.last_mut() {
+            Some(chunk) if chunk.len() < CHUNK => chunk.push(entry),
+            _ => self.push_chunk(entry),
+        }
+        self.len += 1;
+    }
+
+    #[cold]
+    fn push_chunk(&mut self, entry: E) {
+        // The first chunk grows on its own: many small logs (one for each partition of a small table) stay small.
+        let mut chunk = if self.chunks.is_empty() { Vec::new() } else { Vec::with_capacity(CHUNK) };
+        chunk.push(entry);
+        self.chunks.push(chunk);
     }
 
     /// Number of entries.
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.len
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.len == 0
     }
 
-    /// The entry at a position, for callers that fold a new event into an old one.
-    pub fn get_mut(&mut self, at: usize) -> Option<&mut E> {
-        self.entries.get_mut(at)
+    /// The entry at a position.
+    #[inline]
+    pub fn get(&self, at: u32) -> &E {
+        &self.chunks[at as usize / CHUNK][at as usize % CHUNK]
     }
 
-    /// Bytes held now, and the bytes that [`EventLog::by_group`] will need: a pool that knows only the first
-    /// would be overrun at the moment of emission.
+    /// The entries, in arrival order.
+    pub fn iter(&self) -> impl Iterator<Item = &E> {
+        self.chunks.iter().flatten()
+    }
+
+    /// Bytes held now, and the bytes that [`ByGroup::new`] will need: a pool that knows only the first would be overrun at
+    /// the moment of emission.
     pub fn size(&self) -> usize {
-        self.entries.capacity() * size_of::<E>() + self.entries.len() * size_of::<u32>()
+        let held = self.chunks.len().saturating_sub(1) * CHUNK + self.chunks.first().map_or(0, Vec::capacity);
+        held * size_of::<E>() + self.chunks.capacity() * size_of::<Vec<E>>() + self.len * size_of::<u32>()
     }
 
     /// Takes the entries of groups `0..first` out, in arrival order; those that stay move down by `first`.
-    /// `None` takes all and frees the memory.
-    pub fn take(&mut self, first: Option<u32>) -> Vec<E> {
-        let Some(first) = first else { return std::mem::take(&mut self.entries) };
-        let mut taken = Vec::new();
-        self.entries.retain_mut(|entry| {
+    /// `None` takes all.
+    pub fn take(&mut self, first: Option<u32>) -> Self {
+        let all = std::mem::take(self);
+        let Some(first) = first else { return all };
+        let mut taken = Self::default();
+        for entry in all.chunks.into_iter().flatten() {
             let group = entry.group();
             if group < first {
-                taken.push(*entry);
-                return false;
+                taken.push(entry);
+            } else {
+                self.push(entry.with_group(group - first));
             }
-            *entry = entry.with_group(group - first);
-            true
-        });
+        }
         taken
     }
 }
@@ -85,40 +106,40 @@ pub struct ByGroup {
 }
 
 impl ByGroup {
-    /// Counting sort of `entries` over `groups` groups. `None` where there are more entries than 32 bits count.
-    pub fn new<E: Grouped>(entries: &[E], groups: usize) -> Option<Self> {
-        u32::try_from(entries.len()).ok()?;
-        let mut starts = vec![0u32; groups + 1];
-        for entry in entries {
-            starts[entry.group() as usize + 1] += 1;
+    /// Counting sort of a log over `groups` groups. `None` where there are more entries than 32 bits count.
+    pub fn new<E: Grouped>(log: &EventLog<E>, groups: usize) -> Option<Self> {
+        u32::try_from(log.len()).ok()?;
+        let mut starts = vec![0u32; groups + 2];
+        for entry in log.iter() {
+            starts[entry.group() as usize + 2] += 1;
         }
-        for g in 0..groups {
-            starts[g + 1] += starts[g];
+        for g in 2..groups + 2 {
+            starts[g] += starts[g - 1];
         }
-        let mut next = starts.clone();
-        let mut positions = vec![0u32; entries.len()];
-        for (at, entry) in entries.iter().enumerate() {
-            let slot = &mut next[entry.group() as usize];
+        // `starts[g + 1]` is where group g begins, and moves on to its end while the group is filled.
+        let mut positions = vec![0u32; log.len()];
+        for (at, entry) in log.iter().enumerate() {
+            let slot = &mut starts[entry.group() as usize + 1];
             positions[*slot as usize] = at as u32;
             *slot += 1;
         }
         Some(Self { positions, starts })
     }
 
+    /// Positions of all entries, group by group.
+    pub fn all(&self) -> &[u32] {
+        &self.positions
+    }
+
+    /// Where each of `groups` groups begins among [`ByGroup::all`], and where the last one ends.
+    pub fn starts(&self, groups: usize) -> impl Iterator<Item = u32> {
+        self.starts[..=groups].iter().copied()
+    }
+
     /// Positions of a group's entries.
     #[inline]
     pub fn group(&self, group: usize) -> &[u32] {
         &self.positions[self.starts[group] as usize..self.starts[group + 1] as usize]
-    }
-
-    /// Number of entries in all groups.
-    pub fn len(&self) -> usize {
-        self.positions.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.positions.is_empty()
     }
 }
 
@@ -138,22 +159,37 @@ mod tests {
         }
     }
 
+    fn log(entries: &[Entry]) -> EventLog<Entry> {
+        let mut log = EventLog::default();
+        entries.iter().for_each(|e| log.push(*e));
+        log
+    }
+
     #[test]
     fn groups_come_back_in_arrival_order() {
-        let entries = [Entry(2, 'a'), Entry(0, 'b'), Entry(2, 'c'), Entry(0, 'd')];
-        let by = ByGroup::new(&entries, 4).unwrap();
-        let read = |g| by.group(g).iter().map(|p| entries[*p as usize].1).collect::<String>();
+        let log = log(&[Entry(2, 'a'), Entry(0, 'b'), Entry(2, 'c'), Entry(0, 'd')]);
+        let by = ByGroup::new(&log, 4).unwrap();
+        let read = |g| by.group(g).iter().map(|p| log.get(*p).1).collect::<String>();
         assert_eq!([read(0), read(1), read(2), read(3)], ["bd", "", "ac", ""]);
+        assert_eq!(by.starts(4).collect::<Vec<_>>(), [0, 2, 2, 4, 4]);
+        assert_eq!(by.all(), [1, 3, 0, 2]);
     }
 
     #[test]
     fn taking_the_first_groups_renumbers_the_rest() {
-        let mut log = EventLog::default();
-        for e in [Entry(0, 'a'), Entry(3, 'b'), Entry(1, 'c'), Entry(2, 'd')] {
-            log.push(e);
-        }
-        assert_eq!(log.take(Some(2)), [Entry(0, 'a'), Entry(1, 'c')]);
-        assert_eq!(log.take(None), [Entry(1, 'b'), Entry(0, 'd')]);
-        assert_eq!(log.size(), 0);
+        let mut log = log(&[Entry(0, 'a'), Entry(3, 'b'), Entry(1, 'c'), Entry(2, 'd')]);
+        assert_eq!(log.take(Some(2)).iter().copied().collect::<Vec<_>>(), [Entry(0, 'a'), Entry(1, 'c')]);
+        assert_eq!(log.take(None).iter().copied().collect::<Vec<_>>(), [Entry(1, 'b'), Entry(0, 'd')]);
+        assert_eq!((log.size(), log.len()), (0, 0));
+    }
+
+    #[test]
+    fn chunks_are_seamless() {
+        let n = 3 * CHUNK + 5;
+        let log = log(&(0..n).map(|i| Entry((i % 7) as u32, 'x')).collect::<Vec<_>>());
+        let by = ByGroup::new(&log, 7).unwrap();
+        assert_eq!((0..7).map(|g| by.group(g).len()).sum::<usize>(), n);
+        assert!((0..7).all(|g| by.group(g).iter().all(|p| *p as usize % 7 == g && log.get(*p).0 == g as u32)));
+        assert!(log.size() >= n * (size_of::<Entry>() + 4) && log.size() < (n + 2 * CHUNK) * (size_of::<Entry>() + 4));
     }
 }

@@ -46,12 +46,13 @@ pub enum Periods {
 }
 
 impl Periods {
-    /// What two returns must share to be folded into one before the birth is known. `None` beyond the calendar.
+    /// A stretch `from..until` around `time`: a return in it may be folded into a later one in it before the birth is known,
+    /// since both are of one period whatever the birth. `None` beyond the calendar.
     #[inline]
-    pub fn fold_key(&mut self, time: i64) -> Option<i64> {
+    pub fn fold(&mut self, time: i64) -> Option<(i64, i64)> {
         match self {
-            Self::Calendar(calendar) => calendar.bucket(time),
-            Self::Rolling(_) => Some(time),
+            Self::Calendar(calendar) => calendar.stretch(time),
+            Self::Rolling(_) => Some((time, time.saturating_add(1))),
         }
     }
 

@@ -46,8 +46,11 @@ FROM retention(events, start => 'signup', unit => 'week', periods => 8)
 GROUP BY cohort ORDER BY cohort DESC LIMIT 12;",
     },
     Question {
-        text: "Who is about to leave? The ten highest scores, and why.",
-        sql: "SELECT * FROM churn_scores(events) ORDER BY score DESC, user_id LIMIT 10;",
+        text: "Who is about to leave? The ten highest scores among users seen in the last 30 days, and why.",
+        sql: "SELECT user_id, score, level, p_alive, features['recency_days'] AS days_away, reasons[1] AS first_reason
+FROM churn_scores(events, horizon => INTERVAL '30 days')
+WHERE features['recency_days'] < 30
+ORDER BY score DESC, features['events_before'] DESC, user_id LIMIT 10;",
     },
 ];
 
@@ -63,8 +66,11 @@ ORDER BY step;",
         sql: "SELECT * FROM retention_curve(purchases, unit => 'month', periods => 12);",
     },
     Question {
-        text: "Which customers are the most likely to be gone?",
-        sql: "SELECT * FROM churn_scores(purchases) ORDER BY score DESC, user_id LIMIT 10;",
+        text: "Which of the best customers are slipping away? P(alive) of a BG/NBD model fitted to these very purchases.",
+        sql: "SELECT user_id, p_alive, score, features['repeats'] AS repeats, features['recency_days'] AS days_away
+FROM churn_scores(purchases, horizon => INTERVAL '90 days')
+WHERE features['repeats'] >= 5
+ORDER BY p_alive, user_id LIMIT 10;",
     },
 ];
 

@@ -19,7 +19,7 @@ pub(super) async fn run(args: &FunctionsArgs, terminal: Terminal) -> Result<(), 
         return print(&functions_markdown(&functions));
     }
     match &args.name {
-        Some(name) => print(&entry(find(name, &functions)?, terminal.color())),
+        Some(name) => print(&entries(name, &functions, terminal.color())?),
         None => {
             let session = Session::new(Engine::open(&Settings::default()).await?, terminal, false);
             session.show(&list(&functions)?)
@@ -27,14 +27,17 @@ pub(super) async fn run(args: &FunctionsArgs, terminal: Terminal) -> Result<(), 
     }
 }
 
-/// The function with this name, or an error with the nearest ones.
-pub(super) fn find<'a>(name: &str, functions: &'a [FunctionDoc]) -> Result<&'a FunctionDoc> {
+/// The functions with this name in full (a relation and an aggregate may share one), or an error with the nearest ones.
+pub(super) fn entries(name: &str, functions: &[FunctionDoc], color: bool) -> Result<String> {
     let bare = name.trim().trim_end_matches("()");
-    functions.iter().find(|f| f.name.eq_ignore_ascii_case(bare)).ok_or_else(|| {
-        let names: Vec<&str> = functions.iter().map(|f| f.name).collect();
-        Error::user(format!("no function '{}': {}", bare, suggest(bare, names)))
-            .hint("functions that SQL has anyway (sum, date_trunc, ...) are not listed here")
-    })
+    let found: Vec<String> =
+        functions.iter().filter(|f| f.name.eq_ignore_ascii_case(bare)).map(|f| entry(f, color)).collect();
+    if !found.is_empty() {
+        return Ok(found.join("\n\n"));
+    }
+    let names: Vec<&str> = functions.iter().map(|f| f.name).collect();
+    Err(Error::user(format!("no function '{bare}': {}", suggest(bare, names)))
+        .hint("functions that SQL has anyway (sum, date_trunc, ...) are not listed here"))
 }
 
 /// Name, kind and summary of each.
@@ -57,7 +60,7 @@ fn kind(kind: FunctionKind) -> &'static str {
 }
 
 /// One function in full, for a terminal.
-pub(super) fn entry(function: &FunctionDoc, color: bool) -> String {
+fn entry(function: &FunctionDoc, color: bool) -> String {
     let sql = |text: &str| {
         let text = if color { highlight::ansi(text) } else { text.to_string() };
         text.lines().map(|line| format!("  {line}\n")).collect::<String>()
@@ -104,6 +107,7 @@ pub fn functions_markdown(functions: &[FunctionDoc]) -> String {
         (FunctionKind::Scalar, "Scalars", "Used on each row."),
         (FunctionKind::Window, "Windows", "Used with OVER."),
     ];
+    let mut headings: Vec<&str> = Vec::new();
     for (kind, title, use_) in sections {
         let members: Vec<&FunctionDoc> = functions.iter().filter(|f| f.kind == kind).collect();
         if members.is_empty() {
@@ -111,13 +115,21 @@ pub fn functions_markdown(functions: &[FunctionDoc]) -> String {
         }
         let _ = write!(text, "\n## {title}\n\n{use_}\n\n| name | answers |\n| --- | --- |\n");
         for function in &members {
-            let _ = writeln!(text, "| [`{}`](#{}) | {} |", function.name, function.name, safe(function.summary));
+            let anchor = anchor(function.name, &mut headings);
+            let _ = writeln!(text, "| [`{}`](#{anchor}) | {} |", function.name, safe(function.summary));
         }
         for function in members {
             section(&mut text, function);
         }
     }
     text
+}
+
+/// What a heading is linked by: a name that occurs again gets a number.
+fn anchor<'a>(name: &'a str, headings: &mut Vec<&'a str>) -> String {
+    let before = headings.iter().filter(|h| **h == name).count();
+    headings.push(name);
+    if before == 0 { name.to_string() } else { format!("{name}-{before}") }
 }
 
 fn section(text: &mut String, function: &FunctionDoc) {
@@ -185,9 +197,18 @@ mod tests {
     }
 
     #[test]
+    fn two_kinds_may_share_a_name() {
+        let both = [FunctionDoc { kind: FunctionKind::Relation, summary: "A table", ..sample() }, sample()];
+        let shown = entries("shout", &both, false).unwrap();
+        assert!(shown.contains("shout (relation): A table") && shown.contains("shout (scalar): A text"), "{shown}");
+        let manual = functions_markdown(&both);
+        assert!(manual.contains("(#shout) | A table") && manual.contains("(#shout-1) | A text"), "{manual}");
+    }
+
+    #[test]
     fn an_unknown_name_gets_the_nearest() {
-        let error = find("shuot", &[sample()]).unwrap_err();
+        let error = entries("shuot", &[sample()], false).unwrap_err();
         assert_eq!(error.message(), "no function 'shuot': did you mean 'shout'?");
-        assert_eq!(find("SHOUT()", &[sample()]).unwrap().name, "shout");
+        assert!(entries("SHOUT()", &[sample()], false).unwrap().starts_with("shout (scalar): A text in capitals"));
     }
 }

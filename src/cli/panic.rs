@@ -8,7 +8,7 @@ use crate::error::Error;
 static LAST: Mutex<Option<String>> = Mutex::new(None);
 
 /// Replaces the default report. A panic on the main thread is told at once; one inside a query is kept for
-/// [`as_error`], because the session that ran the query goes on. With `RUST_BACKTRACE` set the default report comes too.
+/// the session that ran the query, because it goes on. With `RUST_BACKTRACE` set the default report comes too.
 pub fn install() {
     let default = std::panic::take_hook();
     let backtrace = std::env::var_os("RUST_BACKTRACE").is_some_and(|v| v != "0");

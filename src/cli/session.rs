@@ -116,7 +116,6 @@ impl Session {
     async fn execute_until_done(&mut self, statement: &str, started: Instant) -> Result<(), Stop> {
         let mut signals = Signals::listen(!self.interactive)?;
         let (task, mut events) = self.start(statement);
-        let task = Task(task);
         let mut progress = Progress::new(started, self.terminal.stderr && !self.quiet);
         let mut ticks = tokio::time::interval(Duration::from_millis(100));
         let faults = Faults::default();
@@ -172,10 +171,11 @@ impl Session {
     }
 
     /// The query runs on its own task: neither its planning nor its panics hold up the session.
-    fn start(&self, statement: &str) -> (JoinHandle<Result<()>>, mpsc::Receiver<Event>) {
+    fn start(&self, statement: &str) -> (Task, mpsc::Receiver<Event>) {
+        let before = alive();
         let (sender, receiver) = mpsc::channel(IN_FLIGHT);
         let (engine, params, statement) = (self.engine.clone(), self.params.clone(), statement.to_string());
-        let task = tokio::spawn(async move {
+        let handle = tokio::spawn(async move {
             let mut answer = engine.run(&statement, &params).await?;
             // A send fails only when the session no longer listens.
             let started = Event::Started(answer.schema.clone(), answer.meter());
@@ -189,7 +189,7 @@ impl Session {
             }
             Ok(())
         });
-        (task, receiver)
+        (Task { handle, before }, receiver)
     }
 
     /// Opens the sink for a result with these columns.
@@ -344,11 +344,19 @@ impl OutFile {
 }
 
 /// A query's task, which ends with its owner.
-struct Task(JoinHandle<Result<()>>);
+struct Task {
+    handle: JoinHandle<Result<()>>,
+    /// Tasks that there were before it.
+    before: usize,
+}
+
+fn alive() -> usize {
+    tokio::runtime::Handle::current().metrics().num_alive_tasks()
+}
 
 impl Task {
     async fn finish(mut self) -> Result<()> {
-        match (&mut self.0).await {
+        match (&mut self.handle).await {
             Ok(done) => done,
             Err(e) if e.is_panic() => Err(super::panic::as_error()),
             Err(_) => Err(Error::internal("the query was stopped from inside")),
@@ -357,9 +365,13 @@ impl Task {
 
     /// Stops the query and waits until its files are gone and its memory is free, unless it is deep in a long step.
     async fn stop(mut self) {
-        self.0.abort();
+        self.handle.abort();
         let tidy = async {
-            let _ = (&mut self.0).await;
+            let _ = (&mut self.handle).await;
+            // The query's own tasks end by and by.
+            while alive() > self.before {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
             // An upload that is dropped hands the removal of its file to the pool of blocking threads: wait behind it.
             let _ = tokio::task::spawn_blocking(|| ()).await;
         };
@@ -369,7 +381,7 @@ impl Task {
 
 impl Drop for Task {
     fn drop(&mut self) {
-        self.0.abort();
+        self.handle.abort();
     }
 }
 

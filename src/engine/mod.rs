@@ -166,7 +166,10 @@ impl Engine {
     pub async fn run(&self, statement: &str, params: &Params) -> Result<Answer> {
         let mut parsed = self.context.state().sql_to_statement(statement, &Dialect::Generic)?;
         params::bind(&mut parsed, params)?;
-        let plan = self.context.state().statement_to_plan(parsed).await?;
+        let plan = match self.context.state().statement_to_plan(parsed).await {
+            Ok(plan) => plan,
+            Err(error) => return Err(self.name_tables(error.into())),
+        };
         if let LogicalPlan::Ddl(DdlStatement::CreateExternalTable(command)) = plan {
             self.create_external_table(*command).await?;
             return self.start(LogicalPlanBuilder::empty(false).build()?, None).await;
@@ -185,6 +188,19 @@ impl Engine {
             stream = commit_after(stream, pending);
         }
         Ok(Answer { schema, stream, plan })
+    }
+
+    /// A missing table's message with its name as written, and the tables there are.
+    fn name_tables(&self, error: Error) -> Error {
+        let defaults = self.context.state().config_options().catalog.clone();
+        let prefix = format!("table '{}.{}.", defaults.default_catalog, defaults.default_schema);
+        let Some(missing) = error.message().strip_prefix(&prefix).and_then(|rest| rest.strip_suffix("' not found"))
+        else {
+            return error;
+        };
+        let schema = self.context.catalog(&defaults.default_catalog).and_then(|c| c.schema(&defaults.default_schema));
+        let known = schema.map(|s| s.table_names()).unwrap_or_default();
+        relations::missing_table("", missing, &known)
     }
 
     /// `CREATE EXTERNAL TABLE`: like DataFusion's, with roles in OPTIONS and messages that name the file.

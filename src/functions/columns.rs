@@ -225,6 +225,11 @@ pub fn masks(conditions: &[ArrayRef], times: &Times, filter: Option<&BooleanArra
     masks.resize(rows, 0);
     for (c, condition) in conditions.iter().enumerate() {
         let condition = condition.as_boolean();
+        // "Any event" is a constant condition: one pass without branches.
+        if condition.null_count() == 0 && condition.true_count() == rows {
+            masks.iter_mut().for_each(|mask| *mask |= 1 << c);
+            continue;
+        }
         for row in true_rows(condition) {
             masks[row] |= 1 << c;
         }

@@ -100,7 +100,7 @@ fn double(column: &ArrayRef, row: usize) -> Option<f64> {
     }
 }
 
-/// A double for reading: at most six decimals, six significant digits below one; very large and small ones with an exponent.
+/// A double for reading: at most six decimals, six significant digits below 0.001; very large and small ones with an exponent.
 fn rounded(value: f64) -> String {
     let magnitude = value.abs();
     if !value.is_finite() {
@@ -114,8 +114,8 @@ fn rounded(value: f64) -> String {
         let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
         return format!("{}e{exponent}", trimmed(mantissa));
     }
-    // 0.00123457 has two zeros before its first digit, so it takes eight decimals to show six digits.
-    let zeros = if magnitude < 1.0 { (-magnitude.log10()).ceil() as usize - 1 } else { 0 };
+    // 0.000123457 has three zeros before its first digit, so it takes nine decimals to show six digits.
+    let zeros = if magnitude < 1e-3 { (-magnitude.log10()).ceil() as usize - 1 } else { 0 };
     trimmed(&format!("{value:.*}", 6 + zeros)).to_string()
 }
 
@@ -182,10 +182,10 @@ mod tests {
     #[test]
     fn doubles_read_without_noise() {
         let shown =
-            [0.1 + 0.2, 1.0, 0.25, 123_456.789, -2.5, 1.0 / 3.0, 0.001_234_567_8, 1e20, -1.5e-9, 0.1, 0.999_999_99];
+            [0.1 + 0.2, 1.0, 0.25, 123_456.789, -2.5, 1.0 / 3.0, 0.000_123_456_78, 1e20, -1.5e-9, 0.1, 0.999_999_99];
         let texts = shown.map(rounded);
         let expected =
-            ["0.3", "1.0", "0.25", "123456.789", "-2.5", "0.333333", "0.00123457", "1.0e20", "-1.5e-9", "0.1", "1.0"];
+            ["0.3", "1.0", "0.25", "123456.789", "-2.5", "0.333333", "0.000123457", "1.0e20", "-1.5e-9", "0.1", "1.0"];
         assert_eq!(texts, expected);
         assert_eq!([f64::NAN, f64::INFINITY, -0.0].map(rounded), ["NaN", "inf", "0.0"]);
     }

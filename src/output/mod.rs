@@ -2,7 +2,7 @@
 //!
 //! Deals with: the formats (one file each, behind [`Sink`]), how a value looks in a table, and files that are written whole or
 //! not at all. Does not deal with: where a result should go, terminals' sizes and colours being detected, or exit codes (`cli`).
-//! A sink sees one batch at a time; only a table holds rows back, and never more than [`table::SAMPLE`] of them.
+//! A sink sees one batch at a time; only a table holds rows back, and never more than a thousand of them.
 
 mod arrow_file;
 mod cell;

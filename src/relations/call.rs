@@ -423,18 +423,19 @@ fn plan_input(
             let table = wait_for(async { schema.table(&resolved.table).await })?;
             match table {
                 Some(table) => scan(reference, table),
-                None => {
-                    let known = schema.table_names();
-                    let near = nearest(&resolved.table, known.iter().map(String::as_str));
-                    let error = Error::user(format!("{relation}: table '{reference}' not found"));
-                    Err(match (near.as_slice(), known.is_empty()) {
-                        ([], true) => error.hint("no tables are registered; register one with -t name=path"),
-                        ([], false) => error.hint(format!("tables: {}", known.join(", "))),
-                        (near, _) => error.hint(format!("did you mean {}?", near.join(" or "))),
-                    })
-                }
+                None => Err(missing_table(&format!("{relation}: "), &resolved.table, &schema.table_names())),
             }
         }
+    }
+}
+
+/// The error of a table that does not exist, with the nearest or all tables there are.
+pub fn missing_table(subject: &str, table: &str, known: &[String]) -> Error {
+    let error = Error::user(format!("{subject}table '{table}' not found"));
+    match nearest(table, known.iter().map(String::as_str)).as_slice() {
+        [] if known.is_empty() => error.hint("no tables are registered; register one with -t name=path"),
+        [] => error.hint(format!("tables: {}", known.join(", "))),
+        near => error.hint(format!("did you mean {}?", near.join(" or "))),
     }
 }
 

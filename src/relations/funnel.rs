@@ -42,7 +42,7 @@ impl Relation for Funnel {
                 ArgumentDoc {
                     name: "by",
                     kind: "column or list",
-                    default: None,
+                    default: Some("nothing"),
                     text: "Breaks the funnel down by the value at step 1.",
                 },
                 ArgumentDoc {

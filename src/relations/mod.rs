@@ -24,6 +24,7 @@ use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, Relati
 use datafusion::sql::sqlparser::ast::TableFactor;
 
 use self::call::Call;
+pub use self::call::missing_table;
 use crate::error::Error;
 use crate::functions::FunctionDoc;
 

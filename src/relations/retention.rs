@@ -107,7 +107,7 @@ fn arguments(table: bool) -> Vec<ArgumentDoc> {
             Some("'calendar'"),
             "`calendar`: periods of the calendar. `rolling`: spans of 24 hours, 7 or 30 days from each user's birth.",
         ),
-        argument("by", "column or list", None, "Breaks the answer down by the value at the birth event."),
+        argument("by", "column or list", Some("nothing"), "Breaks the answer down by the value at the birth event."),
     ];
     if table {
         arguments.push(argument(

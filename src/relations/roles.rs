@@ -41,7 +41,7 @@ pub fn role_arguments() -> Vec<crate::functions::ArgumentDoc> {
         crate::functions::ArgumentDoc {
             name: "time_unit",
             kind: "'s', 'ms', 'us' or 'ns'",
-            default: None,
+            default: Some("by role"),
             text: "The unit of an integer time column (epoch).",
         },
     ]

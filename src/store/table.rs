@@ -46,10 +46,16 @@ fn format_of(path: &Path) -> Option<(&'static str, &'static str)> {
     FORMATS.iter().find(|(extension, _)| name.ends_with(&format!(".{extension}"))).copied()
 }
 
+/// How messages call a table: by its name, or not at all where the file in FROM is its name.
+fn subject(name: &str, location: &str) -> String {
+    if name == location { String::new() } else { format!("table '{name}': ") }
+}
+
 /// Opens a table as an entry of the workspace declares it; `base` is what its location is relative to.
 pub async fn open(state: &dyn Session, name: &str, entry: &TableEntry, base: &Path) -> Result<Arc<dyn TableProvider>> {
     let location = base.join(&entry.location);
-    let files = files_at(&location).map_err(|e| e.at(format!("table '{name}'")))?;
+    let subject = subject(name, &entry.location);
+    let files = files_at(&location).map_err(|e| e.within(&subject))?;
     let format = match &entry.format {
         Some(format) => match FORMATS.iter().find(|(extension, _)| *extension == format.to_lowercase()) {
             Some(found) => *found,
@@ -62,7 +68,7 @@ pub async fn open(state: &dyn Session, name: &str, entry: &TableEntry, base: &Pa
             }
         },
         None => files.iter().find_map(|f| format_of(f)).ok_or_else(|| {
-            Error::data(format!("table '{name}': '{}' holds no parquet, csv or json file", location.display()))
+            Error::data(format!("{subject}'{}' holds no parquet, csv or json file", location.display()))
         })?,
     };
     let mut options = HashMap::new();
@@ -99,23 +105,23 @@ pub async fn create(
     command: &CreateExternalTable,
     entry: &TableEntry,
 ) -> Result<Arc<dyn TableProvider>> {
+    let subject = subject(command.name.table(), &entry.location);
     let mut files = Vec::new();
     for location in &command.locations {
         if !location.contains("://") {
-            files.extend(files_at(Path::new(location)).map_err(|e| e.at(format!("table '{}'", command.name)))?);
+            files.extend(files_at(Path::new(location)).map_err(|e| e.within(&subject))?);
         }
     }
-    if let Some(empty) = files.iter().find(|f| is_empty_parquet(f)) {
-        // The library passes over files of no bytes; a file that was cut down to nothing must not be an empty table.
-        return Err(Error::data(format!(
-            "table '{}': cannot read '{}': the file is empty (0 bytes), not Parquet",
-            command.name,
-            empty.display()
-        )));
+    if command.file_type.eq_ignore_ascii_case("PARQUET") {
+        // DataFusion passes over files without a byte; a Parquet file has at least its footer, so one is damaged.
+        let empty = files.iter().find(|f| std::fs::metadata(f).is_ok_and(|m| m.len() == 0));
+        if let Some(file) = empty {
+            return Err(Error::data(format!("{subject}cannot read '{}': the file is empty (0 bytes)", file.display())));
+        }
     }
     let table = match ListingTableFactory::new().create(state, command).await {
         Ok(table) => table,
-        Err(error) => return Err(explain(state, command, &files, error.into()).await),
+        Err(error) => return Err(explain(state, command, &subject, &files, error.into()).await),
     };
     let Some(listing) = (table.as_ref() as &dyn std::any::Any).downcast_ref::<ListingTable>() else {
         return Ok(table);
@@ -216,10 +222,6 @@ fn files_at(location: &Path) -> Result<Vec<PathBuf>> {
     }
 }
 
-fn is_empty_parquet(file: &Path) -> bool {
-    format_of(file).is_some_and(|f| f.1 == "PARQUET") && std::fs::metadata(file).is_ok_and(|m| m.len() == 0)
-}
-
 fn glob_pattern(text: &str) -> Result<glob::Pattern> {
     glob::Pattern::new(text.trim_start_matches("./"))
         .map_err(|e| Error::user(format!("'{text}' is not a valid pattern: {e}")))
@@ -252,7 +254,13 @@ fn path_text(path: &Path) -> Result<String> {
 }
 
 /// Finds the file behind a failure to open a table: the library's message does not name it.
-async fn explain(state: &dyn Session, command: &CreateExternalTable, files: &[PathBuf], error: Error) -> Error {
+async fn explain(
+    state: &dyn Session,
+    command: &CreateExternalTable,
+    subject: &str,
+    files: &[PathBuf],
+    error: Error,
+) -> Error {
     let Some(format) = state
         .as_any()
         .downcast_ref::<datafusion::execution::SessionState>()
@@ -268,20 +276,14 @@ async fn explain(state: &dyn Session, command: &CreateExternalTable, files: &[Pa
             Ok(schema) => schema,
             Err(e) => {
                 let e = Error::from(e);
-                return Error::data(format!(
-                    "table '{}': cannot read '{}': {}",
-                    command.name,
-                    file.display(),
-                    e.message().trim_start_matches("Parquet error: ")
-                ));
+                return Error::data(format!("{subject}cannot read '{}': {}", file.display(), e.message()));
             }
         };
         for field in schema.fields() {
             match seen.get(field.name()) {
                 Some((before, other)) if before != field.data_type() => {
                     return Error::data(format!(
-                        "table '{}': column '{}' is {before} in '{}' but {} in '{}'; files of one table must agree",
-                        command.name,
+                        "{subject}column '{}' is {before} in '{}' but {} in '{}'; files of one table must agree",
                         field.name(),
                         other.display(),
                         field.data_type(),
@@ -295,5 +297,5 @@ async fn explain(state: &dyn Session, command: &CreateExternalTable, files: &[Pa
             }
         }
     }
-    error.at(format!("table '{}'", command.name))
+    error.within(subject)
 }

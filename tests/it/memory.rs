@@ -95,7 +95,7 @@ fn the_right_answer_or_a_refusal_that_names_the_operator() {
                     refused += 1;
                     let message = error.message();
                     assert_eq!(error.kind(), Kind::Resources, "{kibibytes} KiB: {message}\n{sql}");
-                    let holder = message.split_once("allocation failed for ").map_or("", |(_, rest)| rest);
+                    let holder = message.split_once("out of memory: ").map_or("", |(_, rest)| rest);
                     assert!(HOLDERS.iter().any(|name| holder.starts_with(name)), "{kibibytes} KiB: {message}\n{sql}");
                 }
             }

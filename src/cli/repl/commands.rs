@@ -165,8 +165,7 @@ pub(super) async fn run(session: &mut Session, command: Command) -> Result<After
         Command::Describe(Some(name)) => describe(session, &name).await?,
         Command::Functions(None) => session.show(&functions::list(&catalogue())?)?,
         Command::Functions(Some(name)) => {
-            let all = catalogue();
-            session.print(&functions::entry(functions::find(&name, &all)?, session.terminal.color()))?;
+            session.print(&functions::entries(&name, &catalogue(), session.terminal.color())?)?;
         }
         Command::Timing(wanted) => {
             session.timing = wanted.unwrap_or(!session.timing);

@@ -108,28 +108,29 @@ impl Grouped for DayEntry {
     }
 }
 
-const NONE: (u32, i32) = (u32::MAX, 0);
+/// No day yet: a real one has at least one event.
+const NONE: DayEntry = DayEntry { day: 0, group: 0, events: 0, transactions: 0 };
 
 struct DayGroups {
     calendar: Calendar,
-    /// Position in the log of each group's newest entry, and its day.
-    last: Vec<(u32, i32)>,
+    /// Each group's newest day, not yet in the log: events of one day usually follow each other.
+    last: Vec<DayEntry>,
     log: EventLog<DayEntry>,
 }
 
 impl DayGroups {
     #[inline]
     fn note(&mut self, group: usize, day: i32, events: u32, transactions: u32) {
-        let (last, last_day) = self.last[group];
-        if last_day == day
-            && let Some(entry) = self.log.get_mut(last as usize)
-        {
-            entry.events = entry.events.saturating_add(events);
-            entry.transactions = entry.transactions.saturating_add(transactions);
+        let last = &mut self.last[group];
+        if last.events > 0 && last.day == day {
+            last.events = last.events.saturating_add(events);
+            last.transactions = last.transactions.saturating_add(transactions);
             return;
         }
-        self.last[group] = (u32::try_from(self.log.len()).unwrap_or(u32::MAX), day);
-        self.log.push(DayEntry { day, group: group as u32, events, transactions });
+        if last.events > 0 {
+            self.log.push(DayEntry { group: group as u32, ..*last });
+        }
+        *last = DayEntry { day, group: 0, events, transactions };
     }
 
     fn grow(&mut self, groups: usize) -> Result<()> {
@@ -144,14 +145,15 @@ impl DayGroups {
 
     /// Each group's days, ascending and each once.
     fn take(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
-        let groups = emit_to.take_needed(&mut self.last).len();
-        let entries = match emit_to {
-            EmitTo::All => self.log.take(None),
-            EmitTo::First(n) => {
-                self.last.fill(NONE);
-                self.log.take(Some(n as u32))
-            }
-        };
+        let last = emit_to.take_needed(&mut self.last);
+        let groups = last.len();
+        let mut entries = self.log.take(match emit_to {
+            EmitTo::All => None,
+            EmitTo::First(n) => Some(n as u32),
+        });
+        for (group, entry) in last.into_iter().enumerate().filter(|(_, entry)| entry.events > 0) {
+            entries.push(DayEntry { group: group as u32, ..entry });
+        }
         let too_many = || Error::resources(format!("{NAME}: more than 2 billion active days in one partition"));
         i32::try_from(entries.len()).map_err(|_| too_many())?;
         let by_group = ByGroup::new(&entries, groups).ok_or_else(too_many)?;
@@ -160,7 +162,7 @@ impl DayGroups {
         let mut offsets = vec![0i32];
         for group in 0..groups {
             days.clear();
-            days.extend(by_group.group(group).iter().map(|at| entries[*at as usize]));
+            days.extend(by_group.group(group).iter().map(|at| *entries.get(*at)));
             days.sort_unstable_by_key(|d| d.day);
             let begin = dates.len();
             for d in &days {
@@ -245,8 +247,9 @@ impl GroupsAccumulator for DayGroups {
 
     fn size(&self) -> usize {
         size_of_val(self)
-            + self.last.capacity() * size_of::<(u32, i32)>()
-            + self.last.len() * 2 * size_of::<u32>()
+            + self.last.capacity() * size_of::<DayEntry>()
+            // Emission appends one entry a group to the log and sorts it by group.
+            + self.last.len() * (size_of::<DayEntry>() + 2 * size_of::<u32>())
             + self.log.size()
     }
 }

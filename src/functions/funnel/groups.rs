@@ -6,11 +6,12 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Int32Array, Int64Array, ListArray, StructArray, UInt8Array,
+    Array, ArrayRef, AsArray, BooleanArray, Int32Array, Int64Array, ListArray, PrimitiveArray, StructArray,
 };
-use arrow::array::{UInt16Array, UInt32Array, UInt64Array};
 use arrow::buffer::OffsetBuffer;
-use arrow::datatypes::{DataType, Field, FieldRef, Fields, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type};
+use arrow::datatypes::{
+    ArrowPrimitiveType, DataType, Field, FieldRef, Fields, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+};
 use datafusion::error::Result;
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 
@@ -146,13 +147,20 @@ fn mask_type(steps: usize) -> DataType {
     }
 }
 
-fn mask_array(steps: usize, masks: impl Iterator<Item = u64>) -> ArrayRef {
-    match mask_type(steps) {
-        DataType::UInt8 => Arc::new(masks.map(|m| m as u8).collect::<UInt8Array>()),
-        DataType::UInt16 => Arc::new(masks.map(|m| m as u16).collect::<UInt16Array>()),
-        DataType::UInt32 => Arc::new(masks.map(|m| m as u32).collect::<UInt32Array>()),
-        _ => Arc::new(masks.collect::<UInt64Array>()),
+/// Times and masks of all entries, group by group, in one pass over the log.
+fn split<E: FunnelEntry, M: ArrowPrimitiveType>(
+    entries: &EventLog<E>,
+    by_group: &ByGroup,
+    narrow: impl Fn(u64) -> M::Native,
+) -> (ArrayRef, ArrayRef) {
+    let (mut times, mut masks) = (Vec::with_capacity(entries.len()), Vec::with_capacity(entries.len()));
+    for at in by_group.all() {
+        let event = entries.get(*at).event();
+        times.push(event.time);
+        masks.push(narrow(event.mask));
     }
+    let masks = PrimitiveArray::<M>::new(masks.into(), None);
+    (Arc::new(Int64Array::from(times)), Arc::new(masks))
 }
 
 fn mask_values(masks: &ArrayRef) -> Vec<u64> {
@@ -206,7 +214,7 @@ impl<E: FunnelEntry> FunnelGroups<E> {
     }
 
     /// Takes groups out of the log: their number, their entries, and the entries' order by group.
-    fn emit(&mut self, emit_to: EmitTo) -> Result<(usize, Vec<E>, ByGroup)> {
+    fn emit(&mut self, emit_to: EmitTo) -> Result<(usize, EventLog<E>, ByGroup)> {
         let (groups, entries) = match emit_to {
             EmitTo::All => (std::mem::take(&mut self.groups), self.log.take(None)),
             EmitTo::First(n) => {
@@ -219,7 +227,7 @@ impl<E: FunnelEntry> FunnelGroups<E> {
         Ok((groups, entries, by_group))
     }
 
-    fn levels(&self, groups: usize, entries: &[E], by_group: &ByGroup) -> ArrayRef {
+    fn levels(&self, groups: usize, entries: &EventLog<E>, by_group: &ByGroup) -> ArrayRef {
         let mut events: Vec<Event> = Vec::new();
         let levels = (0..groups).map(|group| {
             read_group(entries, by_group.group(group), &mut events);
@@ -231,7 +239,7 @@ impl<E: FunnelEntry> FunnelGroups<E> {
         Arc::new(levels.collect::<Int32Array>())
     }
 
-    fn chains(&self, groups: usize, entries: &[E], by_group: &ByGroup) -> Result<ArrayRef> {
+    fn chains(&self, groups: usize, entries: &EventLog<E>, by_group: &ByGroup) -> Result<ArrayRef> {
         let mut events: Vec<Event> = Vec::new();
         let mut chain: Vec<u32> = Vec::new();
         let mut levels = Vec::with_capacity(groups);
@@ -271,9 +279,9 @@ impl<E: FunnelEntry> FunnelGroups<E> {
     }
 }
 
-fn read_group<E: FunnelEntry>(entries: &[E], positions: &[u32], events: &mut Vec<Event>) {
+fn read_group<E: FunnelEntry>(entries: &EventLog<E>, positions: &[u32], events: &mut Vec<Event>) {
     events.clear();
-    events.extend(positions.iter().map(|at| entries[*at as usize].event()));
+    events.extend(positions.iter().map(|at| entries.get(*at).event()));
 }
 
 impl<E: FunnelEntry> GroupsAccumulator for FunnelGroups<E> {
@@ -289,7 +297,6 @@ impl<E: FunnelEntry> GroupsAccumulator for FunnelGroups<E> {
         let times = Times::read(&values[self.layout.time])?;
         masks(&values[self.layout.conditions.clone()], &times, opt_filter, &mut self.row_masks);
         let ticks = times.values();
-        self.log.reserve(self.row_masks.iter().filter(|m| **m != 0).count());
         match (&mut self.kept, self.layout.kept) {
             (Some(kept), Some(at)) => {
                 let rows: Vec<u32> =
@@ -321,19 +328,19 @@ impl<E: FunnelEntry> GroupsAccumulator for FunnelGroups<E> {
 
     fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
         let (groups, entries, by_group) = self.emit(emit_to)?;
-        let mut offsets = Vec::with_capacity(groups + 1);
-        offsets.push(0i32);
-        let mut sorted: Vec<Event> = Vec::with_capacity(entries.len());
-        for group in 0..groups {
-            sorted.extend(by_group.group(group).iter().map(|at| entries[*at as usize].event()));
-            offsets.push(sorted.len() as i32);
-        }
-        drop(entries);
-        let times: Int64Array = sorted.iter().map(|e| e.time).collect::<Vec<_>>().into();
-        let masks = mask_array(self.spec.steps, sorted.iter().map(|e| e.mask));
-        let mut state = vec![list_of(Arc::new(times), offsets.clone()), list_of(masks, offsets.clone())];
+        let offsets: Vec<i32> = by_group.starts(groups).map(|start| start as i32).collect();
+        let (times, masks) = match mask_type(self.spec.steps) {
+            DataType::UInt8 => split::<E, UInt8Type>(&entries, &by_group, |mask| mask as u8),
+            DataType::UInt16 => split::<E, UInt16Type>(&entries, &by_group, |mask| mask as u16),
+            DataType::UInt32 => split::<E, UInt32Type>(&entries, &by_group, |mask| mask as u32),
+            _ => split::<E, UInt64Type>(&entries, &by_group, |mask| mask),
+        };
+        let mut state = vec![list_of(times, offsets.clone()), list_of(masks, offsets.clone())];
         if let Some(kept) = &self.kept {
-            state.push(list_of(kept.values(sorted.iter().map(|e| e.tag).collect())?, offsets));
+            state.push(list_of(
+                kept.values(by_group.all().iter().map(|at| entries.get(*at).event().tag).collect())?,
+                offsets,
+            ));
         }
         Ok(state)
     }
@@ -357,7 +364,6 @@ impl<E: FunnelEntry> GroupsAccumulator for FunnelGroups<E> {
             self.row_numbers.clear();
             self.row_numbers.resize(last - first, 0);
         }
-        self.log.reserve(last - first);
         for (row, group) in group_indices.iter().enumerate() {
             for at in offsets[row] as usize..offsets[row + 1] as usize {
                 let number = self.row_numbers[at - first];

@@ -145,7 +145,7 @@ struct StepGroups {
 }
 
 impl StepGroups {
-    fn emit(&mut self, emit_to: EmitTo) -> Result<(usize, Vec<i64>, Vec<Arrival>, ByGroup)> {
+    fn emit(&mut self, emit_to: EmitTo) -> Result<(usize, Vec<i64>, EventLog<Arrival>, ByGroup)> {
         let groups = match emit_to {
             EmitTo::All => self.users.len() / self.steps,
             EmitTo::First(n) => n,
@@ -224,7 +224,7 @@ impl GroupsAccumulator for StepGroups {
         for group in 0..groups {
             from_start.iter_mut().chain(from_previous.iter_mut()).for_each(Vec::clear);
             for at in by_group.group(group) {
-                let a = &arrivals[*at as usize];
+                let a = arrivals.get(*at);
                 from_start[a.step as usize].push(a.from_start);
                 from_previous[a.step as usize].push(a.from_previous);
             }
@@ -272,7 +272,7 @@ impl GroupsAccumulator for StepGroups {
         let mut offsets = vec![0i32];
         let mut sorted: Vec<Arrival> = Vec::with_capacity(arrivals.len());
         for group in 0..groups {
-            sorted.extend(by_group.group(group).iter().map(|at| arrivals[*at as usize]));
+            sorted.extend(by_group.group(group).iter().map(|at| *arrivals.get(*at)));
             offsets.push(sorted.len() as i32);
         }
         let steps: Int32Array = sorted.iter().map(|a| a.step as i32).collect::<Vec<_>>().into();

@@ -68,8 +68,8 @@ pub fn docs() -> Vec<FunctionDoc> {
                 ("kept STRUCT", "The kept values at the birth; only where the argument was given."),
             ],
             text: "A return is a different event than the birth, at the same or a later time. Two rows at the same time are \
-                   different events, so a tied row counts. Rows whose time is NULL take no part.\n\nMemory: 32 bytes a group \
-                   and 20 for each period with a return.",
+                   different events, so a tied row counts. Rows whose time is NULL take no part.\n\nMemory: 48 bytes a group \
+                   and 20 for each further period with a return.",
             example: "SELECT r.cohort, count(*) AS users\nFROM (\n  SELECT user_retention(ts, true, true, 'month', 'UTC', 'monday', 'calendar') AS r\n  FROM events GROUP BY user_id\n)\nGROUP BY r.cohort ORDER BY r.cohort",
         },
         FunctionDoc {
