@@ -3,13 +3,17 @@
 //! Resolved in this order: the call's own `user =>`, `time =>`, `event =>`; the columns' metadata (`tenure.toml` and
 //! managed tables put it there, and it survives SELECT); the session (`SET tenure.user_column = ...`); conventional names.
 
+use std::collections::BTreeSet;
+
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::ExprSchema;
-use datafusion::logical_expr::{Expr, ExprSchemable, cast};
+use datafusion::datasource::source_as_provider;
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, cast};
 
 use super::call::{Call, Condition, condition_expr};
 use crate::error::{Error, Result, suggest};
 use crate::functions::FunctionDoc;
+use crate::store;
 use crate::store::table::{ROLE_KEY, TIME_UNIT_KEY};
 
 /// The columns of a behaviour relation.
@@ -77,14 +81,43 @@ impl Roles {
         Ok(Self { user, user_name, time, time_type, event, missing_event })
     }
 
-    /// A condition as an expression; an event name needs an event column.
+    /// A condition as an expression; an event name needs an event column, and an event of that name where the files can
+    /// tell at once which there are.
     pub fn condition(&self, call: &Call, condition: &Condition) -> Result<Expr> {
+        if let (Condition::Event(name), Some(Expr::Column(column))) = (condition, &self.event)
+            && let Some(known) = event_names(call.input(), &column.name)
+            && !known.contains(name)
+        {
+            let help = suggest(name, known.iter().map(String::as_str).take(50));
+            return Err(call.error(format!("no event is called '{name}'; {help}")));
+        }
         condition_expr(condition, self.event.as_ref(), || call.error(&self.missing_event))
     }
 
     /// Rows that take part: user and time are known.
     pub fn known(&self) -> Expr {
         self.user.clone().is_not_null().and(self.time.clone().is_not_null())
+    }
+}
+
+/// Names in the column of the one table below `plan`, followed down as long as rows are only filtered, sorted or renamed.
+fn event_names(plan: &LogicalPlan, column: &str) -> Option<BTreeSet<String>> {
+    match plan {
+        LogicalPlan::TableScan(scan) => {
+            let table = source_as_provider(&scan.source).ok()?;
+            store::event_names::of(table.as_ref(), column)
+        }
+        LogicalPlan::Projection(projection) => {
+            let at = projection.schema.fields().iter().position(|f| f.name() == column)?;
+            match projection.expr.get(at)?.clone().unalias() {
+                Expr::Column(below) => event_names(&projection.input, &below.name),
+                _ => None,
+            }
+        }
+        LogicalPlan::Filter(_) | LogicalPlan::SubqueryAlias(_) | LogicalPlan::Sort(_) | LogicalPlan::Limit(_) => {
+            event_names(plan.inputs().first()?, column)
+        }
+        _ => None,
     }
 }
 

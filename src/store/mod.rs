@@ -2,5 +2,6 @@
 //!
 //! Deals with: opening Parquet, CSV and JSON as tables, with messages that name the file. Does not deal with: queries.
 
+pub mod event_names;
 pub mod generate;
 pub mod table;

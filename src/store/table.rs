@@ -228,7 +228,7 @@ fn glob_pattern(text: &str) -> Result<glob::Pattern> {
 }
 
 /// Files below a folder in the order of their names; hidden and `_` ones are not data.
-fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+pub(super) fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     let read = std::fs::read_dir(folder).map_err(|e| Error::io("list", folder, &e))?;
     let mut entries: Vec<PathBuf> = Vec::new();
     for entry in read {

@@ -16,8 +16,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("server", &["engine"]),
     ("cluster", &["engine"]),
     ("engine", &["relations", "plan", "functions", "exec", "store"]),
-    // A relation composes functions, reads the keys of a table's metadata, and checks calendars while it plans.
-    ("relations", &["functions", "algo", "store::table"]),
+    // A relation composes functions, asks the store what a table says of itself, and checks calendars while it plans.
+    ("relations", &["functions", "algo", "store"]),
     ("plan", &["exec", "functions", "algo"]),
     ("exec", &["algo", "model"]),
     ("functions", &["algo", "model"]),
