@@ -162,7 +162,7 @@ fn compare(name: &str, rows: &[Row], ways: &[Way], questions: &[&str], random: &
 #[test]
 fn every_layout_gives_the_same_answers() {
     let mut random = ChaCha8Rng::seed_from_u64(seed().wrapping_add(77));
-    let rows = draw(&mut random, 800, 70);
+    let rows = draw(&mut random, 400, 35);
     let base = Way {
         text_users: false,
         dictionaries: false,
@@ -186,7 +186,7 @@ fn every_layout_gives_the_same_answers() {
         Way { skip: Some((0.0, 0)), dictionaries: true, batch: 3, ..base.clone() },
         Way { sorted: true, partitions: 7, files: 3, ..base },
     ];
-    for _ in 0..5 {
+    for _ in 0..4 {
         ways.push(Way {
             text_users: random.random_bool(0.5),
             dictionaries: random.random_bool(0.5),

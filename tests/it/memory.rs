@@ -78,7 +78,7 @@ fn the_right_answer_or_a_refusal_that_names_the_operator() {
     plenty.table("t", events());
     let want: Vec<Vec<Vec<String>>> = QUESTIONS.iter().map(|sql| plenty.rows(sql)).collect();
     let (mut answered, mut refused) = (0, 0);
-    for kibibytes in [1, 64, 200, 400, 800, 1_500, 3_000, 6_000, 12_000, 100_000] {
+    for kibibytes in [1, 200, 800, 3_000, 12_000, 30_000] {
         let asked = Asked::open(&Settings { memory: Some(kibibytes << 10), ..settings(2) });
         asked.table("t", events());
         for (sql, want) in QUESTIONS.iter().zip(&want) {

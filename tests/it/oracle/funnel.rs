@@ -170,11 +170,11 @@ fn conditions(steps: usize) -> String {
 
 /// `window_funnel` and `funnel_chain` with the rows' numbers kept: level, times and the very rows of the chain.
 #[test]
-fn chains_of_fifteen_thousand_users() {
+fn chains_of_nine_thousand_users() {
     let mut random = random(1);
     let asked = Asked::new(3);
     for (round, clock) in CLOCKS.iter().enumerate() {
-        let users = users(&mut random, 5_000);
+        let users = users(&mut random, 3_000);
         load(&asked, &mut random, users.iter().flatten().copied(), clock);
         for (mode, word) in MODES {
             for (steps, window) in [(4, 1), (4, 3), (3, 100), (2, 2), (1, 1)] {
