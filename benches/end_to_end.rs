@@ -1,1 +1,197 @@
-fn main() {}
+//! SQL over generated Parquet, as a user types it. `cargo bench --bench end_to_end [-- filter]`.
+//!
+//! Two million events of 40,000 users (heavy tail) in time order and in user order, users as BIGINT and as VARCHAR. Beside
+//! each query its yardsticks run in turn with it, and the table at the end gives the median ratios: of a machine that does
+//! other things too, these are what can be quoted. `scan`: reading the columns that the query needs; `group`: a count for
+//! each user, the least that a hash aggregation costs.
+//! The files are made once, in `bench-data` of the target folder, and read from the system's cache.
+//! Does not deal with: the functions alone (`functions`), or other engines (`peers`).
+
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use criterion::{Criterion, SamplingMode, Throughput};
+use futures::TryStreamExt;
+use tenure::engine::{Engine, Params, Settings};
+use tenure::store::generate::{GenerateOptions, Order, generate};
+use tokio::runtime::Runtime;
+
+/// As in the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+struct Query {
+    name: &'static str,
+    sql: &'static str,
+    /// A query that reads the same columns and does next to nothing. Conditions keep it from being answered by statistics.
+    scan: &'static str,
+}
+
+const TIMES: &str = "SELECT count(*) FILTER (WHERE ts > '2025-03-01'), max(user_id) FROM events";
+const EVENTS: &str = "SELECT count(*) FILTER (WHERE event = 'login'), max(user_id), max(ts) FROM events";
+const COUNTRIES: &str =
+    "SELECT count(*) FILTER (WHERE event = 'login' OR country = 'DE'), max(user_id), max(ts) FROM events";
+const GROUP: &str = "SELECT max(n) FROM (SELECT user_id, count(*) AS n FROM events GROUP BY user_id)";
+
+const QUERIES: [Query; 9] = [
+    // Few of the rows satisfy a step: the scan, the conditions and the hash table are most of it.
+    Query {
+        name: "funnel",
+        sql: "SELECT * FROM funnel(events, steps => ['view_item', 'add_to_cart', 'purchase'], within => INTERVAL '7 days')",
+        scan: EVENTS,
+    },
+    // A kept value with every logged event, from a dictionary.
+    Query {
+        name: "funnel_by_country",
+        sql: "SELECT * FROM funnel(events, steps => ['view_item', 'add_to_cart', 'purchase'], within => INTERVAL '7 days', \
+              by => country)",
+        scan: COUNTRIES,
+    },
+    // Adversarial: every event satisfies every step, so all are logged, sorted and matched, and no chain is spared.
+    Query {
+        name: "funnel_of_everything",
+        sql: "SELECT * FROM funnel(events, steps => [event <> '', event <> '', event <> '', event <> '', event = 'nothing'], \
+              within => INTERVAL '7 days')",
+        scan: EVENTS,
+    },
+    // 31 cells for each of 180 cohorts; a return is logged for each active day.
+    Query { name: "retention_day", sql: "SELECT * FROM retention(events, unit => 'day', periods => 30)", scan: TIMES },
+    Query {
+        name: "retention_week",
+        sql: "SELECT * FROM retention(events, unit => 'week', periods => 12)",
+        scan: TIMES,
+    },
+    // Adversarial: a zone whose clocks change within the data.
+    Query {
+        name: "retention_day_zone",
+        sql: "SELECT * FROM retention(events, unit => 'day', periods => 30, tz => 'Europe/Berlin')",
+        scan: TIMES,
+    },
+    Query {
+        name: "retention_curve",
+        sql: "SELECT * FROM retention_curve(events, start => 'signup', unit => 'week', periods => 12)",
+        scan: EVENTS,
+    },
+    // Days of activity, a BG/NBD fit over all users, a score and its reasons for each.
+    Query {
+        name: "churn_scores",
+        sql: "SELECT * FROM churn_scores(events, horizon => INTERVAL '30 days')",
+        scan: EVENTS,
+    },
+    // A yardstick against itself: how far from 1 the ratios of this run can be trusted.
+    Query { name: "scan_itself", sql: EVENTS, scan: EVENTS },
+];
+
+/// One line of the closing table: milliseconds, and the paired ratios of every sample.
+struct Line {
+    name: String,
+    seconds: Vec<f64>,
+    of_scan: Vec<f64>,
+    of_group: Vec<f64>,
+}
+
+fn main() {
+    let measuring = std::env::args().any(|arg| arg == "--bench");
+    let runtime = Runtime::new().expect("threads can be started");
+    let mut criterion = Criterion::default()
+        .sample_size(10)
+        .warm_up_time(Duration::from_millis(1))
+        .measurement_time(Duration::from_millis(1))
+        .without_plots()
+        .configure_from_args();
+    let mut lines = Vec::new();
+    for order in [Order::Time, Order::User] {
+        for string_ids in [false, true] {
+            dataset(&mut criterion, &runtime, measuring, order, string_ids, &mut lines);
+        }
+    }
+    criterion.final_summary();
+    if measuring {
+        print(&lines);
+    }
+}
+
+fn dataset(
+    c: &mut Criterion,
+    runtime: &Runtime,
+    measuring: bool,
+    order: Order,
+    string_ids: bool,
+    lines: &mut Vec<Line>,
+) {
+    let events = if measuring { 2_000_000 } else { 20_000 };
+    let name = format!(
+        "{}_{}",
+        if order == Order::Time { "time" } else { "user" },
+        if string_ids { "varchar" } else { "bigint" }
+    );
+    let workspace = data(&name, events, order, string_ids);
+    let settings = Settings { workspace: Some(workspace), ..Settings::default() };
+    let engine = runtime.block_on(Engine::open(&settings)).expect("the workspace opens");
+    let run = |sql: &str| {
+        let begun = Instant::now();
+        let batches = runtime.block_on(async {
+            let answer = engine.run(sql, &Params::new()).await?;
+            Ok::<_, tenure::error::Error>(answer.stream.try_collect::<Vec<_>>().await?)
+        });
+        let rows: usize = batches.expect("the query runs").iter().map(|b| b.num_rows()).sum();
+        assert!(rows > 0, "{sql}: no rows");
+        begun.elapsed()
+    };
+    let mut group = c.benchmark_group(&name);
+    group.sampling_mode(SamplingMode::Flat).throughput(Throughput::Elements(events));
+    for query in &QUERIES {
+        let samples = RefCell::new(Line {
+            name: format!("{name}/{}", query.name),
+            seconds: Vec::new(),
+            of_scan: Vec::new(),
+            of_group: Vec::new(),
+        });
+        group.bench_function(query.name, |b| {
+            b.iter_custom(|times| {
+                let mut spent = Duration::ZERO;
+                for _ in 0..times {
+                    let (scan, group, this) = (run(query.scan), run(GROUP), run(query.sql));
+                    let mut samples = samples.borrow_mut();
+                    samples.seconds.push(this.as_secs_f64());
+                    samples.of_scan.push(this.as_secs_f64() / scan.as_secs_f64());
+                    samples.of_group.push(this.as_secs_f64() / group.as_secs_f64());
+                    spent += this;
+                }
+                spent
+            });
+        });
+        let samples = samples.into_inner();
+        if !samples.seconds.is_empty() {
+            lines.push(samples);
+        }
+    }
+}
+
+/// The folder of a generated workspace; made where it is not there yet, under a name that tells what is in it.
+fn data(name: &str, events: u64, order: Order, string_ids: bool) -> PathBuf {
+    // Cargo makes `<target>/tmp` for benches; what is kept between runs lies beside it.
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("bench-data").join(format!("{name}_{events}"));
+    // The workspace file is written last.
+    if !folder.join("tenure.toml").exists() {
+        let mut options = GenerateOptions::new(events, events / 50, &folder);
+        (options.seed, options.order, options.string_ids, options.overwrite) = (7, order, string_ids, true);
+        generate(&options, &mut |_, _| {}).expect("the data can be written");
+    }
+    folder
+}
+
+fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted[sorted.len() / 2]
+}
+
+fn print(lines: &[Line]) {
+    println!("{:<34} {:>9} {:>8} {:>8}", "medians", "ms", "x scan", "x group");
+    for line in lines {
+        let (ms, scan, group) = (median(&line.seconds) * 1e3, median(&line.of_scan), median(&line.of_group));
+        println!("{:<34} {ms:>9.1} {scan:>8.2} {group:>8.2}", line.name);
+    }
+}

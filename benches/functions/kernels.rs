@@ -1,0 +1,169 @@
+//! The kernels of `algo`, one user at a time, without Arrow.
+
+use std::hint::black_box;
+
+use criterion::{Criterion, Throughput};
+use rand::seq::SliceRandom;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use tenure::algo::calendar::{Calendar, Clock, Unit};
+use tenure::algo::funnel::{self, Event, Order, Spec};
+use tenure::algo::retention::{Periods, Return, Tied, periods};
+
+use crate::events::{DAY, DAYS, START};
+use crate::size;
+
+/// Every condition but the last of 64: a chain that is never complete, so that no event is spared.
+const ALL_BUT_LAST: u64 = u64::MAX >> 1;
+
+/// `users` of `each` events by a rule for (random, position): time and mask. Sorted by time.
+fn users(users: usize, each: usize, rule: impl Fn(&mut ChaCha8Rng, usize) -> (i64, u64)) -> Vec<Vec<Event>> {
+    let mut random = ChaCha8Rng::seed_from_u64(7);
+    let mut one = || {
+        let event = |at| {
+            let (time, mask) = rule(&mut random, at);
+            Event { time, mask, tag: 0 }
+        };
+        let mut events: Vec<Event> = (0..each).map(event).collect();
+        events.sort_by_key(|e| e.time);
+        events
+    };
+    (0..users).map(|_| one()).collect()
+}
+
+/// `level` and `chain` over inputs of about the same number of events; figures are for an event.
+pub fn funnel(c: &mut Criterion) {
+    let n = size(1 << 17);
+    let spec = |steps, window| Spec { steps, window, order: Order::Ordered, reuse: false };
+    let any_time = |random: &mut ChaCha8Rng| random.random_range(START..START + DAYS * DAY);
+    let shop = |random: &mut ChaCha8Rng| 1u64 << [0, 0, 0, 0, 0, 0, 1, 1, 2][random.random_range(0..9)];
+    let typical = || users(n / 32, 32, |random, _| (any_time(random), shop(random)));
+    let inputs = [
+        // 32 events a user, each of one step; some complete within the week and stop there.
+        ("typical", spec(3, 7 * DAY), typical()),
+        // The same where ties must be told apart.
+        ("increase", Spec { order: Order::Increase, ..spec(3, 7 * DAY) }, typical()),
+        // Steps 1 and 2 are always further apart than the window: all extensions are tried and refused.
+        ("window_never_matches", spec(3, 1), typical()),
+        // One user with everything, who never does the last step: no early end, no state that fits a user's few events.
+        ("one_user", spec(4, 7 * DAY), users(1, n, |random, _| (any_time(random), shop(random)))),
+        // 64 steps, each event satisfies all but the last: 63 extensions an event, the most there can be.
+        ("64_steps", spec(64, 7 * DAY), users(1, n, |_, at| (at as i64, ALL_BUT_LAST))),
+        // Two events at each instant that satisfy both of the first two steps of three: a small matching for every pair.
+        ("tied_pairs", spec(3, 7 * DAY), users(n / 32, 32, |_, at| (at as i64 / 2, 3))),
+        // The same with 64 steps.
+        ("tied_pairs_64_steps", spec(64, 7 * DAY), users(16, n / 256, |_, at| (at as i64 / 2, ALL_BUT_LAST))),
+        // Each user's 32 events at one instant, satisfying all of three steps.
+        ("all_tied", spec(3, 7 * DAY), users(n / 32, 32, |_, _| (START, 7))),
+        // A whole import at one instant: one group of all events, 64 steps.
+        (
+            "all_tied_one_user_64_steps",
+            spec(64, 7 * DAY),
+            users(1, n, |_, at| (START, ALL_BUT_LAST ^ (1 << (at % 62)))),
+        ),
+        // 64 tied events where event j satisfies steps 0 to 63-j: there is one assignment, and the search for the chain's
+        // events meets it last.
+        ("forced_matching", spec(64, 7 * DAY), users(8, 64, |_, at| (START, u64::MAX >> at))),
+    ];
+    let mut group = c.benchmark_group("funnel");
+    for (name, spec, users) in &inputs {
+        group.throughput(Throughput::Elements(users.iter().map(|u| u.len() as u64).sum()));
+        group.bench_function(format!("level/{name}"), |b| {
+            b.iter(|| users.iter().map(|events| funnel::level(black_box(events), spec)).sum::<usize>());
+        });
+        let mut chain = Vec::new();
+        group.bench_function(format!("chain/{name}"), |b| {
+            b.iter(|| {
+                let level = |events: &Vec<Event>| {
+                    chain.clear();
+                    funnel::chain(black_box(events), spec, &mut chain)
+                };
+                users.iter().map(level).sum::<usize>()
+            });
+        });
+    }
+}
+
+/// `periods` over 32 returns a user, as the aggregate hands them over.
+pub fn retention(c: &mut Criterion) {
+    let n = size(1 << 17);
+    let mut random = ChaCha8Rng::seed_from_u64(7);
+    let mut users = |time: &dyn Fn(&mut ChaCha8Rng) -> i64, sorted: bool| -> Vec<Vec<Return>> {
+        let one = (0..n / 32).map(|_| {
+            let mut returns: Vec<Return> =
+                (0..32).map(|_| Return { time: time(&mut random), tied: Tied::ONE_ROLE }).collect();
+            if sorted {
+                returns.sort_by_key(|r| r.time);
+            }
+            returns
+        });
+        one.collect()
+    };
+    let days = |zone| Periods::Calendar(Calendar::new(Unit::Day, zone, 0, Clock::Instants(1_000_000)).expect("a zone"));
+    let any_time: &dyn Fn(&mut ChaCha8Rng) -> i64 = &|random| random.random_range(START..START + DAYS * DAY);
+    let inputs = [
+        // A log in time order: no sort, each return in a bucket of its own.
+        ("utc", days("UTC"), users(any_time, true)),
+        // The same across a change of the clocks, met by every user.
+        ("zone", days("Europe/Berlin"), users(any_time, true)),
+        // Returns in any order: a sort for each user.
+        ("zone_shuffled", days("Europe/Berlin"), users(any_time, false)),
+        // Periods of a fixed length: a division instead of a calendar.
+        ("rolling", Periods::Rolling(DAY), users(any_time, true)),
+        // All returns at the instant of the birth: nothing but ties.
+        ("tied_with_birth", days("UTC"), users(&|_| START, true)),
+    ];
+    let mut group = c.benchmark_group("retention_periods");
+    group.throughput(Throughput::Elements(n as u64));
+    for (name, counting, users) in inputs {
+        let (mut counting, mut found, mut returns) = (counting, Vec::new(), Vec::new());
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                found.clear();
+                for user in &users {
+                    returns.clear();
+                    returns.extend_from_slice(user);
+                    periods(START, Tied::ONE_ROLE, &mut returns, &mut counting, &mut found);
+                }
+                found.len()
+            });
+        });
+    }
+}
+
+/// `bucket` of times in several orders: `time` hits the cached bucket nearly always; `user` (32 events each, all days)
+/// misses it for days; `random` also misses the stretch of one offset, of which a zone has two here; over 70 years it has
+/// more than a hundred, and every time asks the rules.
+pub fn calendar(c: &mut Criterion) {
+    let n = size(1 << 17);
+    let mut random = ChaCha8Rng::seed_from_u64(7);
+    let shuffled: Vec<i64> = (0..n).map(|_| random.random_range(START..START + DAYS * DAY)).collect();
+    let mut by_time = shuffled.clone();
+    by_time.sort_unstable();
+    let mut by_user = shuffled.clone();
+    by_user.chunks_mut(32).for_each(<[i64]>::sort_unstable);
+    let mut any_year: Vec<i64> = (0..n).map(|at| START - 70 * 365 * DAY + at as i64 % 25_550 * DAY).collect();
+    any_year.shuffle(&mut random);
+    let orders = [("time", &by_time), ("user", &by_user), ("random", &shuffled), ("random_70_years", &any_year)];
+    let mut group = c.benchmark_group("calendar_bucket");
+    group.throughput(Throughput::Elements(n as u64));
+    for unit in [Unit::Day, Unit::Month] {
+        for zone in ["UTC", "Europe/Berlin"] {
+            for (order, times) in orders {
+                let mut calendar = Calendar::new(unit, zone, 0, Clock::Instants(1_000_000)).expect("a known zone");
+                group.bench_function(format!("{}/{zone}/{order}", unit.name()), |b| {
+                    b.iter(|| times.iter().filter_map(|time| calendar.bucket(*time)).sum::<i64>());
+                });
+            }
+        }
+    }
+    // The local date alone, which `activity_days` asks for: it keeps the stretch of one offset, but no bucket.
+    for zone in ["UTC", "Europe/Berlin"] {
+        for (order, times) in orders {
+            let mut calendar = Calendar::new(Unit::Day, zone, 0, Clock::Instants(1_000_000)).expect("a known zone");
+            group.bench_function(format!("date/{zone}/{order}"), |b| {
+                b.iter(|| times.iter().filter_map(|time| calendar.day(*time)).sum::<i64>());
+            });
+        }
+    }
+}
