@@ -151,7 +151,7 @@ pub fn score(f: &Features, points: &Points, horizon: i64) -> Score {
             ));
         }
     }
-    parts.sort_by(|a, b| b.0.cmp(&a.0));
+    parts.sort_by_key(|part| std::cmp::Reverse(part.0));
     Score { points: parts.iter().map(|p| p.0).sum(), reasons: parts.into_iter().map(|p| p.1).collect() }
 }
 

@@ -52,7 +52,7 @@ impl<'a> TiedSteps<'a> {
         let mut matching = self.unmatched();
         let mut low = 0;
         let mut prefixes = vec![0; steps + 1];
-        for j in 1..=steps {
+        for (j, prefix) in prefixes.iter_mut().enumerate().skip(1) {
             while low < j && !self.augment(j - 1, &mut matching) {
                 let held = matching.event_of_step[low];
                 if held != FREE {
@@ -61,7 +61,7 @@ impl<'a> TiedSteps<'a> {
                 }
                 low += 1;
             }
-            prefixes[j] = low;
+            *prefix = low;
         }
         prefixes
     }
@@ -176,9 +176,9 @@ mod tests {
             let tied = TiedSteps::new(&masks, steps);
             let servable = |i, j| brute(&masks, i, j, &mut vec![false; masks.len()]);
             let prefixes = tied.shortest_prefixes();
-            for j in 1..=steps {
+            for (j, prefix) in prefixes.iter().enumerate().skip(1) {
                 let want = (0..j).find(|i| servable(*i, j)).unwrap_or(j);
-                assert_eq!(prefixes[j], want, "{masks:?} j={j}");
+                assert_eq!(*prefix, want, "{masks:?} j={j}");
             }
             for i in 0..steps {
                 let want = (i..=steps).rev().find(|j| servable(i, *j)).unwrap();

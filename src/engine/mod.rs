@@ -279,6 +279,12 @@ fn session_config(settings: &Settings, workspace: &Workspace) -> Result<SessionC
     if let Some(threads) = settings.threads {
         config = config.with_target_partitions(threads.max(1));
     }
+    if let Some(bytes) = settings.memory {
+        // Each partition of each sort sets this much aside before its first row; the default of 10 MB would refuse to sort a
+        // result of ten rows under a small limit.
+        let aside = (bytes / 64).clamp(64 << 10, config.options().execution.sort_spill_reservation_bytes);
+        config.options_mut().execution.sort_spill_reservation_bytes = aside;
+    }
     for (key, value) in &workspace.options {
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_string);
         config.options_mut().set(key, &value).map_err(|e| Error::from(e).at(WORKSPACE_FILE))?;

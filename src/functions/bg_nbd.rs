@@ -128,7 +128,7 @@ impl Accumulator for Customers {
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
         if self.seen.iter().all(|c| c.repeats == 0) {
-            return Ok(ScalarValue::try_from(&DataType::Struct(model_fields()))?);
+            return ScalarValue::try_from(&DataType::Struct(model_fields()));
         }
         let weighted: Vec<(Customer, f64)> = self.seen.iter().map(|c| (*c, 1.0)).collect();
         let found = fit(&weighted)?;

@@ -320,13 +320,14 @@ mod tests {
                 let times = Times::read(&(Arc::new(column.clone()) as ArrayRef)).unwrap();
                 let mut got = Vec::new();
                 masks(&conditions, &times, Some(&filter), &mut got);
-                for row in 0..rows {
+                assert_eq!(got.len(), rows);
+                for (row, mask) in got.iter().enumerate() {
                     let pass = filter.is_valid(row) && filter.value(row) && column.is_valid(row);
                     let want = conditions.iter().enumerate().fold(0u64, |mask, (c, a)| {
                         let a = a.as_boolean();
                         mask | u64::from(pass && a.is_valid(row) && a.value(row)) << c
                     });
-                    assert_eq!(got[row], want);
+                    assert_eq!(*mask, want);
                 }
             }
         }

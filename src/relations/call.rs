@@ -238,14 +238,15 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// A constant moment, as a literal of the time column's type. Text is read as a timestamp, a DATE is its midnight.
+    /// A constant moment, as a literal of the time column's type. Text is read as a timestamp, a DATE is its midnight; without
+    /// a zone of its own it is UTC, whatever zone the column shows.
     pub fn instant(&mut self, key: &str, time: &DataType) -> Result<Option<Expr>> {
         let Some(value) = self.constant(key)? else { return Ok(None) };
         let moment = matches!(
             value.data_type(),
             DataType::Timestamp(_, _) | DataType::Date32 | DataType::Date64 | DataType::Utf8
         );
-        let cast = if moment && !value.is_null() { value.cast_to(time).ok() } else { None };
+        let cast = if moment && !value.is_null() { as_instant(&value, time).ok() } else { None };
         match cast {
             Some(instant) if !instant.is_null() => Ok(Some(lit(instant))),
             _ => Err(self.error(format!(
@@ -373,6 +374,18 @@ impl<'a> Call<'a> {
             }
         }
         Ok(steps)
+    }
+}
+
+fn as_instant(value: &ScalarValue, time: &DataType) -> datafusion::error::Result<ScalarValue> {
+    let DataType::Timestamp(unit, Some(_)) = time else { return value.cast_to(time) };
+    let utc = DataType::Timestamp(*unit, Some("UTC".into()));
+    match value.data_type() {
+        // Text may bring a zone; otherwise it is read in the target's.
+        DataType::Utf8 => value.cast_to(&utc)?.cast_to(time),
+        DataType::Timestamp(_, Some(_)) => value.cast_to(time),
+        // A cast from no zone to a zone keeps the digits and moves the instant: go through the ticks.
+        _ => value.cast_to(&DataType::Timestamp(*unit, None))?.cast_to(&DataType::Int64)?.cast_to(time),
     }
 }
 
