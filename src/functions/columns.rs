@@ -5,9 +5,10 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, PrimitiveArray};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, ListArray, PrimitiveArray};
+use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{
-    DataType, Date32Type, Int64Type, IntervalMonthDayNanoType, IntervalUnit, TimeUnit, TimestampMicrosecondType,
+    DataType, Date32Type, Field, Int64Type, IntervalMonthDayNanoType, IntervalUnit, TimeUnit, TimestampMicrosecondType,
     TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
 };
 use datafusion::common::ScalarValue;
@@ -136,6 +137,12 @@ pub fn times_array(ticks: Vec<i64>, nulls: Option<arrow::buffer::NullBuffer>, ti
         DataType::Date32 => Arc::new(Date32Array::new(ticks.iter().map(|t| *t as i32).collect(), nulls)),
         other => return Err(Error::internal(format!("no times of type {other}"))),
     })
+}
+
+/// A list column: element `g` is `values[offsets[g]..offsets[g + 1]]`.
+pub fn list_of(values: ArrayRef, offsets: Vec<i32>) -> ArrayRef {
+    let item = Arc::new(Field::new_list_field(values.data_type().clone(), true));
+    Arc::new(ListArray::new(item, OffsetBuffer::new(offsets.into()), values, None))
 }
 
 /// The largest difference in ticks that an inclusive window of this length allows.

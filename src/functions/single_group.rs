@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
-use arrow::array::{ArrayRef, new_empty_array};
+use arrow::array::{ArrayRef, BooleanArray, new_empty_array};
 use arrow::datatypes::FieldRef;
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::{Accumulator, EmitTo, GroupsAccumulator};
@@ -48,6 +48,17 @@ impl SingleGroup {
         self.nothing = nothing;
         done
     }
+}
+
+/// Each row as the partial state of a group of its own: `convert_to_state` by way of a fresh accumulator.
+pub fn states_of_rows(
+    mut fresh: impl GroupsAccumulator,
+    values: &[ArrayRef],
+    filter: Option<&BooleanArray>,
+) -> Result<Vec<ArrayRef>> {
+    let groups: Vec<usize> = (0..values.first().map_or(0, |v| v.len())).collect();
+    fresh.update_batch(values, &groups, filter, groups.len())?;
+    fresh.state(EmitTo::All)
 }
 
 impl Accumulator for SingleGroup {

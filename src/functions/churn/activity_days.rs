@@ -15,7 +15,7 @@ use crate::algo::calendar::{Calendar, Clock, Unit};
 use crate::algo::event_log::{ByGroup, EventLog, Grouped};
 use crate::error::Error;
 use crate::functions::columns::{Times, clock_of, coerce_condition, coerce_time, literal_text};
-use crate::functions::single_group::SingleGroup;
+use crate::functions::single_group::{SingleGroup, states_of_rows};
 
 const NAME: &str = "activity_days";
 
@@ -239,10 +239,8 @@ impl GroupsAccumulator for DayGroups {
     }
 
     fn convert_to_state(&self, values: &[ArrayRef], opt_filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
-        let mut single = DayGroups { calendar: self.calendar.clone(), last: Vec::new(), log: EventLog::default() };
-        let groups: Vec<usize> = (0..values[0].len()).collect();
-        single.update_batch(values, &groups, opt_filter, groups.len())?;
-        single.state(EmitTo::All)
+        let single = DayGroups { calendar: self.calendar.clone(), last: Vec::new(), log: EventLog::default() };
+        states_of_rows(single, values, opt_filter)
     }
 
     fn size(&self) -> usize {

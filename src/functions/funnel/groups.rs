@@ -5,10 +5,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Int32Array, Int64Array, ListArray, PrimitiveArray, StructArray,
-};
-use arrow::buffer::OffsetBuffer;
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int32Array, Int64Array, PrimitiveArray, StructArray};
 use arrow::datatypes::{
     ArrowPrimitiveType, DataType, Field, FieldRef, Fields, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
@@ -19,8 +16,9 @@ use super::arguments::Layout;
 use crate::algo::event_log::{ByGroup, EventLog, Grouped};
 use crate::algo::funnel::{self, Event, Spec};
 use crate::error::Error;
-use crate::functions::columns::{Times, masks, times_array};
+use crate::functions::columns::{Times, list_of, masks, times_array};
 use crate::functions::kept_values::{KeptValues, kept_fields};
+use crate::functions::single_group::states_of_rows;
 
 /// One logged event: as small as the query allows.
 pub trait FunnelEntry: Grouped + Send + 'static {
@@ -183,11 +181,6 @@ pub fn chain_type(time: &DataType, kept: Option<&Fields>) -> DataType {
         fields.push(Field::new("kept", DataType::new_list(DataType::Struct(kept_fields(kept)), true), false));
     }
     DataType::Struct(fields.into())
-}
-
-fn list_of(values: ArrayRef, offsets: Vec<i32>) -> ArrayRef {
-    let item = Arc::new(Field::new_list_field(values.data_type().clone(), true));
-    Arc::new(ListArray::new(item, OffsetBuffer::new(offsets.into()), values, None))
 }
 
 fn group_number(group: usize) -> Result<u32> {
@@ -375,16 +368,13 @@ impl<E: FunnelEntry> GroupsAccumulator for FunnelGroups<E> {
 
     fn convert_to_state(&self, values: &[ArrayRef], opt_filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
         // Each row is a group of its own: the lists have one element, or none where no step is satisfied.
-        let rows = values[0].len();
         let kept = match (&self.kept, self.layout.kept) {
             (Some(kept), Some(_)) => Some(KeptValues::new(kept.fields())?),
             _ => None,
         };
-        let mut single =
+        let single =
             FunnelGroups::<Wide>::new(self.answer, self.spec, self.layout.clone(), self.time_type.clone(), kept);
-        let groups: Vec<usize> = (0..rows).collect();
-        single.update_batch(values, &groups, opt_filter, rows)?;
-        single.state(EmitTo::All)
+        states_of_rows(single, values, opt_filter)
     }
 
     fn size(&self) -> usize {

@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int32Array, Int64Array, ListArray, StructArray,
-};
-use arrow::buffer::OffsetBuffer;
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int32Array, Int64Array, StructArray};
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Int32Type, Int64Type};
 use datafusion::error::Result;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
@@ -16,8 +13,8 @@ use datafusion::logical_expr::{
 use crate::algo::calendar::Clock;
 use crate::algo::event_log::{ByGroup, EventLog, Grouped};
 use crate::error::Error;
-use crate::functions::columns::{Times, check_step_count, clock_of, literal_integer};
-use crate::functions::single_group::SingleGroup;
+use crate::functions::columns::{Times, check_step_count, clock_of, list_of, literal_integer};
+use crate::functions::single_group::{SingleGroup, states_of_rows};
 
 const NAME: &str = "funnel_steps";
 
@@ -162,11 +159,6 @@ impl StepGroups {
     }
 }
 
-fn list(values: ArrayRef, offsets: Vec<i32>) -> ArrayRef {
-    let item = Arc::new(Field::new_list_field(values.data_type().clone(), true));
-    Arc::new(ListArray::new(item, OffsetBuffer::new(offsets.into()), values, None))
-}
-
 /// Continuous percentile of sorted durations: linear between the two nearest ranks, as `percentile_cont`.
 fn percentile(sorted: &[i64], share: f64) -> Option<f64> {
     let rank = share * (sorted.len().checked_sub(1)?) as f64;
@@ -263,7 +255,7 @@ impl GroupsAccumulator for StepGroups {
             step_median,
         ];
         let offsets = (0..=groups).map(|g| (g * self.steps) as i32).collect();
-        Ok(list(Arc::new(StructArray::try_new(step_fields(), columns, None)?), offsets))
+        Ok(list_of(Arc::new(StructArray::try_new(step_fields(), columns, None)?), offsets))
     }
 
     fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
@@ -279,10 +271,10 @@ impl GroupsAccumulator for StepGroups {
         let from_start: Int64Array = sorted.iter().map(|a| a.from_start).collect::<Vec<_>>().into();
         let from_previous: Int64Array = sorted.iter().map(|a| a.from_previous).collect::<Vec<_>>().into();
         Ok(vec![
-            list(Arc::new(Int64Array::from(users)), user_offsets),
-            list(Arc::new(steps), offsets.clone()),
-            list(Arc::new(from_start), offsets.clone()),
-            list(Arc::new(from_previous), offsets),
+            list_of(Arc::new(Int64Array::from(users)), user_offsets),
+            list_of(Arc::new(steps), offsets.clone()),
+            list_of(Arc::new(from_start), offsets.clone()),
+            list_of(Arc::new(from_previous), offsets),
         ])
     }
 
@@ -312,16 +304,13 @@ impl GroupsAccumulator for StepGroups {
     }
 
     fn convert_to_state(&self, values: &[ArrayRef], opt_filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
-        let rows = values[0].len();
-        let mut single = StepGroups {
+        let single = StepGroups {
             steps: self.steps,
             seconds_per_tick: self.seconds_per_tick,
             users: Vec::new(),
             log: EventLog::default(),
         };
-        let groups: Vec<usize> = (0..rows).collect();
-        single.update_batch(values, &groups, opt_filter, rows)?;
-        single.state(EmitTo::All)
+        states_of_rows(single, values, opt_filter)
     }
 
     fn size(&self) -> usize {

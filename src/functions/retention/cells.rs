@@ -13,7 +13,7 @@ use datafusion::logical_expr::{
 
 use crate::error::{Error, suggest};
 use crate::functions::columns::{literal_integer, literal_text};
-use crate::functions::single_group::SingleGroup;
+use crate::functions::single_group::{SingleGroup, states_of_rows};
 
 const NAME: &str = "retention_cells";
 
@@ -164,10 +164,8 @@ impl GroupsAccumulator for CellGroups {
     }
 
     fn convert_to_state(&self, values: &[ArrayRef], opt_filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
-        let mut single = CellGroups { cells: self.cells, or_after: self.or_after, counts: Vec::new() };
-        let groups: Vec<usize> = (0..values[0].len()).collect();
-        single.update_batch(values, &groups, opt_filter, groups.len())?;
-        single.state(EmitTo::All)
+        let single = CellGroups { cells: self.cells, or_after: self.or_after, counts: Vec::new() };
+        states_of_rows(single, values, opt_filter)
     }
 
     fn size(&self) -> usize {

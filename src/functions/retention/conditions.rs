@@ -15,7 +15,7 @@ use datafusion::logical_expr::{
 };
 
 use crate::functions::columns::{check_step_count, coerce_condition};
-use crate::functions::single_group::SingleGroup;
+use crate::functions::single_group::{SingleGroup, states_of_rows};
 
 const NAME: &str = "retention";
 
@@ -119,10 +119,8 @@ impl GroupsAccumulator for Masks {
     }
 
     fn convert_to_state(&self, values: &[ArrayRef], opt_filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
-        let mut single = Masks { conditions: self.conditions, met: Vec::new() };
-        let groups: Vec<usize> = (0..values[0].len()).collect();
-        single.update_batch(values, &groups, opt_filter, groups.len())?;
-        single.state(EmitTo::All)
+        let single = Masks { conditions: self.conditions, met: Vec::new() };
+        states_of_rows(single, values, opt_filter)
     }
 
     fn size(&self) -> usize {

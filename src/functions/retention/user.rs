@@ -5,10 +5,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Date32Array, Int64Array, ListArray, StructArray, UInt8Array,
-};
-use arrow::buffer::{NullBuffer, OffsetBuffer};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Date32Array, Int64Array, StructArray, UInt8Array};
+use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Int64Type, UInt8Type};
 use datafusion::error::Result;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
@@ -21,9 +19,9 @@ use crate::algo::calendar::Clock;
 use crate::algo::event_log::{ByGroup, EventLog, Grouped};
 use crate::algo::retention::{Periods, Return, Tied, periods};
 use crate::error::Error;
-use crate::functions::columns::{Times, clock_of, coerce_condition, coerce_time, times_array};
+use crate::functions::columns::{Times, clock_of, coerce_condition, coerce_time, list_of, times_array};
 use crate::functions::kept_values::{KeptValues, kept_fields};
-use crate::functions::single_group::SingleGroup;
+use crate::functions::single_group::{SingleGroup, states_of_rows};
 
 const NAME: &str = "user_retention";
 /// Position of the first of unit, tz, week_start and index.
@@ -266,11 +264,6 @@ fn beyond_calendar(time: i64) -> Error {
     Error::data(format!("{NAME}: time {time} (in the column's own unit) is beyond the calendar, years -9999 to 9999"))
 }
 
-fn list_of(values: ArrayRef, offsets: Vec<i32>) -> ArrayRef {
-    let item = Arc::new(Field::new_list_field(values.data_type().clone(), true));
-    Arc::new(ListArray::new(item, OffsetBuffer::new(offsets.into()), values, None))
-}
-
 impl GroupsAccumulator for UserGroups {
     fn update_batch(
         &mut self,
@@ -398,10 +391,8 @@ impl GroupsAccumulator for UserGroups {
 
     fn convert_to_state(&self, values: &[ArrayRef], opt_filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
         let kept = self.kept.as_ref().map(|k| KeptValues::new(k.fields())).transpose()?;
-        let mut single = UserGroups::new(self.time_type.clone(), self.counting.clone(), kept);
-        let groups: Vec<usize> = (0..values[0].len()).collect();
-        single.update_batch(values, &groups, opt_filter, groups.len())?;
-        single.state(EmitTo::All)
+        let single = UserGroups::new(self.time_type.clone(), self.counting.clone(), kept);
+        states_of_rows(single, values, opt_filter)
     }
 
     fn size(&self) -> usize {
