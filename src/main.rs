@@ -29,8 +29,18 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    // Signals, timers and the prompt have a runtime of their own: a query that keeps every thread busy for a long step (a
+    // join that explodes) would otherwise hold up Ctrl-C too.
+    let control = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(control) => control,
+        Err(e) => {
+            eprintln!("error: cannot start a runtime: {e}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let queries = runtime.handle().clone();
     // The panic hook has told what there is to tell.
-    let code = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| runtime.block_on(cli::run(cli))));
+    let code = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| control.block_on(cli::run(cli, queries))));
     // Threads that are removing a file may end; a query that was stopped inside a long step is not waited for.
     runtime.shutdown_timeout(Duration::from_millis(200));
     code.unwrap_or(ExitCode::FAILURE)

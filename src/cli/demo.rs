@@ -11,6 +11,7 @@ use super::{generate, highlight, repl};
 use crate::engine::{Engine, Settings};
 use crate::error::{Error, Result};
 use crate::store::generate::{GenerateOptions, Order};
+use tokio::runtime::Handle;
 
 /// Every purchase of 2,357 customers; testdata/README.md tells where they come from.
 const PURCHASES: &[u8] = include_bytes!("../../testdata/cdnow/events.parquet");
@@ -74,7 +75,7 @@ ORDER BY p_alive, user_id LIMIT 10;",
     },
 ];
 
-pub(super) async fn run(args: DemoArgs, terminal: Terminal) -> Result<(), Stop> {
+pub(super) async fn run(args: DemoArgs, terminal: Terminal, queries: Handle) -> Result<(), Stop> {
     if args.repl && !terminal.interactive() {
         return Err(Error::usage("demo --repl needs a terminal").into());
     }
@@ -82,7 +83,7 @@ pub(super) async fn run(args: DemoArgs, terminal: Terminal) -> Result<(), Stop> 
         .prefix("tenure-demo-")
         .tempdir()
         .map_err(|e| Error::io("make a folder in", &std::env::temp_dir(), &e))?;
-    let mut session = open(folder.path(), terminal).await?;
+    let mut session = open(folder.path(), terminal, queries).await?;
     if !args.repl {
         chapter(&mut session, &format!("A made shop: {USERS} users, {EVENTS} events (tables events, users)"), SHOP)
             .await?;
@@ -98,7 +99,7 @@ pub(super) async fn run(args: DemoArgs, terminal: Terminal) -> Result<(), Stop> 
 }
 
 /// Puts the data into `folder` and opens it.
-async fn open(folder: &Path, terminal: Terminal) -> Result<Session> {
+async fn open(folder: &Path, terminal: Terminal, queries: Handle) -> Result<Session> {
     let purchases = folder.join("purchases.parquet");
     std::fs::write(&purchases, PURCHASES).map_err(|e| Error::io("write", &purchases, &e))?;
     let mut options = GenerateOptions::new(EVENTS, USERS, folder.join("shop"));
@@ -114,7 +115,7 @@ async fn open(folder: &Path, terminal: Terminal) -> Result<Session> {
         ..Settings::default()
     };
     // Interactive even while it walks: Ctrl-C stops it tidily, and the folder goes.
-    Ok(Session::new(Engine::open(&settings).await?, terminal, true))
+    Ok(Session::new(Engine::open(&settings).await?, terminal, queries, true))
 }
 
 async fn chapter(session: &mut Session, title: &str, questions: &[Question]) -> Result<(), Stop> {

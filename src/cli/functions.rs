@@ -12,8 +12,9 @@ use super::terminal::Terminal;
 use crate::engine::{Engine, Settings, catalogue};
 use crate::error::{Error, Result, suggest};
 use crate::functions::{FunctionDoc, FunctionKind};
+use tokio::runtime::Handle;
 
-pub(super) async fn run(args: &FunctionsArgs, terminal: Terminal) -> Result<(), Stop> {
+pub(super) async fn run(args: &FunctionsArgs, terminal: Terminal, queries: Handle) -> Result<(), Stop> {
     let functions = catalogue();
     if args.markdown {
         return print(&functions_markdown(&functions));
@@ -21,7 +22,7 @@ pub(super) async fn run(args: &FunctionsArgs, terminal: Terminal) -> Result<(), 
     match &args.name {
         Some(name) => print(&entries(name, &functions, terminal.color())?),
         None => {
-            let session = Session::new(Engine::open(&Settings::default()).await?, terminal, false);
+            let session = Session::new(Engine::open(&Settings::default()).await?, terminal, queries, false);
             session.show(&list(&functions)?)
         }
     }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::runtime::Handle;
+
 use crate::error::{Error, Result};
 
 /// Number of the signal that Ctrl-C sends.
@@ -16,9 +18,10 @@ pub(super) const GRACE: Duration = Duration::from_secs(2);
 
 /// Ends the process some time after a signal, however it is stuck then: a script may be blocked in a write to a pipe that
 /// nobody reads.
-pub(super) fn end_in_any_case() -> Result<()> {
+pub(super) fn end_in_any_case(queries: &Handle) -> Result<()> {
+    let _on_its_threads = queries.enter();
     let mut signals = Signals::listen(true)?;
-    tokio::spawn(async move {
+    queries.spawn(async move {
         let signal = signals.next().await;
         tokio::time::sleep(GRACE + GRACE).await;
         std::process::exit(i32::from(exit_code(signal)));

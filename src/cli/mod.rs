@@ -29,11 +29,13 @@ pub use panic::install as install_panic_hook;
 use args::Command;
 use session::{OutFile, Session, Stop};
 use terminal::Terminal;
+use tokio::runtime::Handle;
 
-/// Runs what the command line asks for.
-pub async fn run(cli: Cli) -> ExitCode {
+/// Runs what the command line asks for. Queries run on `queries`, which may be busy for long; this future's own runtime must
+/// stay free to hear signals.
+pub async fn run(cli: Cli, queries: Handle) -> ExitCode {
     let terminal = Terminal::detect();
-    match dispatch(cli, terminal).await {
+    match dispatch(cli, terminal, queries).await {
         Ok(()) | Err(Stop::BrokenPipe) => ExitCode::SUCCESS,
         Err(Stop::Interrupted(signal)) => ExitCode::from(interrupt::exit_code(signal)),
         Err(Stop::Failed(error)) => {
@@ -43,17 +45,17 @@ pub async fn run(cli: Cli) -> ExitCode {
     }
 }
 
-async fn dispatch(cli: Cli, terminal: Terminal) -> Result<(), Stop> {
+async fn dispatch(cli: Cli, terminal: Terminal, queries: Handle) -> Result<(), Stop> {
     match cli.command {
-        Some(Command::Functions(ref wanted)) => functions::run(wanted, terminal).await,
+        Some(Command::Functions(ref wanted)) => functions::run(wanted, terminal, queries).await,
         Some(Command::Generate(wanted)) => generate::run(wanted, terminal).await,
-        Some(Command::Demo(wanted)) => demo::run(wanted, terminal).await,
-        None => statements(cli, terminal).await,
+        Some(Command::Demo(wanted)) => demo::run(wanted, terminal, queries).await,
+        None => statements(cli, terminal, queries).await,
     }
 }
 
 /// `tenure` without a subcommand: the prompt on a terminal, else a script.
-async fn statements(cli: Cli, terminal: Terminal) -> Result<(), Stop> {
+async fn statements(cli: Cli, terminal: Terminal, queries: Handle) -> Result<(), Stop> {
     let interactive = cli.inputs.is_empty() && terminal.interactive();
     let out = match &cli.output.file {
         Some(_) if interactive => {
@@ -77,7 +79,7 @@ async fn statements(cli: Cli, terminal: Terminal) -> Result<(), Stop> {
         options: cli.session.options,
     };
     let engine = Engine::open(&settings).await?;
-    let mut session = Session::new(engine, terminal, interactive);
+    let mut session = Session::new(engine, terminal, queries.clone(), interactive);
     session.params = cli.session.params.into_iter().collect();
     session.format = cli.output.format.or(out.as_ref().map(OutFile::format)).unwrap_or(session.format);
     session.expanded = cli.output.expanded;
@@ -87,6 +89,6 @@ async fn statements(cli: Cli, terminal: Terminal) -> Result<(), Stop> {
     if interactive {
         return repl::run(&mut session).await;
     }
-    interrupt::end_in_any_case()?;
+    interrupt::end_in_any_case(&queries)?;
     script::run(&mut session, scripts).await
 }

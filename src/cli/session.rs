@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{SchemaRef, UInt64Type};
 use futures::StreamExt;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -57,6 +58,8 @@ pub(super) struct Session {
     pub rows: Option<usize>,
     /// Where results go instead of standard output.
     pub out: Option<OutFile>,
+    /// Where queries run.
+    queries: Handle,
     /// Whether somebody types the statements: Ctrl-C ends the query, not the process.
     interactive: bool,
     results_on_stdout: usize,
@@ -87,7 +90,7 @@ enum Use {
 }
 
 impl Session {
-    pub fn new(engine: Engine, terminal: Terminal, interactive: bool) -> Self {
+    pub fn new(engine: Engine, terminal: Terminal, queries: Handle, interactive: bool) -> Self {
         Self {
             engine,
             terminal,
@@ -98,6 +101,7 @@ impl Session {
             quiet: false,
             rows: Some(ROWS_ON_TERMINAL),
             out: None,
+            queries,
             interactive,
             results_on_stdout: 0,
         }
@@ -107,6 +111,12 @@ impl Session {
     pub async fn execute(&mut self, statement: &str) -> Result<(), Stop> {
         let started = Instant::now();
         let done = self.execute_until_done(statement, started).await;
+        if self.interactive && done.is_err() {
+            // What a failed statement wrote is worth nothing, and may fill the disk: the next one starts the file anew.
+            if let Some(out) = &mut self.out {
+                out.file = None;
+            }
+        }
         if self.timing && !matches!(done, Err(Stop::BrokenPipe)) {
             self.terminal.print_note(&format!("-- {:.3} s", started.elapsed().as_secs_f64()));
         }
@@ -172,10 +182,10 @@ impl Session {
 
     /// The query runs on its own task: neither its planning nor its panics hold up the session.
     fn start(&self, statement: &str) -> (Task, mpsc::Receiver<Event>) {
-        let before = alive();
+        let before = alive(&self.queries);
         let (sender, receiver) = mpsc::channel(IN_FLIGHT);
         let (engine, params, statement) = (self.engine.clone(), self.params.clone(), statement.to_string());
-        let handle = tokio::spawn(async move {
+        let handle = self.queries.spawn(async move {
             let mut answer = engine.run(&statement, &params).await?;
             // A send fails only when the session no longer listens.
             let started = Event::Started(answer.schema.clone(), answer.meter());
@@ -189,7 +199,7 @@ impl Session {
             }
             Ok(())
         });
-        (Task { handle, before }, receiver)
+        (Task { handle, queries: self.queries.clone(), before }, receiver)
     }
 
     /// Opens the sink for a result with these columns.
@@ -346,12 +356,13 @@ impl OutFile {
 /// A query's task, which ends with its owner.
 struct Task {
     handle: JoinHandle<Result<()>>,
+    queries: Handle,
     /// Tasks that there were before it.
     before: usize,
 }
 
-fn alive() -> usize {
-    tokio::runtime::Handle::current().metrics().num_alive_tasks()
+fn alive(queries: &Handle) -> usize {
+    queries.metrics().num_alive_tasks()
 }
 
 impl Task {
@@ -369,11 +380,11 @@ impl Task {
         let tidy = async {
             let _ = (&mut self.handle).await;
             // The query's own tasks end by and by.
-            while alive() > self.before {
+            while alive(&self.queries) > self.before {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
             // An upload that is dropped hands the removal of its file to the pool of blocking threads: wait behind it.
-            let _ = tokio::task::spawn_blocking(|| ()).await;
+            let _ = self.queries.spawn_blocking(|| ()).await;
         };
         let _ = tokio::time::timeout(GRACE, tidy).await;
     }

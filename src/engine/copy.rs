@@ -33,7 +33,7 @@ pub fn redirect(plan: LogicalPlan) -> Result<(LogicalPlan, Option<Pending>)> {
     if !parent.is_dir() {
         return Err(Error::data(format!("COPY: folder '{}' does not exist", parent.display())));
     }
-    let Some(name) = target.file_name().and_then(|n| n.to_str()) else {
+    let Some(name) = target.file_name().and_then(|n| n.to_str()).map(str::to_string) else {
         return Err(Error::user(format!("COPY: '{}' is not a file name", copy.output_url)));
     };
     if folder && target.exists() {
@@ -45,6 +45,16 @@ pub fn redirect(plan: LogicalPlan) -> Result<(LogicalPlan, Option<Pending>)> {
             target.display()
         )));
     }
+    let target = match std::fs::symlink_metadata(&target) {
+        // A rename would replace the link, not what it points to.
+        Ok(found) if found.is_symlink() => target.canonicalize().map_err(|e| Error::io("write", &target, &e))?,
+        Ok(found) if !found.is_file() && !found.is_dir() => {
+            return Err(Error::user(format!("COPY: '{}' is a device or pipe, not a file", target.display()))
+                .hint("the command line's -o writes to those"));
+        }
+        _ => target,
+    };
+    let parent = target.parent().filter(|p| !p.as_os_str().is_empty()).map_or(parent, Path::to_path_buf);
     // Hidden, so that a reader of the folder never takes it for data; the extension stays, it decides the layout.
     let temporary = parent.join(format!(".{}-{name}", std::process::id()));
     let mut url = temporary.to_string_lossy().into_owned();

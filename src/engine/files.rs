@@ -46,6 +46,8 @@ impl UrlTableFactory for LocalFiles {
 pub fn defaults(options: &mut ConfigOptions) {
     // Relations sort their answer; without this DataFusion drops a sort below the outermost SELECT.
     options.sql_parser.enable_subquery_sort_elimination = false;
+    // Files in plain subfolders of a table's folder belong to it, and a glob may name several levels.
+    options.execution.listing_table_ignore_subdirectory = false;
     options.catalog.information_schema = true;
     options.execution.listing_table_factory_infer_partitions = true;
 }

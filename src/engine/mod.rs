@@ -214,6 +214,9 @@ impl Engine {
             }
             _ => {}
         }
+        if ["NDJSON", "JSONL"].iter().any(|name| command.file_type.eq_ignore_ascii_case(name)) {
+            command.file_type = "JSON".to_string();
+        }
         let mut entry = TableEntry::default();
         let mut options = std::mem::take(&mut command.options);
         for (key, slot) in [

@@ -38,7 +38,7 @@ impl Relation for ChurnScores {
                     "as_of",
                     "TIMESTAMP or DATE",
                     Some("the largest time"),
-                    "The moment of the score; later events are not looked at.",
+                    "The moment of the score; later events are not looked at. A DATE is its midnight in UTC, before all of that day.",
                 ),
                 argument(
                     "horizon",

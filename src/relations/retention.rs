@@ -122,7 +122,7 @@ fn arguments(table: bool) -> Vec<ArgumentDoc> {
             "as_of",
             "TIMESTAMP or DATE",
             Some("the largest time"),
-            "How far the data reach; later events are not looked at.",
+            "How far the data reach; later events are not looked at. A DATE is its midnight in UTC, before all of that day.",
         ),
         argument("tz", "TEXT", Some("'UTC'"), "IANA time zone of the calendar."),
         argument("week_start", "TEXT", Some("'monday'"), "The day on which weeks start."),

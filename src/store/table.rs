@@ -26,14 +26,8 @@ pub const TIME_UNIT_KEY: &str = "tenure.time_unit";
 pub const TIME_UNITS: [&str; 4] = ["s", "ms", "us", "ns"];
 
 /// File formats by the extension that names them.
-const FORMATS: [(&str, &str); 6] = [
-    ("parquet", "PARQUET"),
-    ("csv", "CSV"),
-    ("tsv", "CSV"),
-    ("json", "NDJSON"),
-    ("ndjson", "NDJSON"),
-    ("jsonl", "NDJSON"),
-];
+const FORMATS: [(&str, &str); 6] =
+    [("parquet", "PARQUET"), ("csv", "CSV"), ("tsv", "CSV"), ("json", "JSON"), ("ndjson", "JSON"), ("jsonl", "JSON")];
 
 /// Whether a name in FROM looks like a file rather than a table.
 pub fn looks_like_file(name: &str) -> bool {
@@ -67,10 +61,30 @@ pub async fn open(state: &dyn Session, name: &str, entry: &TableEntry, base: &Pa
                 )));
             }
         },
-        None => files.iter().find_map(|f| format_of(f)).ok_or_else(|| {
-            Error::data(format!("{subject}'{}' holds no parquet, csv or json file", location.display()))
-        })?,
+        None => {
+            let mut formats: Vec<_> = files.iter().filter_map(|f| format_of(f)).collect();
+            formats.sort_unstable();
+            formats.dedup();
+            match formats.as_slice() {
+                [only] => *only,
+                [] => {
+                    let message = format!("{subject}'{}' holds no parquet, csv or json file", location.display());
+                    return Err(Error::data(message));
+                }
+                [first, .., last] => {
+                    return Err(Error::data(format!(
+                        "{subject}'{}' holds both {} and {} files; name one kind, as in '{}/*.{}'",
+                        location.display(),
+                        first.0,
+                        last.0,
+                        location.display().to_string().trim_end_matches('/'),
+                        first.0
+                    )));
+                }
+            }
+        }
     };
+    let compression = ["gz", "zst"].into_iter().find(|c| files.iter().any(|f| f.extension().is_some_and(|e| e == *c)));
     let mut options = HashMap::new();
     if format.0 == "tsv" {
         options.insert("format.delimiter".to_string(), "\t".to_string());
@@ -78,12 +92,23 @@ pub async fn open(state: &dyn Session, name: &str, entry: &TableEntry, base: &Pa
     if format.1 == "CSV" {
         options.insert("format.has_header".to_string(), "true".to_string());
     }
+    if let Some(compression) = compression {
+        let name = if compression == "gz" { "gzip" } else { "zstd" };
+        options.insert("format.compression".to_string(), name.to_string());
+    }
     let path = path_text(&location)?;
+    let folder = path.trim_end_matches('/');
+    // DataFusion looks for the ending that is named like the format; others have to be spelled out.
+    let path = match location.is_dir() {
+        false => path,
+        true if format.0.eq_ignore_ascii_case(format.1) => format!("{folder}/"),
+        true => format!("{folder}/**/*.{}{}", format.0, compression.map(|c| format!(".{c}")).unwrap_or_default()),
+    };
     let order: Vec<SortExpr> = entry.order.iter().map(|c| col(format!("\"{c}\"")).sort(true, false)).collect();
     let command = CreateExternalTable {
         schema: Arc::new(DFSchema::empty()),
         name: TableReference::bare(name),
-        locations: vec![if location.is_dir() { format!("{}/", path.trim_end_matches('/')) } else { path }],
+        locations: vec![path],
         file_type: format.1.to_string(),
         table_partition_cols: vec![],
         if_not_exists: false,

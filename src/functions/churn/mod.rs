@@ -83,6 +83,6 @@ pub fn docs() -> Vec<FunctionDoc> {
 /// How the score comes about, for `churn_score` and the relation.
 pub const SCORE_TEXT: &str = "\
 Points, at most 100. **Recency**, up to 60: 15 for each threshold that the days since the last activity have reached; by \
-default a quarter, a half, once and twice the horizon. **Frequency**, up to 20: 10 for fewer than 4 active days in the last \
+default a quarter and a half of the horizon (rounded down), once and twice the horizon. **Frequency**, up to 20: 10 for fewer than 4 active days in the last \
 horizon, 20 for fewer than 2. **Trend**, up to 20: 10 where events fell by 30 % against the horizon before, 20 by 60 % or \
 where there are none in both; a user whose first events lie in the last horizon has no trend.";

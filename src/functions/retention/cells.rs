@@ -123,14 +123,15 @@ impl GroupsAccumulator for CellGroups {
     ) -> Result<()> {
         self.counts.resize(total_num_groups * self.cells, 0);
         let lists = values[0].as_list::<i32>();
-        let periods = lists.values().as_primitive::<Int64Type>().values();
+        let elements = lists.values().as_primitive::<Int64Type>();
         for (row, group) in group_indices.iter().enumerate() {
             if lists.is_null(row) || !opt_filter.is_none_or(|f| f.is_valid(row) && f.value(row)) {
                 continue;
             }
             let counts = &mut self.counts[group * self.cells..(group + 1) * self.cells];
-            let came = &periods[lists.value_offsets()[row] as usize..lists.value_offsets()[row + 1] as usize];
-            let valid = came.iter().filter_map(|p| usize::try_from(*p).ok());
+            let came = lists.value_offsets()[row] as usize..lists.value_offsets()[row + 1] as usize;
+            let valid =
+                came.filter(|at| elements.is_valid(*at)).filter_map(|at| usize::try_from(elements.value(at)).ok());
             if self.or_after {
                 if let Some(last) = valid.max() {
                     counts.iter_mut().take(last.saturating_add(1)).for_each(|c| *c += 1);

@@ -83,7 +83,7 @@ pub fn docs() -> Vec<FunctionDoc> {
                 argument("type", "TEXT", None, "`on`: in that period; `on_or_after`: in that period or later."),
             ],
             returns: vec![("LIST of BIGINT", "n + 1 counts: element 1 is period 0.")],
-            text: "NULL lists count for nothing. State: 8 bytes for each cell of each group.",
+            text: "NULL lists and elements count for nothing. State: 8 bytes for each cell of each group.",
             example: "SELECT retention_cells(r.periods, 3, 'on') AS cells\nFROM (\n  SELECT user_retention(ts, true, true, 'week', 'UTC', 'monday', 'calendar') AS r\n  FROM events GROUP BY user_id\n)",
         },
         FunctionDoc {
