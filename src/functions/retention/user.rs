@@ -164,6 +164,8 @@ struct UserGroups {
     time_type: DataType,
     counting: Counting,
     fold: Periods,
+    /// Times known to be of one period.
+    stretch: (i64, i64),
     known: Vec<Known>,
     log: EventLog<Logged>,
     kept: Option<KeptValues>,
@@ -172,7 +174,7 @@ struct UserGroups {
 impl UserGroups {
     fn new(time_type: DataType, counting: Counting, kept: Option<KeptValues>) -> Self {
         let fold = counting.periods();
-        Self { time_type, counting, fold, known: Vec::new(), log: EventLog::default(), kept }
+        Self { time_type, counting, fold, stretch: (0, 0), known: Vec::new(), log: EventLog::default(), kept }
     }
 
     fn grow(&mut self, groups: usize) -> Result<()> {
@@ -203,7 +205,15 @@ impl UserGroups {
 
     #[inline]
     fn note_return(&mut self, group: usize, time: i64, tied: Tied) -> Result<()> {
-        let Some((from, until)) = self.fold.fold(time) else { return Err(beyond_calendar(time).into()) };
+        // The stretch of the row before usually holds this one too.
+        let (from, until) = match self.stretch {
+            (from, until) if from <= time && time < until => (from, until),
+            _ => {
+                let Some(stretch) = self.fold.fold(time) else { return Err(beyond_calendar(time).into()) };
+                self.stretch = stretch;
+                stretch
+            }
+        };
         let known = &mut self.known[group];
         if known.last_tied != Tied(0) {
             if from <= known.last && known.last < until {
