@@ -98,13 +98,23 @@ fn every_analysis_answers() {
     }
 }
 
-/// The README's ```sql blocks, where there is a README.
+/// The README's ```sql blocks run, and print what the ```text block below them says.
 #[test]
-fn every_block_of_the_readme_runs() {
-    let Ok(text) = std::fs::read_to_string(root().join("README.md")) else { return };
+fn every_block_of_the_readme_runs_and_prints_what_it_says() {
+    let text = std::fs::read_to_string(root().join("README.md")).unwrap();
     let asked = Asked::workspace("shop");
+    let mut compared = 0;
     for (number, block) in text.split("```sql\n").skip(1).enumerate() {
-        let (sql, _) = block.split_once("```").unwrap_or_else(|| panic!("block {} is not closed", number + 1));
-        run(&asked, &format!("README.md, block {}", number + 1), sql);
+        let place = format!("README.md, block {}", number + 1);
+        let (sql, rest) = block.split_once("```").unwrap_or_else(|| panic!("{place} is not closed"));
+        run(&asked, &place, sql);
+        let Some(printed) = rest.trim_start().strip_prefix("```text\n") else { continue };
+        let printed = printed.split_once("```").unwrap_or_else(|| panic!("{place}: its result is not closed")).0;
+        let shop = root().join("testdata/shop");
+        let answer =
+            crate::program::Place::new().tenure().args(["-w", shop.to_str().unwrap(), "-c", sql]).output().unwrap();
+        assert_eq!(String::from_utf8(answer.stdout).unwrap().trim(), printed.trim(), "{place}");
+        compared += 1;
     }
+    assert!(compared >= 4, "only {compared} results are shown");
 }

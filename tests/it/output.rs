@@ -251,3 +251,21 @@ fn a_piped_table_shows_every_row_and_cell() {
     assert_eq!(text.lines().count(), 3 + 3000 + 1);
     assert!(text.contains(&"x".repeat(30)) && !text.contains('…'));
 }
+
+/// `COPY` keeps a link and writes what it points to; a pipe or device is refused, not replaced.
+#[cfg(unix)]
+#[test]
+fn copy_follows_links_and_leaves_devices_alone() {
+    let place = crate::program::Place::new();
+    place.write("real.csv", "old");
+    std::os::unix::fs::symlink("real.csv", place.path("link.csv")).unwrap();
+    place.run(&["-c", "COPY (SELECT 1 AS a) TO 'link.csv'"]);
+    assert!(std::fs::symlink_metadata(place.path("link.csv")).unwrap().is_symlink());
+    assert_eq!(place.read("real.csv"), "a\n1\n");
+    // A socket stands for every file that is none; it needs no privileges to make.
+    let socket = std::os::unix::net::UnixListener::bind(place.path("s.csv")).unwrap();
+    let shown = place.run(&["-c", "COPY (SELECT 1 AS a) TO 's.csv'"]);
+    assert!(shown.contains("is a device or pipe"), "{shown}");
+    drop(socket);
+    assert_eq!(place.names().iter().filter(|n| n.starts_with('.')).count(), 0, "{:?}", place.names());
+}
