@@ -165,7 +165,11 @@ impl<'a> Call<'a> {
         let not_constant =
             |name: &str| Error::user(format!("{name}: argument '{key}' must be a constant, got {written}"));
         let name = self.name();
-        let planned = self.context.sql_to_expr(written.clone(), &empty).map_err(|_| not_constant(name))?;
+        let planned = self.context.sql_to_expr(written.clone(), &empty).map_err(|e| match e.find_root() {
+            // A column that is not there, since no column is: the argument depends on rows.
+            DataFusionError::SchemaError(..) => not_constant(name),
+            _ => Error::user(format!("{name}: argument '{key}' ({written}): {}", Error::from(e).message())),
+        })?;
         if let Expr::Placeholder(p) = &planned {
             return Err(Error::user(format!("{name}: argument '{key}': parameter {} has no value", p.id))
                 .hint("give it with -p name=value"));

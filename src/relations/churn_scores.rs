@@ -92,6 +92,12 @@ impl Relation for ChurnScores {
 
     fn plan(&self, call: &mut Call) -> Result<LogicalPlan> {
         let roles = Roles::of(call)?;
+        if OUTPUT.contains(&roles.user_name.as_str()) {
+            return Err(call.error(format!(
+                "the user column '{}' has the name of a result column; give it another in (SELECT ..)",
+                roles.user_name
+            )));
+        }
         let zone = call.text("tz")?.unwrap_or(call.options().time_zone);
         let clock = clock_of(&roles.time_type).unwrap_or(Clock::Dates);
         let mut calendar = Calendar::new(Unit::Day, &zone, 0, clock).ok_or_else(|| {
@@ -121,21 +127,25 @@ impl Relation for ChurnScores {
         let levels = when(col("scored").field("score").gt_eq(lit(high)), lit("high"))
             .when(col("scored").field("score").gt_eq(lit(medium)), lit("medium"))
             .otherwise(lit("low"))?;
-        compose(call, &roles, takes_part, days, as_of, horizon, thresholds, levels).map_err(Error::from)
+        compose(call, Question { roles, takes_part, days, as_of, horizon, thresholds, levels }).map_err(Error::from)
     }
 }
 
-#[allow(clippy::too_many_arguments)]
-fn compose(
-    call: &Call,
-    roles: &Roles,
+const OUTPUT: [&str; 5] = ["score", "level", "p_alive", "features", "reasons"];
+
+/// A call, read and checked.
+struct Question {
+    roles: Roles,
     takes_part: Expr,
     days: Expr,
     as_of: Option<Expr>,
     horizon: i64,
     thresholds: Expr,
     levels: Expr,
-) -> datafusion::error::Result<LogicalPlan> {
+}
+
+fn compose(call: &Call, question: Question) -> datafusion::error::Result<LogicalPlan> {
+    let Question { roles, takes_part, days, as_of, horizon, thresholds, levels } = question;
     let user = || Expr::Column(datafusion::common::Column::from_name(&roles.user_name));
     let per_user = LogicalPlanBuilder::from(call.input().clone())
         .filter(takes_part)?

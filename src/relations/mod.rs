@@ -21,11 +21,11 @@ use datafusion::catalog::CatalogProviderList;
 use datafusion::error::Result;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning};
-use datafusion::sql::sqlparser::ast::TableFactor;
+use datafusion::sql::sqlparser::ast::{FunctionArg, TableFactor};
 
 use self::call::Call;
 pub use self::call::missing_table;
-use crate::error::Error;
+use crate::error::{Error, suggest};
 use crate::functions::FunctionDoc;
 
 /// A question that stands in FROM.
@@ -70,7 +70,10 @@ impl RelationPlanner for BehaviourRelations {
                 (name, args.args, alias)
             }
             TableFactor::Function { name, args, alias, .. } if find(&name.to_string()).is_some() => (name, args, alias),
-            other => return Ok(RelationPlanning::Original(Box::new(other))),
+            other => {
+                refuse_misspelt(&other)?;
+                return Ok(RelationPlanning::Original(Box::new(other)));
+            }
         };
         let Some(relation) = find(&name.to_string()) else {
             return Err(Error::internal(format!("relation {name} vanished")).into());
@@ -80,6 +83,21 @@ impl RelationPlanner for BehaviourRelations {
         call.finish()?;
         Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, alias))))
     }
+}
+
+/// Only relations take named arguments in FROM, so a call with some and another name is a slip of the pen.
+fn refuse_misspelt(factor: &TableFactor) -> Result<(), Error> {
+    let (name, arguments) = match factor {
+        TableFactor::Table { name, args: Some(args), .. } => (name, &args.args),
+        TableFactor::Function { name, args, .. } => (name, args),
+        _ => return Ok(()),
+    };
+    if !arguments.iter().any(|a| matches!(a, FunctionArg::Named { .. } | FunctionArg::ExprNamed { .. })) {
+        return Ok(());
+    }
+    let name = name.to_string();
+    let help = suggest(&name, RELATIONS.iter().map(|r| r.doc().name));
+    Err(Error::user(format!("no relation is called '{name}'; {help}")))
 }
 
 fn find(name: &str) -> Option<&'static dyn Relation> {
