@@ -86,6 +86,14 @@ impl Pending {
                 Error::resources(format!("cannot write '{}': {message}", self.target.display()))
             }
             crate::error::Kind::Resources => Error::resources(message),
+            _ if message.contains("No space left on device") => {
+                Error::resources(format!("COPY: cannot write '{}': no space left on device", self.target.display()))
+            }
+            // The writer folds the cause away; what is left of the file goes with `self`.
+            _ if message.contains("finalizing writes") => Error::resources(format!(
+                "COPY: cannot finish '{}': the write failed, as on a full disk; nothing is left behind",
+                self.target.display()
+            )),
             _ => error,
         }
     }
