@@ -56,15 +56,23 @@ impl Periods {
         }
     }
 
-    /// Period of a return, 0 or more. `None` beyond the calendar, or before the birth.
-    fn index(&mut self, birth: i64, time: i64) -> Option<i64> {
-        if time < birth {
-            return None;
-        }
+    /// What the periods of a user are counted from: the birth's bucket, or the birth. `None` beyond the calendar.
+    ///
+    /// Asked once a user: asking again with each return would take turns with it in the calendar's caches, so that none
+    /// is ever hit.
+    fn origin(&mut self, birth: i64) -> Option<i64> {
         match self {
-            Self::Calendar(calendar) => Some(calendar.bucket(time)? - calendar.bucket(birth)?),
+            Self::Calendar(calendar) => calendar.bucket(birth),
+            Self::Rolling(_) => Some(birth),
+        }
+    }
+
+    /// Period of a return at the birth or later, 0 or more. `None` beyond the calendar.
+    fn index(&mut self, origin: i64, time: i64) -> Option<i64> {
+        match self {
+            Self::Calendar(calendar) => Some(calendar.bucket(time)? - origin),
             Self::Rolling(span) => {
-                Some(i64::try_from((i128::from(time) - i128::from(birth)) / i128::from(*span)).ok()?)
+                Some(i64::try_from((i128::from(time) - i128::from(origin)) / i128::from(*span)).ok()?)
             }
         }
     }
@@ -95,8 +103,9 @@ pub fn periods(birth: i64, starts: Tied, returns: &mut [Return], counting: &mut 
     if different_row {
         found.push(0);
     }
+    let Some(origin) = counting.origin(birth) else { return };
     for r in &returns[at..] {
-        let Some(index) = counting.index(birth, r.time) else { continue };
+        let Some(index) = counting.index(origin, r.time) else { continue };
         if found.len() == first || found.last() != Some(&index) {
             found.push(index);
         }

@@ -227,7 +227,14 @@ pub fn literal_integer(
 /// Folds conditions into one mask a row: bit `c` is set where condition `c` is true (NULL is false), the row passes the
 /// aggregate's FILTER, and its time is not NULL. Work is proportional to the set bits.
 pub fn masks(conditions: &[ArrayRef], times: &Times, filter: Option<&BooleanArray>, masks: &mut Vec<u64>) {
-    let rows = times.values().len();
+    masks_at_any_time(conditions, times.values().len(), filter, masks);
+    if times.has_nulls() {
+        masks.iter_mut().enumerate().filter(|(row, _)| times.is_null(*row)).for_each(|(_, mask)| *mask = 0);
+    }
+}
+
+/// The same without a time.
+pub fn masks_at_any_time(conditions: &[ArrayRef], rows: usize, filter: Option<&BooleanArray>, masks: &mut Vec<u64>) {
     masks.clear();
     masks.resize(rows, 0);
     for (c, condition) in conditions.iter().enumerate() {
@@ -240,9 +247,6 @@ pub fn masks(conditions: &[ArrayRef], times: &Times, filter: Option<&BooleanArra
         for row in true_rows(condition) {
             masks[row] |= 1 << c;
         }
-    }
-    if times.has_nulls() {
-        masks.iter_mut().enumerate().filter(|(row, _)| times.is_null(*row)).for_each(|(_, mask)| *mask = 0);
     }
     if let Some(filter) = filter {
         for (row, mask) in masks.iter_mut().enumerate() {

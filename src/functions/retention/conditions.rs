@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, ListArray, UInt64Array};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, ListArray, UInt64Array};
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field, FieldRef, UInt64Type};
 use datafusion::error::Result;
@@ -14,7 +14,7 @@ use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator, Signature, Volatility,
 };
 
-use crate::functions::columns::{check_step_count, coerce_condition};
+use crate::functions::columns::{check_step_count, coerce_condition, masks_at_any_time};
 use crate::functions::single_group::{SingleGroup, states_of_rows};
 
 const NAME: &str = "retention";
@@ -61,7 +61,7 @@ impl AggregateUDFImpl for Retention {
     }
 
     fn create_groups_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
-        Ok(Box::new(Masks { conditions: args.expr_fields.len(), met: Vec::new() }))
+        Ok(Box::new(Masks { conditions: args.expr_fields.len(), met: Vec::new(), row_masks: Vec::new() }))
     }
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
@@ -72,6 +72,8 @@ impl AggregateUDFImpl for Retention {
 struct Masks {
     conditions: usize,
     met: Vec<u64>,
+    /// Of the rows of the current batch.
+    row_masks: Vec<u64>,
 }
 
 impl GroupsAccumulator for Masks {
@@ -83,12 +85,11 @@ impl GroupsAccumulator for Masks {
         total_num_groups: usize,
     ) -> Result<()> {
         self.met.resize(total_num_groups, 0);
-        for (c, condition) in values.iter().enumerate() {
-            let condition = condition.as_boolean();
-            for (row, group) in group_indices.iter().enumerate() {
-                let passes = opt_filter.is_none_or(|f| f.is_valid(row) && f.value(row));
-                let holds = passes && condition.is_valid(row) && condition.value(row);
-                self.met[*group] |= u64::from(holds) << c;
+        masks_at_any_time(values, group_indices.len(), opt_filter, &mut self.row_masks);
+        for (mask, group) in self.row_masks.iter().zip(group_indices) {
+            // Rows that satisfy nothing are the most, and need not touch their group.
+            if *mask != 0 {
+                self.met[*group] |= mask;
             }
         }
         Ok(())
@@ -119,11 +120,11 @@ impl GroupsAccumulator for Masks {
     }
 
     fn convert_to_state(&self, values: &[ArrayRef], opt_filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
-        let single = Masks { conditions: self.conditions, met: Vec::new() };
+        let single = Masks { conditions: self.conditions, met: Vec::new(), row_masks: Vec::new() };
         states_of_rows(single, values, opt_filter)
     }
 
     fn size(&self) -> usize {
-        size_of_val(self) + self.met.capacity() * size_of::<u64>()
+        size_of_val(self) + (self.met.capacity() + self.row_masks.capacity()) * size_of::<u64>()
     }
 }
