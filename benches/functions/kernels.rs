@@ -7,7 +7,8 @@ use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tenure::algo::calendar::{Calendar, Clock, Unit};
-use tenure::algo::funnel::{self, Event, Order, Spec};
+use tenure::algo::event::Event;
+use tenure::algo::funnel::{self, Order, Spec};
 use tenure::algo::retention::{Periods, Return, Tied, periods};
 
 use crate::events::{DAY, DAYS, START};

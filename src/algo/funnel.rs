@@ -13,21 +13,11 @@
 //! middle events. The first pass finds level, completion and start; a second, greedy pass from that start finds the
 //! middle: reaching more steps earlier can never hurt.
 
+use super::event::{Event, MAX_CONDITIONS, tie_end};
 use super::tied_steps::TiedSteps;
 
-/// The most steps a funnel may have: conditions are bits of one word.
-pub const MAX_STEPS: usize = 64;
-
-/// One event of a user.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Event {
-    /// Time in the column's own ticks.
-    pub time: i64,
-    /// Bit `s` is set where the event satisfies step `s` (0-based).
-    pub mask: u64,
-    /// The caller's mark, returned with a chain.
-    pub tag: u32,
-}
+/// The most steps a funnel may have.
+pub const MAX_STEPS: usize = MAX_CONDITIONS;
 
 /// How times of a chain must follow each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -155,16 +145,6 @@ fn serve(group: &[Event], spec: &Spec) -> Serve {
         return Serve::InTurn(all);
     }
     Serve::Matched(group.iter().map(|e| e.mask).collect())
-}
-
-#[inline]
-fn tie_end(events: &[Event], from: usize) -> usize {
-    let time = events[from].time;
-    let mut to = from + 1;
-    while to < events.len() && events[to].time == time {
-        to += 1;
-    }
-    to
 }
 
 /// Length of the longest chain; 0 if no event satisfies step 1.

@@ -2,10 +2,9 @@
 //!
 //! Shape: `(window INTERVAL [, modes TEXT], time, condition 1, .., condition k [, kept STRUCT])`.
 
-use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Fields};
+use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::physical_plan::PhysicalExpr;
 
@@ -13,18 +12,15 @@ use crate::algo::calendar::Clock;
 use crate::algo::funnel::{Order, Spec};
 use crate::error::{Error, Result, suggest};
 use crate::functions::columns;
+use crate::functions::event_groups::EventArguments;
 
 /// Where each argument stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
     /// Position of the mode words.
     pub modes: Option<usize>,
-    /// Position of the time column.
-    pub time: usize,
-    /// Positions of the conditions.
-    pub conditions: Range<usize>,
-    /// Position of the kept struct.
-    pub kept: Option<usize>,
+    /// Positions of time, conditions and the kept struct.
+    pub events: EventArguments,
 }
 
 impl Layout {
@@ -47,7 +43,7 @@ impl Layout {
         columns::coerce_time(function, time + 1, &types[time])?;
         let conditions = time + 1..kept.unwrap_or(types.len());
         columns::check_step_count(function, conditions.len())?;
-        Ok(Self { modes, time, conditions, kept })
+        Ok(Self { modes, events: EventArguments { time, conditions, kept, every_event: false } })
     }
 
     /// The types the arguments are coerced to.
@@ -64,8 +60,9 @@ impl Layout {
         if let Some(modes) = self.modes {
             coerced[modes] = DataType::Utf8;
         }
-        coerced[self.time] = columns::coerce_time(function, self.time + 1, &types[self.time])?;
-        for at in self.conditions.clone() {
+        let time = self.events.time;
+        coerced[time] = columns::coerce_time(function, time + 1, &types[time])?;
+        for at in self.events.conditions.clone() {
             coerced[at] = columns::coerce_condition(function, at + 1, &types[at])?;
         }
         Ok(coerced)
@@ -78,15 +75,7 @@ impl Layout {
             Some(at) => columns::literal_text(function, "the mode", expressions, at)?,
             None => String::new(),
         };
-        spec(function, window, &modes, time, self.conditions.len())
-    }
-
-    /// Fields of the kept struct.
-    pub fn kept_fields(&self, types: &[DataType]) -> Option<Fields> {
-        match self.kept.map(|at| &types[at]) {
-            Some(DataType::Struct(fields)) => Some(fields.clone()),
-            _ => None,
-        }
+        spec(function, window, &modes, time, self.events.conditions.len())
     }
 }
 

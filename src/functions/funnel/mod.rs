@@ -1,127 +1,100 @@
 //! `window_funnel` and `funnel_chain`: how far each group came, and by which events.
 
+pub mod answers;
 pub mod arguments;
-mod groups;
 mod steps;
 
 use arrow::datatypes::{DataType, FieldRef};
 use datafusion::error::Result;
-use datafusion::logical_expr::function::{AccumulatorArgs, AggregateFunctionSimplification, StateFieldsArgs};
-use datafusion::logical_expr::{
-    Accumulator, AggregateUDF, AggregateUDFImpl, Expr, GroupsAccumulator, Signature, Volatility,
-};
+use datafusion::logical_expr::function::AccumulatorArgs;
+use datafusion::logical_expr::{AggregateUDF, Expr, GroupsAccumulator};
 
+use self::answers::{Chains, Levels, chain_type};
 use self::arguments::Layout;
-use self::groups::{Answer, chain_type, funnel_groups, state_fields};
-use super::single_group::SingleGroup;
+use super::columns;
+use super::event_groups::{Question, event_groups};
+use super::grouped::{GroupedFunction, aggregate, argument_types};
 use super::{ArgumentDoc, FunctionDoc, FunctionKind};
+use crate::algo::calendar::Clock;
 use crate::error::Error;
 
 pub use steps::funnel_steps;
 
 /// `window_funnel`: the level of each group's longest chain.
 pub fn window_funnel() -> AggregateUDF {
-    FunnelFunction { name: "window_funnel", answer: Answer::Level, signature: signature() }.into()
+    aggregate(FunnelFunction { name: "window_funnel", answer: Answer::Level })
 }
 
 /// `funnel_chain`: level, times, positions and kept values of each group's canonical chain.
 pub fn funnel_chain() -> AggregateUDF {
-    FunnelFunction { name: "funnel_chain", answer: Answer::Chain, signature: signature() }.into()
+    aggregate(FunnelFunction { name: "funnel_chain", answer: Answer::Chain })
 }
 
-fn signature() -> Signature {
-    Signature::user_defined(Volatility::Immutable)
+/// What the aggregate answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    Level,
+    Chain,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct FunnelFunction {
     name: &'static str,
     answer: Answer,
-    signature: Signature,
-}
-
-impl std::hash::Hash for FunnelFunction {
-    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        self.name.hash(state);
-    }
 }
 
 impl FunnelFunction {
     fn layout(&self, types: &[DataType]) -> Result<Layout, Error> {
         Layout::of(self.name, types, self.answer == Answer::Chain)
     }
-
-    fn groups(&self, args: &AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
-        let types: Vec<DataType> = args.expr_fields.iter().map(|f| f.data_type().clone()).collect();
-        let layout = self.layout(&types)?;
-        let time = types[layout.time].clone();
-        let spec = layout.spec(self.name, args.exprs, &time)?;
-        let kept = layout.kept_fields(&types);
-        funnel_groups(self.answer, spec, layout, time, kept.as_ref())
-    }
 }
 
-impl AggregateUDFImpl for FunnelFunction {
-    fn name(&self) -> &str {
+impl GroupedFunction for FunnelFunction {
+    fn name(&self) -> &'static str {
         self.name
     }
 
-    fn signature(&self) -> &Signature {
-        &self.signature
+    fn coerce(&self, types: &[DataType]) -> Result<Vec<DataType>, Error> {
+        self.layout(types)?.coerce(self.name, types)
     }
 
-    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
-        Ok(self.layout(types)?.coerce(self.name, types)?)
-    }
-
-    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+    fn answer_type(&self, types: &[DataType]) -> Result<DataType, Error> {
         let layout = self.layout(types)?;
         Ok(match self.answer {
             Answer::Level => DataType::Int32,
-            Answer::Chain => chain_type(&types[layout.time], layout.kept_fields(types).as_ref()),
+            Answer::Chain => chain_type(&types[layout.events.time], layout.events.kept_fields(types).as_ref()),
         })
     }
 
-    fn is_nullable(&self) -> bool {
-        false
-    }
-
-    fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        Ok(Box::new(SingleGroup::new(self.groups(&args)?, args.expr_fields)))
-    }
-
-    fn groups_accumulator_supported(&self, _args: AccumulatorArgs) -> bool {
-        true
-    }
-
-    fn create_groups_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
-        self.groups(&args)
-    }
-
-    fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
-        let types: Vec<DataType> = args.input_fields.iter().map(|f| f.data_type().clone()).collect();
+    fn groups(&self, args: &AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
+        let types = argument_types(args);
         let layout = self.layout(&types)?;
-        Ok(state_fields(args.name, layout.conditions.len(), layout.kept_fields(&types).as_ref()))
+        let time = &types[layout.events.time];
+        let spec = layout.spec(self.name, args.exprs, time)?;
+        let question: Box<dyn Question> = match self.answer {
+            Answer::Level => Box::new(Levels::new(spec)),
+            Answer::Chain => Box::new(Chains::new(spec, time.clone())),
+        };
+        event_groups(self.name, layout.events, &types, question)
     }
 
-    /// Checks the constants while the query is planned, so that EXPLAIN and a query over no rows refuse them too.
-    fn simplify(&self) -> Option<AggregateFunctionSimplification> {
-        let name = self.name;
-        Some(Box::new(move |function, _| {
-            if let Some(Expr::Literal(window, _)) = function.params.args.first() {
-                super::columns::window_ticks(name, window, crate::algo::calendar::Clock::Dates).or_else(|e| {
-                    // Shorter than a day is fine here; the time column's own ticks decide when it runs.
-                    super::columns::window_ticks(name, window, crate::algo::calendar::Clock::Instants(1_000_000_000))
-                        .map_err(|_| e)
-                })?;
-            }
-            if let Some(Expr::Literal(modes, _)) = function.params.args.get(1)
-                && let Some(Some(modes)) = modes.try_as_str()
-            {
-                arguments::parse_modes(name, modes)?;
-            }
-            Ok(Expr::AggregateFunction(function))
-        }))
+    fn state_fields(&self, name: &str, types: &[DataType]) -> Result<Vec<FieldRef>, Error> {
+        Ok(self.layout(types)?.events.state_fields(name, types))
+    }
+
+    fn check(&self, arguments: &[Expr]) -> Result<(), Error> {
+        if let Some(Expr::Literal(window, _)) = arguments.first() {
+            columns::window_ticks(self.name, window, Clock::Dates).or_else(|e| {
+                // Shorter than a day is fine here; the time column's own ticks decide when it runs.
+                columns::window_ticks(self.name, window, Clock::Instants(1_000_000_000)).map_err(|_| e)
+            })?;
+        }
+        if let Some(Expr::Literal(modes, _)) = arguments.get(1)
+            && let Some(Some(modes)) = modes.try_as_str()
+        {
+            arguments::parse_modes(self.name, modes)?;
+        }
+        Ok(())
     }
 }
 

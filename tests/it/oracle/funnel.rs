@@ -7,7 +7,8 @@ use arrow::array::{ArrayRef, BooleanArray, Date32Array, Int64Array, RecordBatch,
 use arrow::array::{TimestampMicrosecondArray, TimestampSecondArray};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
-use tenure::algo::funnel::{self, Event, Order, Spec};
+use tenure::algo::event::Event;
+use tenure::algo::funnel::{self, Order, Spec};
 
 use super::{close, random, seed};
 use crate::ask::Asked;

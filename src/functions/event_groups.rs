@@ -1,0 +1,399 @@
+//! The grouped state of every question about one user's sequence of events: a log of the events that take part.
+//!
+//! Deals with: logging, partial states, merging, handing each user's events to the question in order, memory.
+//! Does not deal with: what the question asks ([`Question`]) or what its arguments are.
+//!
+//! Memory: 16 bytes an event (24 with more than 32 conditions or kept values) and 4 for reading it back; events that
+//! satisfy no condition cost nothing where the question does not ask for them. Partial states are the same events as lists:
+//! exact, whatever their order or how they are split.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, PrimitiveArray};
+use arrow::datatypes::{
+    ArrowPrimitiveType, DataType, Field, FieldRef, Fields, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+};
+use datafusion::error::Result;
+use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
+
+use super::columns::{Times, list_of, masks};
+use super::kept_values::{KeptValues, kept_fields};
+use super::single_group::states_of_rows;
+use crate::algo::event::Event;
+use crate::algo::event_log::{ByGroup, EventLog, Grouped};
+use crate::error::Error;
+
+/// What an aggregate makes of one user's events: the events go in user by user, a column comes out.
+pub trait Question: Send {
+    /// How the events of a user must be sorted.
+    fn order(&self) -> EventOrder;
+    /// Answers for the next user, whose events (perhaps none) are sorted as asked, by appending to what
+    /// [`Question::finish`] gives. An event's `tag` is the number of its kept value, 0 where nothing is kept.
+    fn answer(&mut self, events: &[Event], kept: Option<&KeptValues>) -> Result<()>;
+    /// The answers since the last call, one row a user.
+    fn finish(&mut self, kept: Option<&KeptValues>) -> Result<ArrayRef>;
+}
+
+/// The order of a user's events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventOrder {
+    /// By time; ties as they come, for questions that treat them as unordered.
+    Time,
+    /// By time, then by the kept value (NULL first), then by conditions: nothing of arrival is left.
+    TimeAndValue,
+}
+
+/// Where the arguments of an aggregate over events stand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventArguments {
+    /// Position of the time column.
+    pub time: usize,
+    /// Positions of the conditions, at most 64.
+    pub conditions: Range<usize>,
+    /// Position of the struct of values kept with each event.
+    pub kept: Option<usize>,
+    /// Whether events that satisfy no condition take part too.
+    pub every_event: bool,
+}
+
+impl EventArguments {
+    /// Fields of the kept struct.
+    pub fn kept_fields(&self, types: &[DataType]) -> Option<Fields> {
+        match self.kept.map(|at| &types[at]) {
+            Some(DataType::Struct(fields)) => Some(fields.clone()),
+            _ => None,
+        }
+    }
+
+    /// The fields of a partial state: times, masks, and kept values where there are any, one list element an event.
+    pub fn state_fields(&self, name: &str, types: &[DataType]) -> Vec<FieldRef> {
+        let list = |part: &str, item: DataType| {
+            Arc::new(Field::new(format!("{name}[{part}]"), DataType::new_list(item, true), false))
+        };
+        let mut fields = vec![list("times", DataType::Int64), list("masks", mask_type(self.conditions.len()))];
+        if let Some(kept) = self.kept_fields(types) {
+            fields.push(list("kept", DataType::Struct(kept_fields(&kept))));
+        }
+        fields
+    }
+}
+
+/// A grouped accumulator with the smallest entries that hold the query. `name` is the function's, for messages.
+pub fn event_groups(
+    name: &'static str,
+    arguments: EventArguments,
+    types: &[DataType],
+    question: Box<dyn Question>,
+) -> Result<Box<dyn GroupsAccumulator>> {
+    let kept = arguments.kept_fields(types).as_ref().map(KeptValues::new).transpose()?;
+    Ok(match kept.is_none() && arguments.conditions.len() <= 32 {
+        true => Box::new(EventGroups::<Narrow>::new(name, arguments, kept, question)),
+        false => Box::new(EventGroups::<Wide>::new(name, arguments, kept, question)),
+    })
+}
+
+/// One logged event: as small as the query allows.
+trait Entry: Grouped + Send + 'static {
+    /// Packs an event; `kept` is 0 where nothing is kept.
+    fn pack(group: u32, time: i64, mask: u64, kept: u32) -> Self;
+    /// The event, tagged with its kept value.
+    fn event(&self) -> Event;
+}
+
+/// Up to 32 conditions and nothing kept: 16 bytes.
+#[derive(Clone, Copy)]
+struct Narrow {
+    time: i64,
+    group: u32,
+    mask: u32,
+}
+
+/// Everything: 24 bytes.
+#[derive(Clone, Copy)]
+struct Wide {
+    time: i64,
+    mask: u64,
+    group: u32,
+    kept: u32,
+}
+
+impl Grouped for Narrow {
+    #[inline]
+    fn group(&self) -> u32 {
+        self.group
+    }
+    fn with_group(self, group: u32) -> Self {
+        Self { group, ..self }
+    }
+}
+
+impl Grouped for Wide {
+    #[inline]
+    fn group(&self) -> u32 {
+        self.group
+    }
+    fn with_group(self, group: u32) -> Self {
+        Self { group, ..self }
+    }
+}
+
+impl Entry for Narrow {
+    #[inline]
+    fn pack(group: u32, time: i64, mask: u64, _kept: u32) -> Self {
+        Self { time, group, mask: mask as u32 }
+    }
+    #[inline]
+    fn event(&self) -> Event {
+        Event { time: self.time, mask: u64::from(self.mask), tag: 0 }
+    }
+}
+
+impl Entry for Wide {
+    #[inline]
+    fn pack(group: u32, time: i64, mask: u64, kept: u32) -> Self {
+        Self { time, mask, group, kept }
+    }
+    #[inline]
+    fn event(&self) -> Event {
+        Event { time: self.time, mask: self.mask, tag: self.kept }
+    }
+}
+
+/// Grouped state.
+struct EventGroups<E> {
+    name: &'static str,
+    arguments: EventArguments,
+    question: Box<dyn Question>,
+    log: EventLog<E>,
+    kept: Option<KeptValues>,
+    groups: usize,
+    row_masks: Vec<u64>,
+    row_numbers: Vec<u32>,
+}
+
+fn mask_type(conditions: usize) -> DataType {
+    match conditions {
+        0..=8 => DataType::UInt8,
+        9..=16 => DataType::UInt16,
+        17..=32 => DataType::UInt32,
+        _ => DataType::UInt64,
+    }
+}
+
+/// Times and masks of all entries, group by group, in one pass over the log.
+fn split<E: Entry, M: ArrowPrimitiveType>(
+    entries: &EventLog<E>,
+    by_group: &ByGroup,
+    narrow: impl Fn(u64) -> M::Native,
+) -> (ArrayRef, ArrayRef) {
+    let (mut times, mut masks) = (Vec::with_capacity(entries.len()), Vec::with_capacity(entries.len()));
+    for at in by_group.all() {
+        let event = entries.get(*at).event();
+        times.push(event.time);
+        masks.push(narrow(event.mask));
+    }
+    let masks = PrimitiveArray::<M>::new(masks.into(), None);
+    (Arc::new(Int64Array::from(times)), Arc::new(masks))
+}
+
+fn mask_values(masks: &ArrayRef) -> Vec<u64> {
+    match masks.data_type() {
+        DataType::UInt8 => masks.as_primitive::<UInt8Type>().values().iter().map(|m| u64::from(*m)).collect(),
+        DataType::UInt16 => masks.as_primitive::<UInt16Type>().values().iter().map(|m| u64::from(*m)).collect(),
+        DataType::UInt32 => masks.as_primitive::<UInt32Type>().values().iter().map(|m| u64::from(*m)).collect(),
+        _ => masks.as_primitive::<UInt64Type>().values().to_vec(),
+    }
+}
+
+impl<E: Entry> EventGroups<E> {
+    fn new(
+        name: &'static str,
+        arguments: EventArguments,
+        kept: Option<KeptValues>,
+        question: Box<dyn Question>,
+    ) -> Self {
+        Self {
+            name,
+            arguments,
+            question,
+            log: EventLog::default(),
+            kept,
+            groups: 0,
+            row_masks: Vec::new(),
+            row_numbers: Vec::new(),
+        }
+    }
+
+    fn too_many(&self) -> Error {
+        Error::resources(format!("{}: more than 2 billion events in one partition; use more partitions", self.name))
+    }
+
+    fn group_number(&self, group: usize) -> Result<u32> {
+        u32::try_from(group)
+            .map_err(|_| Error::resources(format!("{}: more than 4 billion groups in one partition", self.name)).into())
+    }
+
+    /// Takes groups out of the log: their number, their entries, and the entries' order by group.
+    fn emit(&mut self, emit_to: EmitTo) -> Result<(usize, EventLog<E>, ByGroup)> {
+        let (groups, entries) = match emit_to {
+            EmitTo::All => (std::mem::take(&mut self.groups), self.log.take(None)),
+            EmitTo::First(n) => {
+                let first = self.group_number(n)?;
+                self.groups -= n;
+                (n, self.log.take(Some(first)))
+            }
+        };
+        let by_group = ByGroup::new(&entries, groups).ok_or_else(|| self.too_many())?;
+        i32::try_from(entries.len()).map_err(|_| self.too_many())?;
+        Ok((groups, entries, by_group))
+    }
+}
+
+/// Sorts a user's events; those that come in order by time alone cost one look.
+fn sort(events: &mut [Event], order: EventOrder, kept: Option<&KeptValues>) {
+    match (order, kept) {
+        (EventOrder::Time, _) => {
+            if !events.is_sorted_by_key(|e| e.time) {
+                events.sort_unstable_by_key(|e| e.time);
+            }
+        }
+        (EventOrder::TimeAndValue, None) => events.sort_unstable_by_key(|e| (e.time, e.mask)),
+        (EventOrder::TimeAndValue, Some(kept)) => events.sort_unstable_by(|a, b| {
+            (a.time.cmp(&b.time)).then_with(|| kept.compare(a.tag, b.tag)).then(a.mask.cmp(&b.mask))
+        }),
+    }
+}
+
+impl<E: Entry> GroupsAccumulator for EventGroups<E> {
+    fn update_batch(
+        &mut self,
+        values: &[ArrayRef],
+        group_indices: &[usize],
+        opt_filter: Option<&BooleanArray>,
+        total_num_groups: usize,
+    ) -> Result<()> {
+        self.groups = total_num_groups;
+        self.group_number(total_num_groups)?;
+        let times = Times::read(&values[self.arguments.time])?;
+        let conditions = &values[self.arguments.conditions.clone()];
+        masks(conditions, &times, opt_filter, &mut self.row_masks);
+        let ticks = times.values();
+        let every_event = self.arguments.every_event;
+        let takes_part = |row: usize, mask: u64| {
+            mask != 0
+                || (every_event && !times.is_null(row) && opt_filter.is_none_or(|f| f.is_valid(row) && f.value(row)))
+        };
+        match (&mut self.kept, self.arguments.kept) {
+            (Some(kept), Some(at)) => {
+                let rows: Vec<u32> = (0u32..)
+                    .zip(&self.row_masks)
+                    .filter(|(row, mask)| takes_part(*row as usize, **mask))
+                    .map(|(row, _)| row)
+                    .collect();
+                kept.number(&values[at], &rows, &mut self.row_numbers)?;
+                for (row, number) in rows.iter().zip(&self.row_numbers) {
+                    let row = *row as usize;
+                    self.log.push(E::pack(group_indices[row] as u32, ticks[row], self.row_masks[row], *number));
+                }
+            }
+            _ => {
+                for (row, ((mask, group), time)) in self.row_masks.iter().zip(group_indices).zip(ticks).enumerate() {
+                    if takes_part(row, *mask) {
+                        self.log.push(E::pack(*group as u32, *time, *mask, 0));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
+        let (groups, entries, by_group) = self.emit(emit_to)?;
+        let (order, kept) = (self.question.order(), self.kept.as_ref());
+        let mut events: Vec<Event> = Vec::new();
+        for group in 0..groups {
+            events.clear();
+            events.extend(by_group.group(group).iter().map(|at| entries.get(*at).event()));
+            sort(&mut events, order, kept);
+            self.question.answer(&events, kept)?;
+        }
+        self.question.finish(kept)
+    }
+
+    fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
+        let (groups, entries, by_group) = self.emit(emit_to)?;
+        let offsets: Vec<i32> = by_group.starts(groups).map(|start| start as i32).collect();
+        let (times, masks) = match mask_type(self.arguments.conditions.len()) {
+            DataType::UInt8 => split::<E, UInt8Type>(&entries, &by_group, |mask| mask as u8),
+            DataType::UInt16 => split::<E, UInt16Type>(&entries, &by_group, |mask| mask as u16),
+            DataType::UInt32 => split::<E, UInt32Type>(&entries, &by_group, |mask| mask as u32),
+            _ => split::<E, UInt64Type>(&entries, &by_group, |mask| mask),
+        };
+        let mut state = vec![list_of(times, offsets.clone()), list_of(masks, offsets.clone())];
+        if let Some(kept) = &self.kept {
+            let numbers = by_group.all().iter().map(|at| entries.get(*at).event().tag).collect();
+            state.push(list_of(kept.values(numbers)?, offsets));
+        }
+        Ok(state)
+    }
+
+    fn merge_batch(&mut self, values: &[ArrayRef], group_indices: &[usize], total_num_groups: usize) -> Result<()> {
+        self.groups = total_num_groups;
+        self.group_number(total_num_groups)?;
+        let times = values[0].as_list::<i32>();
+        let offsets = times.value_offsets();
+        let (first, last) = (offsets[0] as usize, offsets[offsets.len() - 1] as usize);
+        let ticks = times.values().as_primitive::<Int64Type>().values();
+        let masks = values[1].as_list::<i32>();
+        let mask_shift = masks.value_offsets()[0] as usize;
+        let mask_values = mask_values(&masks.values().slice(mask_shift, last - first));
+        if let Some(kept) = &mut self.kept {
+            let list = values[2].as_list::<i32>();
+            let column = list.values().slice(list.value_offsets()[0] as usize, last - first);
+            let rows: Vec<u32> = (0..(last - first) as u32).collect();
+            kept.number(&column, &rows, &mut self.row_numbers)?;
+        } else {
+            self.row_numbers.clear();
+            self.row_numbers.resize(last - first, 0);
+        }
+        for (row, group) in group_indices.iter().enumerate() {
+            for at in offsets[row] as usize..offsets[row + 1] as usize {
+                let number = self.row_numbers[at - first];
+                self.log.push(E::pack(*group as u32, ticks[at], mask_values[at - first], number));
+            }
+        }
+        Ok(())
+    }
+
+    fn convert_to_state(&self, values: &[ArrayRef], opt_filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
+        // Each row is a group of its own: the lists have one element, or none where it takes no part.
+        let kept = self.kept.as_ref().map(|kept| KeptValues::new(kept.fields())).transpose()?;
+        let single = EventGroups::<Wide>::new(self.name, self.arguments.clone(), kept, Box::new(Unasked));
+        states_of_rows(single, values, opt_filter)
+    }
+
+    fn size(&self) -> usize {
+        size_of_val(self)
+            + self.log.size()
+            + self.groups * 2 * size_of::<u32>()
+            + self.row_masks.capacity() * size_of::<u64>()
+            + self.row_numbers.capacity() * size_of::<u32>()
+            + self.kept.as_ref().map_or(0, KeptValues::size)
+    }
+}
+
+/// The question of a state that is only written, never answered.
+struct Unasked;
+
+impl Question for Unasked {
+    fn order(&self) -> EventOrder {
+        EventOrder::Time
+    }
+    fn answer(&mut self, _events: &[Event], _kept: Option<&KeptValues>) -> Result<()> {
+        Ok(())
+    }
+    fn finish(&mut self, _kept: Option<&KeptValues>) -> Result<ArrayRef> {
+        Err(Error::internal("a state that is only written was asked for an answer").into())
+    }
+}

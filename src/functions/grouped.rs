@@ -1,0 +1,107 @@
+//! An aggregate that is wholly told by its grouped state.
+//!
+//! Deals with: what every aggregate of tenure says to DataFusion in the same way. The row accumulator is the grouped one
+//! with a single group; constants are checked while the query is planned.
+//! Does not deal with: any one aggregate's arguments or state.
+
+use std::fmt::Debug;
+use std::hash::{Hash, Hasher};
+
+use arrow::datatypes::{DataType, FieldRef};
+use datafusion::error::Result;
+use datafusion::logical_expr::function::{AccumulatorArgs, AggregateFunctionSimplification, StateFieldsArgs};
+use datafusion::logical_expr::{
+    Accumulator, AggregateUDF, AggregateUDFImpl, Expr, GroupsAccumulator, Signature, Volatility,
+};
+
+use super::single_group::SingleGroup;
+use crate::error::Error;
+
+/// What one aggregate adds to the common part.
+pub trait GroupedFunction: Debug + Clone + PartialEq + Eq + Send + Sync + 'static {
+    /// Name in SQL.
+    fn name(&self) -> &'static str;
+    /// The types the arguments are coerced to.
+    fn coerce(&self, types: &[DataType]) -> Result<Vec<DataType>, Error>;
+    /// The answer's type, given coerced arguments.
+    fn answer_type(&self, types: &[DataType]) -> Result<DataType, Error>;
+    /// Whether an answer may be NULL.
+    fn answer_is_nullable(&self) -> bool {
+        false
+    }
+    /// A fresh state.
+    fn groups(&self, args: &AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>>;
+    /// The fields of a partial state; `name` tells one use of the aggregate from others.
+    fn state_fields(&self, name: &str, types: &[DataType]) -> Result<Vec<FieldRef>, Error>;
+    /// Checks the constants among the arguments, so that EXPLAIN and a query over no rows refuse them too.
+    fn check(&self, arguments: &[Expr]) -> Result<(), Error>;
+}
+
+/// The aggregate as DataFusion takes it.
+pub fn aggregate(function: impl GroupedFunction) -> AggregateUDF {
+    Aggregate { function, signature: Signature::user_defined(Volatility::Immutable) }.into()
+}
+
+/// Types of an aggregate's arguments, as its state sees them.
+pub fn argument_types(args: &AccumulatorArgs) -> Vec<DataType> {
+    args.expr_fields.iter().map(|f| f.data_type().clone()).collect()
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Aggregate<F> {
+    function: F,
+    signature: Signature,
+}
+
+impl<F: GroupedFunction> Hash for Aggregate<F> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.function.name().hash(state);
+    }
+}
+
+impl<F: GroupedFunction> AggregateUDFImpl for Aggregate<F> {
+    fn name(&self) -> &str {
+        self.function.name()
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+        Ok(self.function.coerce(types)?)
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        Ok(self.function.answer_type(types)?)
+    }
+
+    fn is_nullable(&self) -> bool {
+        self.function.answer_is_nullable()
+    }
+
+    fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
+        Ok(Box::new(SingleGroup::new(self.function.groups(&args)?, args.expr_fields)))
+    }
+
+    fn groups_accumulator_supported(&self, _args: AccumulatorArgs) -> bool {
+        true
+    }
+
+    fn create_groups_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
+        self.function.groups(&args)
+    }
+
+    fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
+        let types: Vec<DataType> = args.input_fields.iter().map(|f| f.data_type().clone()).collect();
+        Ok(self.function.state_fields(args.name, &types)?)
+    }
+
+    fn simplify(&self) -> Option<AggregateFunctionSimplification> {
+        let function = self.function.clone();
+        Some(Box::new(move |call, _| {
+            function.check(&call.params.args)?;
+            Ok(Expr::AggregateFunction(call))
+        }))
+    }
+}
