@@ -8,22 +8,22 @@
 //! ```text
 //!  Parquet, CSV, JSON ─▶ store ─▶ DataFusion scan
 //!                                   │
-//!    SQL ─▶ relations ─▶ functions ─▶ hash aggregation ─▶ functions::*Groups ─▶ algo, model
-//!        FROM funnel(..)  UDAF, UDF
+//!    SQL ─▶ relations ─▶ functions ─▶ plan ─┬─▶ hash aggregation ──────────▶ functions::*Groups ─▶ algo, model
+//!        FROM funnel(..)  UDAF, UDF          └─▶ exec: one pass over users ──▶ the same ones        the same answers
 //!
 //!  cli ─▶ engine ─▶ RecordBatches ─▶ output (terminal, csv, json, markdown, parquet, arrow)
 //! ```
 //!
-//! Arrows point down only: `main → cli → engine → relations → functions, store → algo, model`, and `cli → output`, which
-//! knows arrow and nothing else of ours. `error` and `config` are for all. A test reads the `use` lines and checks it.
+//! Arrows point down only: `main → cli → engine → relations, plan → functions, exec, store → algo, model`, and
+//! `cli → output`, which knows arrow and nothing else of ours. `error` and `config` are for all. A test reads the `use` lines and checks it.
 //!
 //! # Where a funnel is computed
 //!
 //! 1. `SELECT * FROM funnel(events, steps => [..], within => ..)` is recognised by [`relations::BehaviourRelations`], which
 //!    hands the call to `relations/funnel.rs`. That file composes an ordinary plan: filter, `GROUP BY user` with
 //!    `funnel_chain(..)`, then `funnel_steps(..)` over the users.
-//! 2. `funnel_chain` is an aggregate in [`functions::funnel`]. Its grouped state (`functions/funnel/groups.rs`) logs the
-//!    events that satisfy a step, and at the end hands each user's events, sorted by time, to the kernel.
+//! 2. `funnel_chain` is an aggregate in [`functions::funnel`]. Its grouped state ([`functions::event_groups`]) logs the
+//!    events that satisfy a step, and hands each user's events, sorted by time, to the kernel.
 //! 3. The kernel is [`algo::funnel`]: slices in, level and chain out. Start reading there.
 //!
 //! Retention goes the same way: `relations/retention.rs`, [`functions::retention`], [`algo::retention`]; churn scores:
@@ -38,6 +38,8 @@
 //! | [`store`] | from files to tables that know their column roles; the sample-data generator |
 //! | [`functions`] | SQL functions: arguments in, `algo` out; one folder or file for each family |
 //! | [`relations`] | `FROM funnel(..)`, `retention(..)`, ..: named arguments in, a logical plan out; one file each |
+//! | [`plan`] | optimiser rules: which plans take which path |
+//! | [`exec`] | the hot path: input ordered by user, evaluated in one pass without hashing |
 //! | [`engine`] | the one place that assembles a session; runs statements |
 //! | [`output`] | record batches to terminal tables and files |
 //! | [`cli`] | arguments, scripts, the prompt, one file for each subcommand |
@@ -49,16 +51,24 @@
 //! * A relation: a file in `relations` that implements [`relations::Relation`], and a line in [`relations::RELATIONS`].
 //! * A function: a file in `functions`, a line in its list, an entry in `docs()`; its meaning goes to `algo` or `model`.
 //!
-//! Ordered data (files sorted by user and time) will be evaluated in one pass without hashing by a module `exec`; it and
-//! `functions` are to meet only in `algo`, so that both give the same answers.
+//! * A per-user aggregate: its meaning in `algo`, a [`functions::event_groups::Question`] and a
+//!   [`functions::grouped::GroupedFunction`]; hashing, merging, spilling and the one-pass path come with them.
+//!
+//! # Ordered files
+//!
+//! Where the files are ordered by user (they say so themselves, or `WITH ORDER`, or `tenure.toml`), `GROUP BY user` needs no
+//! hash: `plan/ordered_scan.rs` cuts the files into ranges, `plan/ordered_aggregation.rs` puts
+//! [`exec::user_aggregate::UserAggregateExec`] in place, and EXPLAIN shows it. Both paths feed the same accumulators.
 
 pub mod algo;
 pub mod cli;
 pub mod config;
 pub mod engine;
 pub mod error;
+pub mod exec;
 pub mod functions;
 pub mod model;
 pub mod output;
+pub mod plan;
 pub mod relations;
 pub mod store;

@@ -34,7 +34,7 @@ use crate::config::{TableEntry, TenureOptions, WORKSPACE_FILE, Workspace};
 use crate::error::{Error, Result, suggest};
 use crate::functions::FunctionDoc;
 use crate::relations::BehaviourRelations;
-use crate::{functions, relations, store};
+use crate::{functions, plan, relations, store};
 
 pub use script::{Script, Statement, split};
 
@@ -133,6 +133,7 @@ impl Engine {
             .with_runtime_env(Arc::new(runtime(settings)?))
             .with_catalog_list(Arc::clone(&catalogs))
             .with_default_features()
+            .with_physical_optimizer_rules(plan::physical_rules())
             .with_relation_planners(vec![Arc::new(BehaviourRelations::new(Arc::clone(&catalogs)))])
             .build();
         functions::register_all(&mut state)?;

@@ -12,6 +12,7 @@ mod file;
 mod json;
 mod markdown;
 mod parquet_file;
+mod plan;
 mod portable;
 mod table;
 
@@ -146,6 +147,7 @@ where
     W: Write + Send + 'static,
 {
     Ok(match format {
+        Format::Table if plan::is_plan(schema) => Box::new(plan::Plan::new(style, writer)),
         Format::Table if style.expanded => Box::new(expanded::Expanded::new(schema, style, writer)),
         Format::Table => Box::new(table::Table::new(schema, style, writer)),
         Format::Csv => Box::new(csv::Csv::new(schema, b',', writer)),

@@ -1,8 +1,8 @@
 //! Results depend only on the multiset of rows.
 //!
 //! One set of events, laid out in many ways: shuffled, split over files, read by one to seven partitions in batches of 1 to
-//! 8,192 rows, with and without the shortcut that skips partial aggregation, users as numbers and as text, texts plain and
-//! as dictionaries. Every relation and aggregate must answer the same rows, doubles to the last bit.
+//! 8,192 rows, with and without the shortcut that skips partial aggregation, sorted by user and evaluated in one pass, users
+//! as numbers and as text, texts plain and as dictionaries. Every relation and aggregate must answer the same rows, doubles to the last bit.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
+use datafusion::parquet::file::metadata::SortingColumn;
 use rand::Rng;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -74,6 +75,8 @@ struct Way {
     /// Distinct share of keys above which partial aggregation is given up, and rows before that is asked.
     skip: Option<(f64, usize)>,
     sorted: bool,
+    /// Sorted files say that they are, so that users are evaluated in one pass.
+    declared: bool,
 }
 
 fn batch(rows: &[Row], way: &Way) -> RecordBatch {
@@ -100,8 +103,11 @@ fn batch(rows: &[Row], way: &Way) -> RecordBatch {
 fn open(random: &mut ChaCha8Rng, rows: &[Row], way: &Way, folder: &Path) -> Asked {
     let mut rows = rows.to_vec();
     rows.shuffle(random);
-    if way.sorted {
-        rows.sort_by_key(|r| (r.user, r.time));
+    let sorted = way.sorted || way.declared;
+    match way.text_users {
+        true if sorted => rows.sort_by_key(|r| (r.user.map(|u| u.to_string()), r.time)),
+        false if sorted => rows.sort_by_key(|r| (r.user, r.time)),
+        _ => {}
     }
     let location = folder.join("t");
     std::fs::create_dir_all(&location).unwrap();
@@ -111,8 +117,10 @@ fn open(random: &mut ChaCha8Rng, rows: &[Row], way: &Way, folder: &Path) -> Aske
         let of_file: Vec<Row> = rows.drain(..take).collect();
         let out = std::fs::File::create(location.join(format!("{file}.parquet"))).unwrap();
         let schema = batch(&[], way).schema();
+        let by = |column_idx| SortingColumn { column_idx, descending: false, nulls_first: true };
         let properties = datafusion::parquet::file::properties::WriterProperties::builder()
-            .set_max_row_group_row_count(Some(211))
+            .set_max_row_group_row_count(Some(if way.declared { 53 } else { 211 }))
+            .set_sorting_columns(way.declared.then(|| vec![by(0), by(1)]))
             .build();
         let mut writer = datafusion::parquet::arrow::ArrowWriter::try_new(out, schema, Some(properties)).unwrap();
         writer.write(&batch(&of_file, way)).unwrap();
@@ -137,8 +145,16 @@ fn sorted_rows(asked: &Asked, sql: &str) -> Vec<Vec<String>> {
 }
 
 fn compare(name: &str, rows: &[Row], ways: &[Way], questions: &[&str], random: &mut ChaCha8Rng) {
-    let plain =
-        Way { text_users: false, dictionaries: false, files: 1, partitions: 1, batch: 8_192, skip: None, sorted: true };
+    let plain = Way {
+        text_users: false,
+        dictionaries: false,
+        files: 1,
+        partitions: 1,
+        batch: 8_192,
+        skip: None,
+        sorted: true,
+        declared: false,
+    };
     let first_folder = tempfile::tempdir().unwrap();
     let first = open(random, rows, &plain, first_folder.path());
     let want: Vec<Vec<Vec<String>>> = questions.iter().map(|sql| sorted_rows(&first, sql)).collect();
@@ -148,6 +164,8 @@ fn compare(name: &str, rows: &[Row], ways: &[Way], questions: &[&str], random: &
     for way in ways {
         let folder = tempfile::tempdir().unwrap();
         let asked = open(random, rows, way, folder.path());
+        let plan = asked.rows(&format!("EXPLAIN {}", questions[0])).concat().concat();
+        assert_eq!(plan.contains("UserAggregateExec"), way.declared, "{way:?}\n{plan}");
         for (sql, want) in questions.iter().zip(&want) {
             let got = sorted_rows(&asked, sql);
             for (got, want) in got.iter().zip(want) {
@@ -171,7 +189,9 @@ fn every_layout_gives_the_same_answers() {
         batch: 8_192,
         skip: None,
         sorted: false,
+        declared: false,
     };
+    let one_pass = Way { declared: true, ..base.clone() };
     let mut ways = vec![
         base.clone(),
         Way { text_users: true, ..base.clone() },
@@ -185,6 +205,12 @@ fn every_layout_gives_the_same_answers() {
         Way { skip: Some((0.3, 10)), partitions: 4, batch: 37, files: 5, ..base.clone() },
         Way { skip: Some((0.0, 0)), dictionaries: true, batch: 3, ..base.clone() },
         Way { sorted: true, partitions: 7, files: 3, ..base },
+        one_pass.clone(),
+        Way { partitions: 7, files: 1, batch: 10, ..one_pass.clone() },
+        Way { partitions: 1, files: 3, batch: 1, ..one_pass.clone() },
+        Way { partitions: 3, files: 8, batch: 64, dictionaries: true, ..one_pass.clone() },
+        Way { partitions: 4, files: 3, text_users: true, ..one_pass.clone() },
+        Way { partitions: 5, files: 1, batch: 7, text_users: true, dictionaries: true, ..one_pass },
     ];
     for _ in 0..4 {
         ways.push(Way {
@@ -195,6 +221,7 @@ fn every_layout_gives_the_same_answers() {
             batch: [2, 3, 64, 1_000, 8_192][random.random_range(0..5)],
             skip: random.random_bool(0.6).then(|| (random.random_range(0.0..0.6), random.random_range(0..2_000))),
             sorted: random.random_bool(0.3),
+            declared: random.random_bool(0.4),
         });
     }
     compare("many users", &rows, &ways, QUESTIONS, &mut random);
@@ -216,7 +243,9 @@ fn a_giant_among_users() {
             batch,
             skip: (partitions != 4).then_some((0.0, 0)),
             sorted: false,
+            declared: false,
         })
+        .flat_map(|way| [Way { declared: true, ..way.clone() }, way])
         .collect();
     compare("a giant", &rows, &ways, QUESTIONS, &mut random);
 }

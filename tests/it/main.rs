@@ -8,6 +8,7 @@ mod docs;
 mod layering;
 mod memory;
 mod oracle;
+mod ordered;
 mod output;
 mod peers_fixture;
 mod program;

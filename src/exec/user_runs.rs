@@ -1,0 +1,219 @@
+//! Runs of rows with one user, in batches ordered by user.
+//!
+//! Deals with: finding where users begin by comparing neighbours, feeding the aggregates, taking finished users out, and
+//! refusing input that is not in order. Does not deal with: streams, partitions, memory pools.
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, UInt32Array, make_comparator};
+use arrow::compute::{SortOptions, cast, concat, partition, take};
+use arrow::datatypes::SchemaRef;
+use arrow::util::display::array_value_to_string;
+use datafusion::error::Result;
+use datafusion::execution::memory_pool::MemoryReservation;
+use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
+use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
+use datafusion::physical_expr::expressions::Literal;
+use datafusion::physical_plan::PhysicalExpr;
+
+use super::edges::EdgeUser;
+use crate::error::Error;
+
+/// What is asked of each user.
+pub struct UserQuestion {
+    /// The user, over the input.
+    pub key: Arc<dyn PhysicalExpr>,
+    /// How the input is ordered by it.
+    pub order: SortOptions,
+    /// The aggregates.
+    pub aggregates: Vec<Arc<AggregateFunctionExpr>>,
+    /// Their FILTER clauses.
+    pub filters: Vec<Option<Arc<dyn PhysicalExpr>>>,
+    /// The user, then the answers.
+    pub schema: SchemaRef,
+    /// The files read, for messages.
+    pub files: String,
+}
+
+impl UserQuestion {
+    /// Users and answers as a batch of the operator's schema.
+    pub fn batch(&self, mut columns: Vec<ArrayRef>) -> Result<RecordBatch> {
+        let user = self.schema.field(0).data_type();
+        if columns[0].data_type() != user {
+            columns[0] = cast(&columns[0], user)?;
+        }
+        Ok(RecordBatch::try_new(Arc::clone(&self.schema), columns)?)
+    }
+
+    /// Two neighbours that stand in the wrong order.
+    pub fn out_of_order(&self, users: &ArrayRef, before: usize, after: usize) -> Error {
+        let show = |at: usize| array_value_to_string(users, at).unwrap_or_else(|_| "a value".to_string());
+        Error::data(format!(
+            "{}: declared to be ordered by {}, but {} comes after {}",
+            self.files,
+            self.schema.field(0).name(),
+            show(after),
+            show(before)
+        ))
+    }
+}
+
+/// One aggregate of the query with its state.
+struct Running {
+    arguments: Vec<Argument>,
+    filter: Option<Arc<dyn PhysicalExpr>>,
+    groups: Box<dyn GroupsAccumulator>,
+}
+
+/// An argument; a constant is made once and sliced, not made anew for every batch.
+struct Argument {
+    expression: Arc<dyn PhysicalExpr>,
+    constant: Option<ArrayRef>,
+}
+
+impl Argument {
+    fn new(expression: Arc<dyn PhysicalExpr>) -> Self {
+        Self { expression, constant: None }
+    }
+
+    fn evaluate(&mut self, batch: &RecordBatch) -> Result<ArrayRef> {
+        let rows = batch.num_rows();
+        if self.expression.downcast_ref::<Literal>().is_none() {
+            return self.expression.evaluate(batch)?.into_array(rows);
+        }
+        let made = match &self.constant {
+            Some(made) if made.len() >= rows => Arc::clone(made),
+            _ => Arc::clone(self.constant.insert(self.expression.evaluate(batch)?.into_array(rows)?)),
+        };
+        Ok(made.slice(0, rows))
+    }
+}
+
+/// The users met and not yet taken out; only the last one may go on in the next batch.
+pub struct UserRuns {
+    question: Arc<UserQuestion>,
+    aggregates: Vec<Running>,
+    /// The users of the groups, in order.
+    users: Vec<ArrayRef>,
+    groups: usize,
+    /// The user of the last row: an array of one row.
+    last: Option<ArrayRef>,
+    row_groups: Vec<usize>,
+}
+
+impl UserRuns {
+    /// No user yet.
+    pub fn new(question: Arc<UserQuestion>) -> Result<Self> {
+        let aggregates = (question.aggregates.iter().zip(&question.filters))
+            .map(|(aggregate, filter)| {
+                Ok(Running {
+                    arguments: aggregate.expressions().into_iter().map(Argument::new).collect(),
+                    filter: filter.clone(),
+                    groups: aggregate.create_groups_accumulator()?,
+                })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let (users, last, row_groups) = Default::default();
+        Ok(Self { question, aggregates, users, groups: 0, last, row_groups })
+    }
+
+    /// Takes the next batch.
+    pub fn push(&mut self, batch: &RecordBatch) -> Result<()> {
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
+        let users = self.question.key.evaluate(batch)?.into_array(batch.num_rows())?;
+        let runs = partition(std::slice::from_ref(&users))?.ranges();
+        let compare = make_comparator(&users, &users, self.question.order)?;
+        if let Some(neighbours) = runs.windows(2).find(|w| compare(w[0].start, w[1].start) != Ordering::Less) {
+            return Err(self.question.out_of_order(&users, neighbours[0].start, neighbours[1].start).into());
+        }
+        let continues = match &self.last {
+            None => false,
+            Some(last) => match make_comparator(last, &users, self.question.order)?(0, 0) {
+                Ordering::Equal => true,
+                Ordering::Less => false,
+                Ordering::Greater => {
+                    let both = concat(&[last.as_ref(), users.slice(0, 1).as_ref()])?;
+                    return Err(self.question.out_of_order(&both, 0, 1).into());
+                }
+            },
+        };
+        self.row_groups.clear();
+        self.row_groups.reserve(batch.num_rows());
+        let mut group = if continues { self.groups - 1 } else { self.groups };
+        for run in &runs {
+            self.row_groups.extend(std::iter::repeat_n(group, run.len()));
+            group += 1;
+        }
+        self.groups = group;
+        let new = runs.iter().skip(usize::from(continues)).map(|run| run.start as u32);
+        let new = UInt32Array::from_iter_values(new);
+        if !new.is_empty() {
+            self.users.push(take(&users, &new, None)?);
+        }
+        self.last = Some(users.slice(users.len() - 1, 1));
+        for aggregate in &mut self.aggregates {
+            let arguments = aggregate.arguments.iter_mut().map(|a| a.evaluate(batch)).collect::<Result<Vec<_>>>()?;
+            let filter = match &aggregate.filter {
+                Some(filter) => Some(filter.evaluate(batch)?.into_array(batch.num_rows())?),
+                None => None,
+            };
+            let filter: Option<&BooleanArray> = filter.as_ref().map(|f| f.as_boolean());
+            aggregate.groups.update_batch(&arguments, &self.row_groups, filter, self.groups)?;
+        }
+        Ok(())
+    }
+
+    /// Users whose rows are over, as far as this partition goes.
+    pub fn finished(&self) -> usize {
+        self.groups.saturating_sub(1)
+    }
+
+    /// Users met and not taken out.
+    pub fn groups(&self) -> usize {
+        self.groups
+    }
+
+    /// The answer for the first `count` users, which are taken out.
+    pub fn answer(&mut self, count: usize) -> Result<RecordBatch> {
+        let emit = self.emit(count);
+        let mut columns = vec![self.take_users(count)?];
+        for aggregate in &mut self.aggregates {
+            columns.push(aggregate.groups.evaluate(emit)?);
+        }
+        self.question.batch(columns)
+    }
+
+    /// The partial state of the first user, who is taken out; `held` accounts for it from now on.
+    pub fn take_edge(&mut self, held: MemoryReservation) -> Result<EdgeUser> {
+        let emit = self.emit(1);
+        let user = self.take_users(1)?;
+        let states = self.aggregates.iter_mut().map(|a| a.groups.state(emit)).collect::<Result<Vec<_>>>()?;
+        let columns = states.iter().flatten().chain([&user]);
+        held.try_resize(columns.map(|c| c.get_array_memory_size()).sum())?;
+        Ok(EdgeUser { user, states, _held: held })
+    }
+
+    fn emit(&self, count: usize) -> EmitTo {
+        if count == self.groups { EmitTo::All } else { EmitTo::First(count) }
+    }
+
+    fn take_users(&mut self, count: usize) -> Result<ArrayRef> {
+        let all = concat(&self.users.iter().map(|u| u.as_ref()).collect::<Vec<_>>())?;
+        self.users = if count < all.len() { vec![all.slice(count, all.len() - count)] } else { Vec::new() };
+        self.groups -= count;
+        Ok(all.slice(0, count))
+    }
+
+    /// Bytes held.
+    pub fn size(&self) -> usize {
+        let users: usize = self.users.iter().map(|u| u.get_array_memory_size()).sum();
+        let constants: usize = (self.aggregates.iter().flat_map(|a| &a.arguments))
+            .filter_map(|a| a.constant.as_ref().map(|c| c.get_array_memory_size()))
+            .sum();
+        let states: usize = self.aggregates.iter().map(|a| a.groups.size()).sum();
+        states + users + constants + self.row_groups.capacity() * size_of::<usize>()
+    }
+}

@@ -1,0 +1,24 @@
+//! Optimiser rules: which plans take which path.
+//!
+//! Deals with: physical rules, one file each, named by what they do, and where they stand among DataFusion's.
+//! Does not deal with: the operators they put in place (`exec`).
+
+mod ordered_aggregation;
+mod ordered_scan;
+
+use std::sync::Arc;
+
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
+
+/// DataFusion's physical rules with ours among them.
+///
+/// Ours come after those that place repartitions and sorts, since they replace what those have built, and before those
+/// that make operators yield and check that every operator gets the distribution and order it requires: what we build is
+/// checked like anything else.
+pub fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+    let mut rules = PhysicalOptimizer::new().rules;
+    let at = rules.iter().position(|r| r.name() == "EnsureCooperative").unwrap_or(rules.len());
+    rules.insert(at, Arc::new(ordered_aggregation::OrderedAggregation));
+    rules
+}

@@ -1,0 +1,174 @@
+//! GROUP BY user over files ordered by user: one pass in place of hashing.
+//!
+//! ```text
+//! SELECT user_id, window_funnel(..) FROM events GROUP BY user_id        -- events ordered by (user_id, ts)
+//!
+//! before: AggregateExec: mode=FinalPartitioned           after: UserAggregateExec: user=user_id
+//!           RepartitionExec: Hash([user_id])                      FilterExec
+//!             AggregateExec: mode=Partial                           DataSourceExec: consecutive ranges of rows
+//!               FilterExec
+//!                 DataSourceExec
+//! ```
+//!
+//! Deals with: finding such aggregations, and giving the operators above them what they rely on.
+//! Does not deal with: when a scan is in order (`ordered_scan`), other keys than one column.
+//!
+//! The hash aggregation hands its groups on partitioned by user, perhaps sorted; this one does not. Where an operator above
+//! relies on that, the answers (a row a user, far fewer than events) are repartitioned or sorted.
+
+use std::sync::Arc;
+
+use datafusion::common::config::ConfigOptions;
+use datafusion::error::Result;
+use datafusion::physical_expr::LexOrdering;
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
+use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
+use datafusion::physical_plan::execution_plan::replace_children_if_necessary;
+use datafusion::physical_plan::repartition::RepartitionExec;
+use datafusion::physical_plan::sorts::sort::SortExec;
+use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
+use datafusion::physical_plan::union::InterleaveExec;
+use datafusion::physical_plan::{Distribution, ExecutionPlan, ExecutionPlanProperties, Partitioning};
+
+use super::ordered_scan::ordered_input;
+use crate::config::TenureOptions;
+use crate::exec::user_aggregate::UserAggregateExec;
+use crate::exec::user_runs::UserQuestion;
+
+/// The rule.
+#[derive(Debug)]
+pub struct OrderedAggregation;
+
+impl PhysicalOptimizerRule for OrderedAggregation {
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+        let wanted = config.extensions.get::<TenureOptions>().is_none_or(|o| o.ordered_execution);
+        if !wanted {
+            return Ok(plan);
+        }
+        let relied_on = ReliedOn { hash: false, order: plan.output_ordering().is_some() };
+        rewrite(plan, relied_on, config)
+    }
+
+    fn name(&self) -> &str {
+        "ordered_aggregation"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
+
+/// What the operators above rely on in an operator's output.
+#[derive(Debug, Clone, Copy)]
+struct ReliedOn {
+    /// That equal users are in one partition.
+    hash: bool,
+    /// The order of rows.
+    order: bool,
+}
+
+impl ReliedOn {
+    /// What `parent` makes its child `at` answer for.
+    fn below(self, parent: &dyn ExecutionPlan, at: usize) -> Self {
+        let redistributes = parent.is::<RepartitionExec>()
+            || parent.is::<CoalescePartitionsExec>()
+            || parent.is::<SortPreservingMergeExec>();
+        let asks_hash = matches!(
+            parent.input_distribution_requirements().child_distribution(at),
+            Some(Distribution::KeyPartitioned(_))
+        );
+        let asks_order = parent.required_input_ordering().get(at).is_some_and(Option::is_some);
+        let keeps_order = parent.maintains_input_order().get(at).copied().unwrap_or(true);
+        Self {
+            hash: asks_hash || parent.is::<InterleaveExec>() || (self.hash && !redistributes),
+            order: asks_order || (self.order && keeps_order),
+        }
+    }
+}
+
+fn rewrite(
+    plan: Arc<dyn ExecutionPlan>,
+    relied_on: ReliedOn,
+    config: &ConfigOptions,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    if let Some(aggregate) = plan.downcast_ref::<AggregateExec>()
+        && let Some(replaced) = replace(aggregate, relied_on, config)?
+    {
+        return Ok(replaced);
+    }
+    let children = (plan.children().into_iter().enumerate())
+        .map(|(at, child)| rewrite(Arc::clone(child), relied_on.below(plan.as_ref(), at), config))
+        .collect::<Result<Vec<_>>>()?;
+    replace_children_if_necessary(plan, children)
+}
+
+/// The aggregation that reads raw rows: the last of the stages below a final one.
+fn first_stage(aggregate: &AggregateExec) -> Option<&AggregateExec> {
+    match aggregate.mode() {
+        AggregateMode::Single | AggregateMode::SinglePartitioned => Some(aggregate),
+        AggregateMode::Final | AggregateMode::FinalPartitioned => {
+            let mut below = aggregate.input();
+            loop {
+                if let Some(partial) = below.downcast_ref::<AggregateExec>() {
+                    return (*partial.mode() == AggregateMode::Partial).then_some(partial);
+                }
+                let moves = below.is::<RepartitionExec>()
+                    || below.is::<CoalescePartitionsExec>()
+                    || below.is::<SortPreservingMergeExec>();
+                below = match below.children().as_slice() {
+                    [only] if moves => only,
+                    _ => return None,
+                };
+            }
+        }
+        _ => None,
+    }
+}
+
+fn replace(
+    aggregate: &AggregateExec,
+    relied_on: ReliedOn,
+    config: &ConfigOptions,
+) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    let Some(raw) = first_stage(aggregate) else { return Ok(None) };
+    let by = raw.group_expr();
+    let [(key, _)] = by.expr() else { return Ok(None) };
+    let plain = by.is_single()
+        && [aggregate, raw].iter().all(|a| a.limit_options().is_none() && a.dynamic_expressions_produced().is_empty())
+        && raw.aggr_expr().iter().all(|a| a.groups_accumulator_supported() && a.order_bys().is_empty());
+    let Some(column) = key.downcast_ref::<Column>().filter(|_| plain) else { return Ok(None) };
+    let Some(input) = ordered_input(raw.input(), column.index(), config)? else { return Ok(None) };
+    let schema = aggregate.schema();
+    let question = UserQuestion {
+        key: Arc::clone(key),
+        order: input.order,
+        aggregates: raw.aggr_expr().to_vec(),
+        filters: raw.filter_expr().to_vec(),
+        schema: Arc::clone(&schema),
+        files: input.files,
+    };
+    let mut plan: Arc<dyn ExecutionPlan> = Arc::new(UserAggregateExec::new(input.plan, question));
+
+    // What the hash aggregation gave and somebody relies on.
+    let before = aggregate.cache().output_partitioning();
+    if before.partition_count() == 1 {
+        if plan.output_partitioning().partition_count() > 1 {
+            plan = Arc::new(CoalescePartitionsExec::new(plan));
+        }
+    } else if relied_on.hash {
+        let user = Arc::new(Column::new(schema.field(0).name(), 0));
+        let hash = Partitioning::Hash(vec![user], before.partition_count());
+        plan = Arc::new(RepartitionExec::try_new(plan, hash)?);
+    }
+    if relied_on.order
+        && let Some(order) = aggregate.cache().output_ordering()
+        && !plan.equivalence_properties().ordering_satisfy(order.iter().cloned())?
+    {
+        let order = LexOrdering::clone(order);
+        let one = plan.output_partitioning().partition_count() == 1;
+        plan = Arc::new(SortExec::new(order, plan).with_preserve_partitioning(!one));
+    }
+    Ok(Some(plan))
+}

@@ -1,0 +1,188 @@
+//! A scan whose partitions are consecutive ranges of rows in the order of the user.
+//!
+//! Deals with: finding the Parquet scan below filters and projections, whether its files are in order, and cutting them into
+//! ranges of about equal size. Does not deal with: verifying the order of rows (`exec` does, while it reads).
+//!
+//! **When it applies.** The scan declares an order that begins with the user (`WITH ORDER`, `order = [..]` in the
+//! workspace file, or the sorting columns that the files themselves name), and, where there are several files, their exact
+//! statistics show that no user range reaches into another file except at its end. Cuts may fall anywhere between row groups.
+
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use arrow::compute::SortOptions;
+use datafusion::common::ScalarValue;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::stats::Precision;
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfig, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::error::Result;
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_plan::execution_plan::replace_children_if_necessary;
+use datafusion::physical_plan::filter::FilterExec;
+use datafusion::physical_plan::projection::ProjectionExec;
+use datafusion::physical_plan::repartition::RepartitionExec;
+use datafusion::physical_plan::{ExecutionPlan, Partitioning, PhysicalExpr};
+
+/// An input rebuilt over ordered ranges.
+pub struct OrderedInput {
+    pub plan: Arc<dyn ExecutionPlan>,
+    /// How it is ordered by the user.
+    pub order: SortOptions,
+    /// The files, for messages.
+    pub files: String,
+}
+
+/// Rebuilds `plan` so that its partitions are consecutive ranges ordered by `column`; `None` where that cannot be.
+pub fn ordered_input(
+    plan: &Arc<dyn ExecutionPlan>,
+    column: usize,
+    config: &ConfigOptions,
+) -> Result<Option<OrderedInput>> {
+    if let Some(filter) = plan.downcast_ref::<FilterExec>() {
+        if filter.fetch().is_some() {
+            return Ok(None);
+        }
+        let below = filter.projection().as_ref().map_or(Some(column), |p| p.get(column).copied());
+        return above(plan, filter.input(), below, config);
+    }
+    if let Some(projection) = plan.downcast_ref::<ProjectionExec>() {
+        let below = projection.expr().get(column).and_then(|e| index_of(&e.expr));
+        return above(plan, projection.input(), below, config);
+    }
+    if let Some(repartition) = plan.downcast_ref::<RepartitionExec>() {
+        // It was put there to spread a scan of few partitions over the cores; the ranges do that.
+        return match repartition.partitioning() {
+            Partitioning::RoundRobinBatch(_) => ordered_input(repartition.input(), column, config),
+            _ => Ok(None),
+        };
+    }
+    let Some(exec) = plan.downcast_ref::<DataSourceExec>() else { return Ok(None) };
+    let Some((scan, _)) = exec.downcast_to_file_source::<ParquetSource>() else { return Ok(None) };
+    Ok(ranges(scan, column, config))
+}
+
+/// The operator `plan` over its rebuilt input.
+fn above(
+    plan: &Arc<dyn ExecutionPlan>,
+    input: &Arc<dyn ExecutionPlan>,
+    column: Option<usize>,
+    config: &ConfigOptions,
+) -> Result<Option<OrderedInput>> {
+    let Some(column) = column else { return Ok(None) };
+    let Some(below) = ordered_input(input, column, config)? else { return Ok(None) };
+    let plan = replace_children_if_necessary(Arc::clone(plan), vec![below.plan])?;
+    Ok(Some(OrderedInput { plan, ..below }))
+}
+
+fn index_of(expression: &Arc<dyn PhysicalExpr>) -> Option<usize> {
+    expression.downcast_ref::<Column>().map(Column::index)
+}
+
+/// The scan cut into ranges.
+fn ranges(scan: &FileScanConfig, column: usize, config: &ConfigOptions) -> Option<OrderedInput> {
+    if scan.limit.is_some() {
+        return None;
+    }
+    let user = match scan.file_source().projection() {
+        Some(projection) => index_of(&projection.as_ref().get(column)?.expr)?,
+        None => column,
+    };
+    let files = whole_files(scan);
+    let declared = |ordering: &datafusion::physical_expr::LexOrdering| {
+        let first = ordering.first();
+        (index_of(&first.expr) == Some(user)).then_some(first.options)
+    };
+    let order = scan.output_ordering.iter().find_map(declared).or_else(|| {
+        // Where the groups of files do not keep the order, the scan declares none, but each file still may.
+        let mut orders = files.iter().map(|f| f.ordering.as_ref().and_then(declared));
+        let first = orders.next()??;
+        orders.all(|o| o == Some(first)).then_some(first)
+    })?;
+    if order.descending {
+        return None;
+    }
+    let files = consecutive(files, user, order)?;
+    let names: Vec<&str> = files.iter().filter_map(|f| f.object_meta.location.filename()).collect();
+    let names = match names.as_slice() {
+        [first, _, .., last] => format!("files '{first}' to '{last}'"),
+        some => format!("file '{}'", some.join("', '")),
+    };
+    let groups = cut(files, config);
+    let scan = FileScanConfigBuilder::from(scan.clone()).with_file_groups(groups).with_preserve_order(true).build();
+    Some(OrderedInput { plan: DataSourceExec::from_data_source(scan), order, files: names })
+}
+
+/// The files of all groups, each once and whole.
+fn whole_files(scan: &FileScanConfig) -> Vec<PartitionedFile> {
+    let mut seen = BTreeSet::new();
+    let mut files = Vec::new();
+    for file in scan.file_groups.iter().flat_map(FileGroup::iter) {
+        if seen.insert(file.object_meta.location.to_string()) {
+            files.push(PartitionedFile { range: None, ..file.clone() });
+        }
+    }
+    files
+}
+
+/// The files in the order of their users, if their ranges do not overlap. NULL users stand at one end of the order, so only
+/// the file at that end may hold some.
+fn consecutive(files: Vec<PartitionedFile>, user: usize, order: SortOptions) -> Option<Vec<PartitionedFile>> {
+    if files.len() < 2 {
+        return Some(files);
+    }
+    let mut spans = Vec::with_capacity(files.len());
+    for file in files {
+        let statistics = file.statistics.as_ref()?;
+        if statistics.num_rows == Precision::Exact(0) {
+            continue;
+        }
+        let column = statistics.column_statistics.get(user)?;
+        let (Precision::Exact(low), Precision::Exact(high), Precision::Exact(nulls)) =
+            (&column.min_value, &column.max_value, &column.null_count)
+        else {
+            return None;
+        };
+        spans.push((low.clone(), high.clone(), *nulls > 0, file));
+    }
+    let compare = |a: &ScalarValue, b: &ScalarValue| a.partial_cmp(b).unwrap_or(Ordering::Equal);
+    spans.sort_by(|a, b| compare(&a.0, &b.0).then_with(|| compare(&a.1, &b.1)));
+    let in_order = spans.windows(2).all(|w| {
+        let apart = w[0].1.partial_cmp(&w[1].0).is_some_and(Ordering::is_le);
+        apart && !if order.nulls_first { w[1].2 } else { w[0].2 }
+    });
+    in_order.then(|| spans.into_iter().map(|(.., file)| file).collect())
+}
+
+/// Consecutive ranges of bytes; a row group belongs to the range in which it begins.
+///
+/// DataFusion's own options say what is worth cutting.
+fn cut(files: Vec<PartitionedFile>, config: &ConfigOptions) -> Vec<FileGroup> {
+    let total: u64 = files.iter().map(|f| f.object_meta.size).sum();
+    let wanted = config.optimizer.repartition_file_scans && total >= config.optimizer.repartition_file_min_size as u64;
+    let count = if wanted { config.execution.target_partitions.max(1) as u64 } else { 1 };
+    let share = total.div_ceil(count).max(1);
+    let mut groups: Vec<Vec<PartitionedFile>> = vec![Vec::new()];
+    let mut room = share;
+    for file in files {
+        let (mut from, size) = (0, file.object_meta.size);
+        while from < size {
+            if room == 0 {
+                groups.push(Vec::new());
+                room = share;
+            }
+            let to = size.min(from + room);
+            room -= to - from;
+            let piece = file.clone();
+            let whole = from == 0 && to == size;
+            let piece = if whole { piece } else { piece.with_range(from as i64, to as i64) };
+            if let Some(group) = groups.last_mut() {
+                group.push(piece);
+            }
+            from = to;
+        }
+    }
+    groups.into_iter().map(FileGroup::new).collect()
+}

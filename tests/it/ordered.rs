@@ -1,0 +1,147 @@
+//! Files ordered by user: when they take the one-pass path, what operators above it get, and orders that do not hold.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use datafusion::parquet::arrow::ArrowWriter;
+use datafusion::parquet::file::metadata::SortingColumn;
+use datafusion::parquet::file::properties::WriterProperties;
+use tenure::engine::Settings;
+
+use crate::ask::{Asked, settings};
+
+/// Writes events of these users, three each, in the order given; few rows in a row group, so that users straddle them.
+fn write(file: &Path, users: &[i64], declared: bool) {
+    let rows: Vec<(i64, i64)> = users.iter().flat_map(|user| (0..3).map(move |n| (*user, n))).collect();
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("user_id", Arc::new(Int64Array::from_iter_values(rows.iter().map(|r| r.0)))),
+        ("ts", Arc::new(TimestampMicrosecondArray::from_iter_values(rows.iter().map(|r| r.1 * 1_000_000)))),
+        ("event", Arc::new(StringArray::from_iter_values(rows.iter().map(|r| ["a", "b", "c"][r.1 as usize])))),
+    ];
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let by = |column_idx| SortingColumn { column_idx, descending: false, nulls_first: false };
+    let properties = WriterProperties::builder()
+        .set_max_row_group_row_count(Some(5.max(users.len() / 10)))
+        .set_sorting_columns(declared.then(|| vec![by(0), by(1)]))
+        .build();
+    let out = std::fs::File::create(file).unwrap();
+    let mut writer = ArrowWriter::try_new(out, batch.schema(), Some(properties)).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+}
+
+fn open(location: &Path, threads: usize) -> Asked {
+    let tables = vec![("t".to_string(), location.display().to_string())];
+    let options = vec![("datafusion.optimizer.repartition_file_min_size".to_string(), "1".to_string())];
+    Asked::open(&Settings { tables, options, ..settings(threads) })
+}
+
+fn plan(asked: &Asked, sql: &str) -> String {
+    asked.rows(&format!("EXPLAIN {sql}")).concat().concat()
+}
+
+const COUNT: &str = "SELECT user_id, count(*) AS n FROM t GROUP BY user_id";
+
+#[test]
+fn several_files_are_one_pass_unless_their_users_overlap() {
+    for (second, one_pass) in [(vec![30, 31, 32], true), (vec![20, 40], true), (vec![19, 40], false)] {
+        let folder = tempfile::tempdir().unwrap();
+        // The names are not in the order of the users.
+        write(&folder.path().join("b.parquet"), &[1, 2, 3, 20], true);
+        write(&folder.path().join("a.parquet"), &second, true);
+        let asked = open(folder.path(), 3);
+        let sql = format!("SELECT count(*), sum(n) FROM ({COUNT})");
+        assert_eq!(plan(&asked, &sql).contains("UserAggregateExec"), one_pass, "{second:?}");
+        let users = 4 + second.iter().filter(|u| **u != 20).count();
+        let events = 3 * (4 + second.len());
+        assert_eq!(asked.rows(&sql), [[users.to_string(), events.to_string()]], "{second:?}");
+    }
+}
+
+#[test]
+fn the_path_can_be_turned_off() {
+    let folder = tempfile::tempdir().unwrap();
+    write(&folder.path().join("a.parquet"), &[1, 2, 3], true);
+    let asked = open(folder.path(), 2);
+    let order = asked.rows(&format!("{COUNT} ORDER BY user_id"));
+    asked.batches("SET tenure.ordered_execution = false").unwrap();
+    assert!(!plan(&asked, COUNT).contains("UserAggregateExec"));
+    assert_eq!(asked.rows(&format!("{COUNT} ORDER BY user_id")), order);
+}
+
+#[test]
+fn files_that_say_nothing_are_hashed_and_a_table_can_say_it_for_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a.parquet");
+    write(&file, &[1, 2, 3], false);
+    let asked = open(&file, 2);
+    assert!(!plan(&asked, COUNT).contains("UserAggregateExec"));
+    let create =
+        format!("CREATE EXTERNAL TABLE u STORED AS PARQUET WITH ORDER (user_id, ts) LOCATION '{}'", file.display());
+    asked.batches(&create).unwrap();
+    assert!(plan(&asked, &COUNT.replace("FROM t", "FROM u")).contains("UserAggregateExec"));
+    assert_eq!(asked.rows("SELECT sum(n) FROM (SELECT user_id, count(*) AS n FROM u GROUP BY user_id)"), [["9"]]);
+}
+
+/// A false order is told with the file and both users, wherever the cut between partitions lies; never a wrong answer.
+#[test]
+fn an_order_that_does_not_hold_is_an_error() {
+    for threads in 1..=4 {
+        for (users, says) in
+            [(vec![1, 2, 5, 4, 6, 7, 8], "4 comes after 5"), (vec![2, 3, 4, 5, 6, 1], "1 comes after 6")]
+        {
+            let folder = tempfile::tempdir().unwrap();
+            write(&folder.path().join("false.parquet"), &users, true);
+            let asked = open(folder.path(), threads);
+            let error = asked.batches(&format!("SELECT sum(n) FROM ({COUNT})")).unwrap_err();
+            let message = error.message();
+            assert!(message.contains("false.parquet") && message.contains(says), "{threads} threads: {message}");
+            asked.batches("SET tenure.ordered_execution = false").unwrap();
+        }
+    }
+}
+
+/// Joins, windows and sorts above rely on where the aggregation puts its groups.
+#[test]
+fn operators_above_get_what_they_rely_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let users: Vec<i64> = (0..200).map(|u| u * 3).collect();
+    write(&folder.path().join("a.parquet"), &users, true);
+    for threads in [1, 2, 5] {
+        let asked = open(folder.path(), threads);
+        // Joins of small inputs gather one side; with these they are partitioned on both.
+        asked.batches("SET datafusion.optimizer.hash_join_single_partition_threshold = 0").unwrap();
+        asked.batches("SET datafusion.optimizer.hash_join_single_partition_threshold_rows = 0").unwrap();
+        let half = "SELECT user_id, count(*) AS m FROM t WHERE event <> 'c' GROUP BY user_id";
+        for sql in [
+            format!("SELECT count(*), sum(n), sum(m) FROM ({COUNT}) a JOIN ({half}) b USING (user_id)"),
+            format!("SELECT count(*), sum(n), sum(m) FROM ({COUNT}) a FULL JOIN ({half} HAVING user_id > 90) b USING (user_id)"),
+            format!("SELECT user_id, n, sum(n) OVER (ORDER BY user_id) AS s FROM ({COUNT}) ORDER BY user_id DESC LIMIT 7"),
+            format!("SELECT user_id, max(x) FROM (SELECT user_id, n AS x, row_number() OVER (PARTITION BY user_id ORDER BY n) AS r FROM ({COUNT})) WHERE r = 1 GROUP BY user_id ORDER BY user_id LIMIT 5"),
+            format!("{COUNT} ORDER BY user_id LIMIT 11"),
+            format!("SELECT user_id, sum(n) FROM (({COUNT}) UNION ALL ({half})) GROUP BY user_id ORDER BY user_id"),
+            format!("SELECT n, count(*) FROM ({COUNT}) GROUP BY n"),
+            "SELECT user_id, count(*) FILTER (WHERE event = 'b'), count(DISTINCT event), array_agg(event ORDER BY ts), min(ts), first_value(event ORDER BY ts DESC) FROM t GROUP BY user_id ORDER BY 1 LIMIT 20".to_string(),
+            "SELECT user_id, event, count(*) FROM t GROUP BY user_id, event ORDER BY 1, 2 LIMIT 20".to_string(),
+            "SELECT user_id % 7 AS u, count(*) FROM t GROUP BY user_id % 7 ORDER BY 1".to_string(),
+            "SELECT DISTINCT user_id FROM t WHERE event = 'a' ORDER BY 1 LIMIT 3".to_string(),
+        ] {
+            let got = asked.rows(&sql);
+            asked.batches("SET tenure.ordered_execution = false").unwrap();
+            assert_eq!(got, asked.rows(&sql), "{threads} threads: {sql}");
+            asked.batches("SET tenure.ordered_execution = true").unwrap();
+        }
+    }
+}
+
+/// What one user needs does not grow with the number of users.
+#[test]
+fn memory_is_that_of_few_users() {
+    let folder = tempfile::tempdir().unwrap();
+    write(&folder.path().join("a.parquet"), &(0..30_000).collect::<Vec<_>>(), true);
+    let tables = vec![("t".to_string(), folder.path().display().to_string())];
+    let asked = Asked::open(&Settings { tables, memory: Some(3 << 20), ..settings(2) });
+    let sql = "SELECT level, count(*) FROM (SELECT user_id, window_funnel(INTERVAL '1 day', ts, event = 'a', event = 'b', event = 'c') AS level FROM t GROUP BY user_id) GROUP BY level";
+    assert_eq!(asked.rows(sql), [["3", "30000"]]);
+}
