@@ -26,11 +26,19 @@ const CHUNK: usize = 1 << 14;
 pub struct EventLog<E> {
     chunks: Vec<Vec<E>>,
     len: usize,
+    /// Whether no group was appended to after a later one: so it is where input is ordered by group.
+    in_order: bool,
+    last_group: u32,
+    /// Emptied chunks, to be filled again.
+    spare: Vec<Vec<E>>,
 }
+
+/// Emptied chunks that are kept: what one emission of the ordered path gives back.
+const SPARE: usize = 8;
 
 impl<E> Default for EventLog<E> {
     fn default() -> Self {
-        Self { chunks: Vec::new(), len: 0 }
+        Self { chunks: Vec::new(), len: 0, in_order: true, last_group: 0, spare: Vec::new() }
     }
 }
 
@@ -38,6 +46,9 @@ impl<E: Grouped> EventLog<E> {
     /// Appends one entry.
     #[inline]
     pub fn push(&mut self, entry: E) {
+        let group = entry.group();
+        self.in_order &= group >= self.last_group;
+        self.last_group = group;
         match self.chunks.last_mut() {
             Some(chunk) if chunk.len() < CHUNK => chunk.push(entry),
             _ => self.push_chunk(entry),
@@ -48,7 +59,11 @@ impl<E: Grouped> EventLog<E> {
     #[cold]
     fn push_chunk(&mut self, entry: E) {
         // The first chunk grows on its own: many small logs (one for each partition of a small table) stay small.
-        let mut chunk = if self.chunks.is_empty() { Vec::new() } else { Vec::with_capacity(CHUNK) };
+        let mut chunk = match self.spare.pop() {
+            Some(emptied) => emptied,
+            None if self.chunks.is_empty() => Vec::new(),
+            None => Vec::with_capacity(CHUNK),
+        };
         chunk.push(entry);
         self.chunks.push(chunk);
     }
@@ -74,18 +89,51 @@ impl<E: Grouped> EventLog<E> {
         self.chunks.iter().flatten()
     }
 
+    /// Whether the entries stand group by group already.
+    pub fn in_order(&self) -> bool {
+        self.in_order
+    }
+
+    /// Takes the chunks of a log that was read for filling them again: fresh memory has to be cleared by the kernel, which
+    /// took a sixth of the time of a funnel over ordered files.
+    pub fn recycle(&mut self, read: Self) {
+        let room = SPARE.saturating_sub(self.spare.len());
+        let chunks = read.chunks.into_iter().filter(|c| c.capacity() >= CHUNK).take(room);
+        self.spare.extend(chunks.map(|mut chunk| {
+            chunk.clear();
+            chunk
+        }));
+    }
+
     /// Bytes held now, and the bytes that [`ByGroup::new`] will need: a pool that knows only the first would be overrun at
     /// the moment of emission.
     pub fn size(&self) -> usize {
-        let held = self.chunks.len().saturating_sub(1) * CHUNK + self.chunks.first().map_or(0, Vec::capacity);
+        let full = self.chunks.len().saturating_sub(1) + self.spare.len();
+        let held = full * CHUNK + self.chunks.first().map_or(0, Vec::capacity);
         held * size_of::<E>() + self.chunks.capacity() * size_of::<Vec<E>>() + self.len * size_of::<u32>()
     }
 
     /// Takes the entries of groups `0..first` out, in arrival order; those that stay move down by `first`.
     /// `None` takes all.
     pub fn take(&mut self, first: Option<u32>) -> Self {
-        let all = std::mem::take(self);
+        let spare = std::mem::take(&mut self.spare);
+        let mut all = std::mem::replace(self, Self { spare, ..Self::default() });
         let Some(first) = first else { return all };
+        if all.in_order {
+            // What stays is the end of the log.
+            let mut stay = Vec::new();
+            while let Some(chunk) = all.chunks.last_mut() {
+                let from = chunk.partition_point(|e| e.group() < first);
+                stay.push(chunk.split_off(from));
+                all.len -= stay.last().map_or(0, Vec::len);
+                if from > 0 {
+                    break;
+                }
+                all.chunks.pop();
+            }
+            stay.into_iter().rev().flatten().for_each(|e| self.push(e.with_group(e.group() - first)));
+            return all;
+        }
         let mut taken = Self::default();
         for entry in all.chunks.into_iter().flatten() {
             let group = entry.group();
@@ -168,6 +216,7 @@ mod tests {
     #[test]
     fn groups_come_back_in_arrival_order() {
         let log = log(&[Entry(2, 'a'), Entry(0, 'b'), Entry(2, 'c'), Entry(0, 'd')]);
+        assert!(!log.in_order());
         let by = ByGroup::new(&log, 4).unwrap();
         let read = |g| by.group(g).iter().map(|p| log.get(*p).1).collect::<String>();
         assert_eq!([read(0), read(1), read(2), read(3)], ["bd", "", "ac", ""]);
@@ -181,6 +230,29 @@ mod tests {
         assert_eq!(log.take(Some(2)).iter().copied().collect::<Vec<_>>(), [Entry(0, 'a'), Entry(1, 'c')]);
         assert_eq!(log.take(None).iter().copied().collect::<Vec<_>>(), [Entry(1, 'b'), Entry(0, 'd')]);
         assert_eq!((log.size(), log.len()), (0, 0));
+    }
+
+    #[test]
+    fn a_log_in_order_gives_its_beginning_away_and_its_chunks_come_back() {
+        for (entries, groups) in [(0, 1), (1, 1), (CHUNK, 3), (3 * CHUNK + 7, 5), (2 * CHUNK, 2), (4 * CHUNK, 1)] {
+            for first in 0..=groups as u32 {
+                let of = |at: usize| (at * groups / entries.max(1)) as u32;
+                let mut log = log(&(0..entries).map(|at| Entry(of(at), 'x')).collect::<Vec<_>>());
+                assert!(log.in_order());
+                let taken = log.take(Some(first));
+                let want = (0..entries).filter(|at| of(*at) < first).count();
+                assert_eq!((taken.len(), log.len()), (want, entries - want), "{entries} {groups} {first}");
+                assert!(taken.iter().count() == want && taken.iter().all(|e| e.0 < first));
+                let stay: Vec<u32> = log.iter().map(|e| e.0 + first).collect();
+                assert_eq!(stay, (want..entries).map(of).collect::<Vec<_>>());
+                assert!((0..log.len() as u32).all(|at| log.get(at).0 == stay[at as usize] - first));
+                let before = log.size();
+                log.recycle(taken);
+                assert!(log.size() >= before);
+                (0..2 * CHUNK).for_each(|_| log.push(Entry(groups as u32, 'y')));
+                assert_eq!((log.len(), log.iter().count()), (stay.len() + 2 * CHUNK, stay.len() + 2 * CHUNK));
+            }
+        }
     }
 
     #[test]

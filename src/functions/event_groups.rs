@@ -24,6 +24,9 @@ use crate::algo::event::Event;
 use crate::algo::event_log::{ByGroup, EventLog, Grouped};
 use crate::error::Error;
 
+/// Kept values below which none are dropped.
+const MANY_VALUES: usize = 4_096;
+
 /// What an aggregate makes of one user's events: the events go in user by user, a column comes out.
 pub trait Question: Send {
     /// How the events of a user must be sorted.
@@ -225,29 +228,47 @@ impl<E: Entry> EventGroups<E> {
         }
     }
 
-    fn too_many(&self) -> Error {
-        Error::resources(format!("{}: more than 2 billion events in one partition; use more partitions", self.name))
-    }
-
     fn group_number(&self, group: usize) -> Result<u32> {
         u32::try_from(group)
             .map_err(|_| Error::resources(format!("{}: more than 4 billion groups in one partition", self.name)).into())
     }
 
-    /// Takes groups out of the log: their number, their entries, and the entries' order by group.
-    fn emit(&mut self, emit_to: EmitTo) -> Result<(usize, EventLog<E>, ByGroup)> {
-        let (groups, entries) = match emit_to {
-            EmitTo::All => (std::mem::take(&mut self.groups), self.log.take(None)),
+    /// Drops kept values that no logged event has any more: over ordered input, where users come and go, they would
+    /// otherwise pile up to all the values there are.
+    fn forget_values(&mut self) -> Result<()> {
+        let Some(kept) = &self.kept else { return Ok(()) };
+        if kept.distinct() < MANY_VALUES || kept.distinct() < 4 * self.log.len() {
+            return Ok(());
+        }
+        let entries = self.log.take(None);
+        let values = kept.values(entries.iter().map(|e| e.event().tag).collect())?;
+        let mut fresh = KeptValues::new(kept.fields())?;
+        let rows: Vec<u32> = (0..entries.len() as u32).collect();
+        fresh.number(&values, &rows, &mut self.row_numbers)?;
+        for (entry, number) in entries.iter().zip(&self.row_numbers) {
+            let event = entry.event();
+            self.log.push(E::pack(entry.group(), event.time, event.mask, *number));
+        }
+        self.log.recycle(entries);
+        self.kept = Some(fresh);
+        Ok(())
+    }
+
+    /// Takes groups out of the log: their number and their entries.
+    fn take(&mut self, emit_to: EmitTo) -> Result<(usize, EventLog<E>)> {
+        match emit_to {
+            EmitTo::All => Ok((std::mem::take(&mut self.groups), self.log.take(None))),
             EmitTo::First(n) => {
                 let first = self.group_number(n)?;
                 self.groups -= n;
-                (n, self.log.take(Some(first)))
+                Ok((n, self.log.take(Some(first))))
             }
-        };
-        let by_group = ByGroup::new(&entries, groups).ok_or_else(|| self.too_many())?;
-        i32::try_from(entries.len()).map_err(|_| self.too_many())?;
-        Ok((groups, entries, by_group))
+        }
     }
+}
+
+fn too_many(function: &str) -> Error {
+    Error::resources(format!("{function}: more than 2 billion events in one partition; use more partitions"))
 }
 
 /// Sorts a user's events; those that come in order by time alone cost one look.
@@ -309,20 +330,42 @@ impl<E: Entry> GroupsAccumulator for EventGroups<E> {
     }
 
     fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
-        let (groups, entries, by_group) = self.emit(emit_to)?;
+        let (groups, entries) = self.take(emit_to)?;
         let (order, kept) = (self.question.order(), self.kept.as_ref());
         let mut events: Vec<Event> = Vec::new();
-        for group in 0..groups {
-            events.clear();
-            events.extend(by_group.group(group).iter().map(|at| entries.get(*at).event()));
-            sort(&mut events, order, kept);
-            self.question.answer(&events, kept)?;
+        let mut answer = |events: &mut Vec<Event>| {
+            sort(events, order, kept);
+            self.question.answer(events, kept)
+        };
+        if entries.in_order() {
+            let mut entries = entries.iter().peekable();
+            for group in 0..groups {
+                events.clear();
+                while let Some(entry) = entries.next_if(|e| e.group() as usize == group) {
+                    events.push(entry.event());
+                }
+                answer(&mut events)?;
+            }
+        } else {
+            let by_group = ByGroup::new(&entries, groups).ok_or_else(|| too_many(self.name))?;
+            for group in 0..groups {
+                events.clear();
+                events.extend(by_group.group(group).iter().map(|at| entries.get(*at).event()));
+                answer(&mut events)?;
+            }
         }
-        self.question.finish(kept)
+        let answers = self.question.finish(self.kept.as_ref())?;
+        if let EmitTo::First(_) = emit_to {
+            self.log.recycle(entries);
+            self.forget_values()?;
+        }
+        Ok(answers)
     }
 
     fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
-        let (groups, entries, by_group) = self.emit(emit_to)?;
+        let (groups, entries) = self.take(emit_to)?;
+        let by_group = ByGroup::new(&entries, groups).ok_or_else(|| too_many(self.name))?;
+        i32::try_from(entries.len()).map_err(|_| too_many(self.name))?;
         let offsets: Vec<i32> = by_group.starts(groups).map(|start| start as i32).collect();
         let (times, masks) = match mask_type(self.arguments.conditions.len()) {
             DataType::UInt8 => split::<E, UInt8Type>(&entries, &by_group, |mask| mask as u8),

@@ -144,4 +144,7 @@ fn memory_is_that_of_few_users() {
     let asked = Asked::open(&Settings { tables, memory: Some(3 << 20), ..settings(2) });
     let sql = "SELECT level, count(*) FROM (SELECT user_id, window_funnel(INTERVAL '1 day', ts, event = 'a', event = 'b', event = 'c') AS level FROM t GROUP BY user_id) GROUP BY level";
     assert_eq!(asked.rows(sql), [["3", "30000"]]);
+    // Values kept with events are forgotten with their users: all of them would be 6 MB.
+    let sql = "SELECT level, count(*) FROM (SELECT user_id, funnel_chain(INTERVAL '1 day', ts, event = 'a', event = 'b', named_struct('who', lpad(user_id, 200, '-')))['level'] AS level FROM t GROUP BY user_id) GROUP BY level";
+    assert_eq!(asked.rows(sql), [["2", "30000"]]);
 }
