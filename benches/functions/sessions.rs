@@ -60,7 +60,8 @@ pub fn kernel(c: &mut Criterion) {
             b.iter(|| {
                 for events in &users {
                     found.clear();
-                    sessions(black_box(events), &mut rules, Bounce::Depth, &ranks, &mut found).expect("a calendar time");
+                    sessions(black_box(events), &mut rules, Bounce::Depth, &ranks, &mut found)
+                        .expect("a calendar time");
                 }
                 found.len()
             });
@@ -69,7 +70,8 @@ pub fn kernel(c: &mut Criterion) {
             b.iter(|| {
                 for events in &users {
                     (found.clear(), seen.clear());
-                    sessions(black_box(events), &mut rules, Bounce::Depth, &ranks, &mut found).expect("a calendar time");
+                    sessions(black_box(events), &mut rules, Bounce::Depth, &ranks, &mut found)
+                        .expect("a calendar time");
                     views(events, &found, &ranks, &mut seen);
                 }
                 seen.len()
@@ -84,7 +86,8 @@ pub fn aggregates(c: &mut Criterion) {
     let text = |rules: &str| Constant(ScalarValue::Utf8(Some(rules.to_string())));
     let call = |function| {
         let gap = format!("gap {}, midnight, zone Europe/Berlin", 30 * MINUTE);
-        let arguments = [Column("ts"), text(&gap), Column("c0"), Column("c1"), Column("c1"), Column("c2"), Column("c2")];
+        let arguments =
+            [Column("ts"), text(&gap), Column("c0"), Column("c1"), Column("c1"), Column("c2"), Column("c2")];
         Call::new(function, &arguments, Country::Dictionary)
     };
     for shape in [Shape::Time, Shape::Shuffled, Shape::OneUser, Shape::AllUsers, Shape::Tied] {

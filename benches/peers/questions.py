@@ -152,11 +152,13 @@ ARRAY JOIN ss AS s"""
 
 
 def duckdb_sessions(table):
-    # A running count of long gaps numbers the sessions of a user; both windows share one sort.
-    return f"""WITH g AS (SELECT user_id, epoch_us(ts) AS t, event = '{STEPS[-1]}' AS converted,
-    (epoch_us(ts) - lag(epoch_us(ts)) OVER (PARTITION BY user_id ORDER BY ts) > {GAP_US})::INT AS cut FROM {table}),
-  n AS (SELECT user_id, t, converted,
-    sum(cut) OVER (PARTITION BY user_id ORDER BY t ROWS UNBOUNDED PRECEDING) AS n FROM g),
+    # A running count of long gaps numbers the sessions of a user; both windows share one sort. The first event has no gap,
+    # and must not have a NULL either: it would be a session of its own.
+    return f"""WITH g AS (SELECT user_id, ts, epoch_us(ts) AS t, event = '{STEPS[-1]}' AS converted,
+    (epoch_us(ts) - lag(epoch_us(ts), 1, epoch_us(ts)) OVER (PARTITION BY user_id ORDER BY ts) > {GAP_US})::INT AS cut
+    FROM {table}),
+  n AS (SELECT user_id, ts, t, converted,
+    sum(cut) OVER (PARTITION BY user_id ORDER BY ts ROWS UNBOUNDED PRECEDING) AS n FROM g),
   s AS (SELECT user_id, count(*) AS events, max(t) - min(t) AS d, bool_or(converted) AS converted FROM n GROUP BY user_id, n)
 SELECT count(*), count(DISTINCT user_id), count(*) FILTER (events = 1), sum(d), quantile_cont(d, 0.5)::BIGINT, sum(events),
   count(*) FILTER (converted) FROM s"""

@@ -89,7 +89,9 @@ fn compose(call: &Call, question: &Question) -> datafusion::error::Result<Logica
         session("events").alias("(events)"),
         session("views").alias("(views)"),
     ]);
-    let count_of = |name: &str| Ok::<_, datafusion::error::DataFusionError>(count_rows().filter(column(name)).build()?.alias(name));
+    let count_of = |name: &str| {
+        Ok::<_, datafusion::error::DataFusionError>(count_rows().filter(column(name)).build()?.alias(name))
+    };
     let counts = vec![
         count_rows().alias("sessions"),
         count_of("(first)")?,

@@ -54,7 +54,10 @@ impl Relation for Sessions {
             returns: vec![
                 ("by ..", "The properties of the session, under their own names."),
                 ("the user column", "Who, under its own name."),
-                ("session_id BIGINT", "The same for the same user and start, in every run: see the function `session_id`."),
+                (
+                    "session_id BIGINT",
+                    "The same for the same user and start, in every run: see the function `session_id`.",
+                ),
                 ("session_number BIGINT", "1, 2, .. for each user."),
                 ("started_at, ended_at", "Times of the first and the last event, of the time column's type."),
                 ("duration_seconds DOUBLE", "From the first to the last event."),
@@ -81,7 +84,7 @@ impl Relation for Sessions {
         if question.by.iter().any(|b| b.name == *user) {
             return Err(call.error(format!("by column '{user}' is the user column, which is in the answer anyway")));
         }
-        let who = Expr::Column(Column::from_name(user));
+        let who = Expr::Column(Column::from_name(USER));
         let session = |name: &str| item().field(name);
         let mut output = question.by_columns();
         // The user determined the list of sessions, but does not determine a session: the claim must not go on.
@@ -113,12 +116,14 @@ fn role(name: &str) -> Option<FieldMetadata> {
     Some(FieldMetadata::from(BTreeMap::from([(ROLE_KEY.to_string(), name.to_string())])))
 }
 
-/// The list of one user, and later its element.
-const LIST: &str = "of one user";
+/// Who, below the answer: the input's own name for it comes back in the answer alone, and cannot clash with [`ITEM`].
+const USER: &str = "user";
+/// The list of a user's sessions or views, and later an element of it.
+const ITEM: &str = "session";
 
 /// An element of the list.
 pub(super) fn item() -> Expr {
-    Expr::Column(Column::from_name(LIST))
+    Expr::Column(Column::from_name(ITEM))
 }
 
 /// The argument that says what converts.
@@ -134,7 +139,12 @@ pub(super) fn arguments(own: &[ArgumentDoc]) -> Vec<ArgumentDoc> {
     let argument = |name, kind, default, text| ArgumentDoc { name, kind, default, text };
     let mut arguments = vec![
         argument("table", "table or (SELECT ..)", None, "The events."),
-        argument("gap", "INTERVAL", Some("INTERVAL '30 minutes'"), "The longest time without an event within a session."),
+        argument(
+            "gap",
+            "INTERVAL",
+            Some("INTERVAL '30 minutes'"),
+            "The longest time without an event within a session.",
+        ),
         argument(
             "boundary",
             "TEXT",
@@ -149,23 +159,53 @@ pub(super) fn arguments(own: &[ArgumentDoc]) -> Vec<ArgumentDoc> {
             "Another value of it than the user's last known one opens a session; NULL is not known.",
         ),
         argument("start_when", "event name or condition", Some("nothing"), "Such an event opens a session."),
-        argument("end_when", "event name or condition", Some("nothing"), "The next event after such a one opens a session."),
-        argument("max_length", "INTERVAL", Some("unlimited"), "An event later than this after the start opens a session."),
-        argument("exclude", "event name or condition", Some("nothing"), "Events that do not count: they neither open nor extend a session."),
+        argument(
+            "end_when",
+            "event name or condition",
+            Some("nothing"),
+            "The next event after such a one opens a session.",
+        ),
+        argument(
+            "max_length",
+            "INTERVAL",
+            Some("unlimited"),
+            "An event later than this after the start opens a session.",
+        ),
+        argument(
+            "exclude",
+            "event name or condition",
+            Some("nothing"),
+            "Events that do not count: they neither open nor extend a session.",
+        ),
         argument("page", "column", Some("the event column"), "What is viewed: for entry and exit."),
-        argument("views", "event name or condition", Some("page IS NOT NULL"), "Which events are page views; without a page, all."),
+        argument(
+            "views",
+            "event name or condition",
+            Some("page IS NOT NULL"),
+            "Which events are page views; without a page, all.",
+        ),
         argument(
             "bounce",
             "TEXT",
             Some("'depth'"),
             "`depth`: at most one view. `engaged`: also no key event, and not longer than 10 seconds.",
         ),
-        argument("key_event", "event name or condition", Some("the conversion"), "What engages a user, for `bounce => 'engaged'`."),
+        argument(
+            "key_event",
+            "event name or condition",
+            Some("the conversion"),
+            "What engages a user, for `bounce => 'engaged'`.",
+        ),
     ];
     arguments.extend_from_slice(own);
     arguments.extend([
         argument("by", "column or list", Some("nothing"), "Properties of a session: the value at its first event."),
-        argument("order_key", "column", Some("nothing"), "Orders events of the same time, for entry, exit, dwell and `by`."),
+        argument(
+            "order_key",
+            "column",
+            Some("nothing"),
+            "Orders events of the same time, for entry, exit, dwell and `by`.",
+        ),
         argument("tz", "TEXT", Some("'UTC'"), "IANA time zone of local dates."),
     ]);
     arguments
@@ -193,8 +233,8 @@ pub(super) struct Question {
     /// View, conversion, key event, start, end.
     conditions: [Expr; 5],
     kept: Vec<Expr>,
-    page_type: Option<DataType>,
-    by_types: Vec<DataType>,
+    /// Whether pages are known.
+    pub has_page: bool,
 }
 
 impl Question {
@@ -217,8 +257,8 @@ impl Question {
 
         let page = call.column("page")?.or_else(|| roles.event.clone());
         let campaign = call.column("cut_campaign")?;
-        if let Some(constant) = campaign.as_ref().filter(|c| c.column_refs().is_empty()) {
-            return Err(call.error(format!("argument 'cut_campaign' must be a column, got {constant}")));
+        if campaign.as_ref().is_some_and(|c| c.column_refs().is_empty()) {
+            return Err(call.error("argument 'cut_campaign' must be a column: a constant never changes"));
         }
         let order = call.column("order_key")?;
         let by = call.breakdowns("by")?;
@@ -241,14 +281,7 @@ impl Question {
             end.unwrap_or_else(never),
         ];
         let page = page.filter(|_| wanted.pages);
-        let value_type = |value: &Expr| -> Result<DataType> {
-            Ok(match value.get_type(call.schema())? {
-                DataType::Dictionary(_, value) => *value,
-                other => other,
-            })
-        };
-        let page_type = page.as_ref().map(value_type).transpose()?;
-        let by_types = by.iter().map(|b| value_type(&b.value)).collect::<Result<Vec<_>>>()?;
+        let has_page = page.is_some();
         let mut kept = Vec::new();
         // An order of values is kept where there are values.
         let order = order.filter(|_| page.is_some() || campaign.is_some() || !by.is_empty());
@@ -262,7 +295,7 @@ impl Question {
             takes_part = takes_part.and(exclude.is_not_true());
         }
         let period = constants.period;
-        Ok(Self { roles, by, has_conversion, period, takes_part, constants, conditions, kept, page_type, by_types })
+        Ok(Self { roles, by, has_conversion, period, takes_part, constants, conditions, kept, has_page })
     }
 
     /// One row for each element of a user's list: the user column and [`item`].
@@ -274,31 +307,19 @@ impl Question {
         }
         LogicalPlanBuilder::from(call.input().clone())
             .filter(self.takes_part.clone())?
-            .aggregate(
-                [self.roles.user.clone().alias(self.roles.user_name.as_str())],
-                [of_user.call(arguments).alias(LIST)],
-            )?
-            .unnest_column_with_options(LIST, UnnestOptions::new().with_null_handling(NullHandling::Drop))?
+            .aggregate([self.roles.user.clone().alias(USER)], [of_user.call(arguments).alias(ITEM)])?
+            .unnest_column_with_options(ITEM, UnnestOptions::new().with_null_handling(NullHandling::Drop))?
             .build()
     }
 
     /// The breakdown columns of an element, under their own names.
     pub(super) fn by_columns(&self) -> Vec<Expr> {
-        let by = self.by.iter().zip(&self.by_types);
-        by.map(|(b, data_type)| cast(item().field(by_field(&b.name)), data_type.clone()).alias(b.name.as_str())).collect()
+        self.by.iter().map(|b| item().field(by_field(&b.name)).alias(b.name.as_str())).collect()
     }
 
     /// A page of an element; NULL where there are no pages.
     pub(super) fn page(&self, name: &str) -> Expr {
-        match &self.page_type {
-            Some(data_type) => cast(item().field(name), data_type.clone()),
-            None => lit(ScalarValue::Utf8(None)),
-        }
-    }
-
-    /// Whether pages are known.
-    pub(super) fn has_page(&self) -> bool {
-        self.page_type.is_some()
+        if self.has_page { item().field(name) } else { lit(ScalarValue::Utf8View(None)) }
     }
 
     /// Ticks as seconds.

@@ -164,7 +164,7 @@ fn views_tell_dwell_and_firsts() {
         [event(0, view, 1), event(4, 0, 0), event(5, view, 2), event(5, view, 1), event(9, 0, 0), event(100, view, 1)];
     let mut found = Vec::new();
     views(&events, &cut_with(&events, rules(50), &ranks), &ranks, &mut found);
-    let seen = |v: &View| (v.tag, v.session, v.dwell, v.entry, v.first_of_session, v.first_of_user);
+    let seen = |v: &View| (v.tag, v.session, v.dwell(), v.entry, v.first_of_session, v.first_of_user);
     assert_eq!(
         found.iter().map(seen).collect::<Vec<_>>(),
         [
@@ -174,7 +174,7 @@ fn views_tell_dwell_and_firsts() {
             (1, 1, None, true, true, false)
         ]
     );
-    assert!(found[2].exit() && !found[1].exit());
+    assert!(found[2].exit && !found[1].exit);
 }
 
 #[test]

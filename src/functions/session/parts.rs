@@ -5,14 +5,13 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, DictionaryArray, Int32Array, UInt32Array};
-use arrow::compute::take;
-use arrow::datatypes::{DataType, Field, FieldRef, Fields, Int32Type};
+use arrow::array::{Array, ArrayRef, UInt32Array};
+use arrow::compute::{cast, take};
+use arrow::datatypes::{DataType, Field, FieldRef, Fields};
 use arrow::row::{RowConverter, SortField};
 use datafusion::error::Result;
 
 use crate::algo::session::Ranks;
-use crate::error::Error;
 use crate::functions::kept_values::KeptValues;
 
 /// Names of the fields that are not properties.
@@ -31,13 +30,12 @@ fn is_by(field: &Field) -> bool {
     field.name().starts_with("by ")
 }
 
-/// The type of a part as it comes back. Texts stay with their distinct values, since a column of all of them written out
-/// could be larger than Arrow's offsets reach.
+/// The type of a part as it comes back. Texts come as views, which share the text of the distinct values: written out for
+/// each view of a page, long addresses would take more room than Arrow's offsets reach.
 fn part_type(data_type: &DataType) -> DataType {
     match data_type {
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Binary | DataType::LargeBinary => {
-            DataType::Dictionary(Box::new(DataType::Int32), Box::new(data_type.clone()))
-        }
+        DataType::Utf8 | DataType::LargeUtf8 => DataType::Utf8View,
+        DataType::Binary | DataType::LargeBinary => DataType::BinaryView,
         other => other.clone(),
     }
 }
@@ -122,7 +120,7 @@ pub fn page_columns(kept: Option<&KeptValues>, tags: Vec<Vec<Option<u32>>>) -> R
     let Some(kept) = kept else { return Ok(Vec::new()) };
     let Some((at, _)) = kept.fields().find(PAGE) else { return Ok(Vec::new()) };
     let page = &kept.distinct()?[at];
-    tags.into_iter().map(|tags| picked(page, UInt32Array::from(tags))).collect()
+    tags.into_iter().map(|tags| picked(page, &UInt32Array::from(tags))).collect()
 }
 
 /// The columns of an answer that come from the session's property, in the order of [`by_fields`].
@@ -134,23 +132,15 @@ pub fn by_columns(kept: Option<&KeptValues>, tags: Vec<u32>) -> Result<Vec<Array
     let tags = UInt32Array::from(tags);
     let columns = kept.distinct()?;
     let by = kept.fields().iter().zip(&columns).filter(|(field, _)| is_by(field));
-    by.map(|(_, column)| picked(column, tags.clone())).collect()
+    by.map(|(_, column)| picked(column, &tags)).collect()
 }
 
-fn picked(values: &ArrayRef, tags: UInt32Array) -> Result<ArrayRef> {
+fn picked(values: &ArrayRef, tags: &UInt32Array) -> Result<ArrayRef> {
+    let values = cast(values, &part_type(values.data_type()))?;
     if values.is_empty() {
-        return Ok(arrow::array::new_null_array(&part_type(values.data_type()), tags.len()));
+        return Ok(arrow::array::new_null_array(values.data_type(), tags.len()));
     }
-    match part_type(values.data_type()) {
-        DataType::Dictionary(_, _) => {
-            i32::try_from(values.len()).map_err(|_| Error::resources("more than 2 billion distinct values of a session"))?;
-            // A NULL is a missing key: not every cast looks for NULLs among a dictionary's values.
-            let known = |tag: u32| values.is_valid(tag as usize).then_some(tag as i32);
-            let keys: Int32Array = tags.iter().map(|tag| tag.and_then(known)).collect();
-            Ok(Arc::new(DictionaryArray::<Int32Type>::try_new(keys, Arc::clone(values))?))
-        }
-        _ => Ok(take(values, &tags, None)?),
-    }
+    Ok(take(&values, tags, None)?)
 }
 
 #[cfg(test)]
@@ -181,8 +171,7 @@ mod tests {
         assert_eq!(ranks.campaign, [0, 3, 2, 3]);
         assert_eq!(ranks.by, [3, 2, 1, 3]);
         let pages = page_columns(Some(&kept), vec![vec![Some(1), None, Some(3), Some(2)]]).unwrap();
-        let text = arrow::compute::cast(&pages[0], &DataType::Utf8).unwrap();
-        assert_eq!(text.as_string::<i32>().iter().collect::<Vec<_>>(), [Some("a"), None, None, Some("b")]);
+        assert_eq!(pages[0].as_string_view().iter().collect::<Vec<_>>(), [Some("a"), None, None, Some("b")]);
         assert_eq!(by_columns(Some(&kept), vec![2]).unwrap().len(), 2);
     }
 }

@@ -95,7 +95,9 @@ impl Constants {
     pub fn bounce(&self, clock: Clock) -> Bounce {
         match (self.engaged, clock) {
             (false, _) => Bounce::Depth,
-            (true, Clock::Instants(per_second)) => Bounce::Engaged(ENGAGED_SECONDS.unsigned_abs() * per_second.unsigned_abs()),
+            (true, Clock::Instants(per_second)) => {
+                Bounce::Engaged(ENGAGED_SECONDS.unsigned_abs() * per_second.unsigned_abs())
+            }
             (true, Clock::Dates) => Bounce::Engaged(0),
         }
     }
@@ -138,7 +140,13 @@ pub fn parse_boundary(function: &str, given: &str) -> Result<bool> {
 /// The largest difference in ticks that does not exceed an interval; with `inclusive`, that is below it.
 ///
 /// Days are 24 hours. Months have no length, and an interval of zero or below separates everything: both are refused.
-pub fn limit_ticks(function: &str, argument: &str, interval: &ScalarValue, clock: Clock, inclusive: bool) -> Result<u64> {
+pub fn limit_ticks(
+    function: &str,
+    argument: &str,
+    interval: &ScalarValue,
+    clock: Clock,
+    inclusive: bool,
+) -> Result<u64> {
     let value = match interval {
         ScalarValue::IntervalMonthDayNano(Some(value)) => *value,
         ScalarValue::IntervalDayTime(Some(v)) => {

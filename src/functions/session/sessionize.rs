@@ -53,18 +53,24 @@ impl WindowUDFImpl for Sessionize {
         let (time, gap) = match types {
             [time, gap] | [time, gap, DataType::Struct(_)] => (time, gap),
             [_, _, other] => {
-                let text = format!("{NAME}: argument 3 (options) must be a STRUCT such as {{'cut_midnight': true}}, got {other}");
+                let text = format!(
+                    "{NAME}: argument 3 (options) must be a STRUCT such as {{'cut_midnight': true}}, got {other}"
+                );
                 return Err(Error::user(text).into());
             }
             _ => {
-                return Err(Error::user(format!("{NAME}: needs (time, gap [, options]), got {} arguments", types.len()))
-                    .into());
+                return Err(Error::user(format!(
+                    "{NAME}: needs (time, gap [, options]), got {} arguments",
+                    types.len()
+                ))
+                .into());
             }
         };
         let mut coerced = types.to_vec();
         coerced[0] = coerce_time(NAME, 1, time)?;
         if !matches!(gap, DataType::Interval(_)) {
-            let text = format!("{NAME}: argument 2 (gap) must be an INTERVAL, such as INTERVAL '30 minutes'; got {gap}");
+            let text =
+                format!("{NAME}: argument 2 (gap) must be an INTERVAL, such as INTERVAL '30 minutes'; got {gap}");
             return Err(Error::user(text).into());
         }
         coerced[1] = interval_type();
@@ -226,7 +232,8 @@ impl PartitionEvaluator for Numbering {
         let mut events: Vec<Event> = (0..rows)
             .filter(|row| !times.is_null(*row) && !holds(exclude, *row))
             .map(|row| {
-                let mask = if holds(start, row) { role::START } else { 0 } | if holds(end, row) { role::END } else { 0 };
+                let mask =
+                    if holds(start, row) { role::START } else { 0 } | if holds(end, row) { role::END } else { 0 };
                 Event { time: times.values()[row], mask, tag: row as u32 }
             })
             .collect();

@@ -124,33 +124,62 @@ fn end_of(name: &str, elements: usize) -> Result<i32> {
     })?)
 }
 
-/// The sessions of user after user.
+/// The sessions of user after user, column by column: nothing is held twice when they are handed over.
 struct Sessions {
     visits: Visits,
     time_type: DataType,
-    sessions: Vec<Session>,
+    columns: SessionColumns,
+    offsets: Vec<i32>,
+}
+
+#[derive(Default)]
+struct SessionColumns {
     numbers: Vec<i64>,
+    starts: Vec<i64>,
+    ends: Vec<i64>,
+    ticks: Vec<u64>,
+    events: Vec<i64>,
+    views: Vec<i64>,
+    bounces: Vec<bool>,
+    converted: Vec<bool>,
     firsts: Vec<bool>,
     periods: Vec<i32>,
-    offsets: Vec<i32>,
+    entries: Vec<Option<u32>>,
+    exits: Vec<Option<u32>>,
+    by: Vec<u32>,
 }
 
 impl Sessions {
     fn new(visits: Visits, time_type: DataType) -> Self {
-        let (sessions, numbers, firsts, periods) = Default::default();
-        Self { visits, time_type, sessions, numbers, firsts, periods, offsets: vec![0] }
+        Self { visits, time_type, columns: SessionColumns::default(), offsets: vec![0] }
+    }
+}
+
+impl SessionColumns {
+    fn push(&mut self, number: i64, session: &Session) {
+        self.numbers.push(number);
+        self.starts.push(session.start);
+        self.ends.push(session.end);
+        self.ticks.push(session.duration());
+        self.events.push((session.to - session.from) as i64);
+        self.views.push(session.views as i64);
+        self.bounces.push(session.bounce);
+        self.converted.push(session.converted);
+        self.entries.push(session.entry);
+        self.exits.push(session.exit);
+        self.by.push(session.by);
     }
 
-    /// Marks the user's first session with each property in each period.
-    fn mark_firsts(&mut self, from: usize) {
-        let by = self.visits.parts.ranks().by;
-        let of = |at: usize| (by.get(self.sessions[at].by as usize), self.periods.get(at));
-        let mut order: Vec<usize> = (from..self.sessions.len()).collect();
+    /// Marks the user's first session with each property in each period; the user's sessions begin at `from`.
+    fn mark_firsts(&mut self, from: usize, rank: &[u32]) {
+        let Self { by, periods, firsts, .. } = self;
+        let of = |at: usize| (rank.get(by[at] as usize), periods.get(at));
+        let mut order: Vec<usize> = (from..by.len()).collect();
         order.sort_by_key(|at| of(*at));
-        self.firsts.resize(self.sessions.len(), false);
+        firsts.resize(by.len(), false);
         let mut before = None;
         for at in order {
-            self.firsts[at] = before != Some(of(at));
+            firsts[at] = before != Some(of(at));
             before = Some(of(at));
         }
     }
@@ -162,65 +191,85 @@ impl Question for Sessions {
     }
 
     fn answer(&mut self, events: &[Event], kept: Option<&KeptValues>) -> Result<()> {
-        self.visits.cut(events, kept)?;
-        let from = self.sessions.len();
-        self.sessions.append(&mut self.visits.found);
-        self.numbers.extend(1..=(self.sessions.len() - from) as i64);
-        if self.visits.has_period() {
-            for session in &self.sessions[from..] {
-                self.periods.push(self.visits.period(session.start)?);
+        let Self { visits, columns, offsets, .. } = self;
+        visits.cut(events, kept)?;
+        let from = columns.numbers.len();
+        (1..).zip(&visits.found).for_each(|(number, session)| columns.push(number, session));
+        if visits.has_period() {
+            for at in from..columns.starts.len() {
+                columns.periods.push(visits.period(columns.starts[at])?);
             }
         }
-        self.mark_firsts(from);
-        self.offsets.push(end_of("user_sessions", self.sessions.len())?);
+        columns.mark_firsts(from, visits.parts.ranks().by);
+        offsets.push(end_of("user_sessions", columns.numbers.len())?);
         Ok(())
     }
 
     fn finish(&mut self, kept: Option<&KeptValues>) -> Result<ArrayRef> {
-        let sessions = std::mem::take(&mut self.sessions);
-        let all = |value: fn(&Session) -> i64| sessions.iter().map(value).collect::<Vec<i64>>();
-        let is = |value: fn(&Session) -> bool| -> ArrayRef {
-            Arc::new(sessions.iter().map(|s| Some(value(s))).collect::<BooleanArray>())
-        };
-        let periods: ArrayRef = match self.visits.has_period() {
-            true => Arc::new(Date32Array::from(std::mem::take(&mut self.periods))),
-            false => Arc::new(Date32Array::new_null(sessions.len())),
-        };
+        let found = std::mem::take(&mut self.columns);
+        let sessions = found.numbers.len();
+        let whole = |values: Vec<i64>| -> ArrayRef { Arc::new(Int64Array::from(values)) };
+        let flags = |values: Vec<bool>| -> ArrayRef { Arc::new(BooleanArray::from(values)) };
         let mut columns: Vec<ArrayRef> = vec![
-            Arc::new(Int64Array::from(std::mem::take(&mut self.numbers))),
-            times_array(all(|s| s.start), None, &self.time_type)?,
-            times_array(all(|s| s.end), None, &self.time_type)?,
-            Arc::new(sessions.iter().map(Session::duration).collect::<UInt64Array>()),
-            Arc::new(Int64Array::from(all(|s| (s.to - s.from) as i64))),
-            Arc::new(Int64Array::from(all(|s| s.views as i64))),
-            is(|s| s.bounce),
-            is(|s| s.converted),
-            Arc::new(BooleanArray::from(std::mem::take(&mut self.firsts))),
-            periods,
+            whole(found.numbers),
+            times_array(found.starts, None, &self.time_type)?,
+            times_array(found.ends, None, &self.time_type)?,
+            Arc::new(UInt64Array::from(found.ticks)),
+            whole(found.events),
+            whole(found.views),
+            flags(found.bounces),
+            flags(found.converted),
+            flags(found.firsts),
+            match self.visits.has_period() {
+                true => Arc::new(Date32Array::from(found.periods)),
+                false => Arc::new(Date32Array::new_null(sessions)),
+            },
         ];
-        let tags = |tag: fn(&Session) -> Option<u32>| sessions.iter().map(tag).collect();
-        columns.extend(page_columns(kept, vec![tags(|s| s.entry), tags(|s| s.exit)])?);
-        columns.extend(by_columns(kept, sessions.iter().map(|s| s.by).collect())?);
+        columns.extend(page_columns(kept, vec![found.entries, found.exits])?);
+        columns.extend(by_columns(kept, found.by)?);
         let fields = session_fields(&self.time_type, kept.map(KeptValues::fields));
         let offsets = std::mem::replace(&mut self.offsets, vec![0]);
         Ok(list_of(Arc::new(StructArray::try_new(fields, columns, None)?), offsets))
     }
 }
 
-/// The views of user after user.
+/// The views of user after user, column by column.
 struct Views {
     visits: Visits,
-    views: Vec<View>,
-    /// Of each view's session: whether it was a bounce, and the tag of its property.
-    bounces: Vec<bool>,
-    by: Vec<u32>,
+    /// Those of the user looked at.
+    found: Vec<View>,
+    columns: ViewColumns,
     offsets: Vec<i32>,
+}
+
+#[derive(Default)]
+struct ViewColumns {
+    ticks: Vec<Option<u64>>,
+    entries: Vec<bool>,
+    exits: Vec<bool>,
+    bounces: Vec<bool>,
+    of_session: Vec<bool>,
+    of_user: Vec<bool>,
+    pages: Vec<Option<u32>>,
+    by: Vec<u32>,
 }
 
 impl Views {
     fn new(visits: Visits) -> Self {
-        let (views, bounces, by) = Default::default();
-        Self { visits, views, bounces, by, offsets: vec![0] }
+        Self { visits, found: Vec::new(), columns: ViewColumns::default(), offsets: vec![0] }
+    }
+}
+
+impl ViewColumns {
+    fn push(&mut self, view: &View, session: &Session) {
+        self.ticks.push(view.dwell());
+        self.entries.push(view.entry);
+        self.exits.push(view.exit);
+        self.bounces.push(view.entry && session.bounce);
+        self.of_session.push(view.first_of_session);
+        self.of_user.push(view.first_of_user);
+        self.pages.push(Some(view.tag));
+        self.by.push(session.by);
     }
 }
 
@@ -230,32 +279,28 @@ impl Question for Views {
     }
 
     fn answer(&mut self, events: &[Event], kept: Option<&KeptValues>) -> Result<()> {
-        self.visits.cut(events, kept)?;
-        let (from, sessions) = (self.views.len(), &self.visits.found);
-        views(events, sessions, &self.visits.parts.ranks(), &mut self.views);
-        for view in &self.views[from..] {
-            self.bounces.push(view.entry && sessions[view.session].bounce);
-            self.by.push(sessions[view.session].by);
-        }
-        self.offsets.push(end_of("user_views", self.views.len())?);
+        let Self { visits, found, columns, offsets } = self;
+        visits.cut(events, kept)?;
+        found.clear();
+        views(events, &visits.found, &visits.parts.ranks(), found);
+        found.iter().for_each(|view| columns.push(view, &visits.found[view.session as usize]));
+        offsets.push(end_of("user_views", columns.by.len())?);
         Ok(())
     }
 
     fn finish(&mut self, kept: Option<&KeptValues>) -> Result<ArrayRef> {
-        let views = std::mem::take(&mut self.views);
-        let is = |value: fn(&View) -> bool| -> ArrayRef {
-            Arc::new(views.iter().map(|v| Some(value(v))).collect::<BooleanArray>())
-        };
+        let found = std::mem::take(&mut self.columns);
+        let flags = |values: Vec<bool>| -> ArrayRef { Arc::new(BooleanArray::from(values)) };
         let mut columns: Vec<ArrayRef> = vec![
-            Arc::new(views.iter().map(|v| v.dwell).collect::<UInt64Array>()),
-            is(|v| v.entry),
-            is(View::exit),
-            Arc::new(BooleanArray::from(std::mem::take(&mut self.bounces))),
-            is(|v| v.first_of_session),
-            is(|v| v.first_of_user),
+            Arc::new(UInt64Array::from(found.ticks)),
+            flags(found.entries),
+            flags(found.exits),
+            flags(found.bounces),
+            flags(found.of_session),
+            flags(found.of_user),
         ];
-        columns.extend(page_columns(kept, vec![views.iter().map(|v| Some(v.tag)).collect()])?);
-        columns.extend(by_columns(kept, std::mem::take(&mut self.by))?);
+        columns.extend(page_columns(kept, vec![found.pages])?);
+        columns.extend(by_columns(kept, found.by)?);
         let offsets = std::mem::replace(&mut self.offsets, vec![0]);
         let fields = view_fields(kept.map(KeptValues::fields));
         Ok(list_of(Arc::new(StructArray::try_new(fields, columns, None)?), offsets))
