@@ -127,6 +127,8 @@ fn entry_and_exit_are_views_and_ties_have_an_order() {
     assert_eq!(told(&ranks), (Some(2), Some(2), 4, true, false));
     let order = [0, 5, 1];
     assert_eq!(told(&Ranks { order: &order, ..ranks }), (Some(0), Some(1), 4, true, false));
+    let early = [event(0, role::CONVERSION, 0), event(1, 0, 0)];
+    assert!(cut_with(&early, rules(9), &ranks)[0].converted);
     let none = &cut_with(&[event(0, 0, 0)], rules(9), &ranks)[0];
     assert_eq!((none.entry, none.exit, none.views, none.bounce), (None, None, 0, true));
 }
@@ -175,6 +177,12 @@ fn views_tell_dwell_and_firsts() {
         ]
     );
     assert!(found[2].exit && !found[1].exit);
+    // A user is new to a page once for each property of the sessions.
+    let (by, events) = ([1, 2], [event(0, view, 0), event(100, view, 1), event(200, view, 0)]);
+    let ranks = Ranks { by: &by, ..Ranks::default() };
+    found.clear();
+    views(&events, &cut_with(&events, rules(50), &ranks), &ranks, &mut found);
+    assert_eq!(found.iter().map(|v| v.first_of_user).collect::<Vec<_>>(), [true, true, false]);
 }
 
 #[test]

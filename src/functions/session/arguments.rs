@@ -9,7 +9,7 @@ use datafusion::physical_plan::PhysicalExpr;
 
 use super::parts::Parts;
 use super::rules::Constants;
-use crate::algo::calendar::{Calendar, Clock, Unit};
+use crate::algo::calendar::{Calendar, Clock};
 use crate::algo::event::Event;
 use crate::algo::session::{BeyondCalendar, Bounce, Rules, Session, role, sessions};
 use crate::error::{Error, Result};
@@ -100,10 +100,7 @@ impl Visits {
     /// First local date of the period of a time.
     pub fn period(&mut self, time: i64) -> Result<i32> {
         let Some(calendar) = &mut self.period else { return Ok(0) };
-        let first = match calendar.unit() {
-            Unit::Day => calendar.bucket(time),
-            _ => calendar.bucket(time).and_then(|bucket| calendar.first_day(bucket)),
-        };
+        let first = calendar.bucket(time).and_then(|bucket| calendar.first_day(bucket));
         first.and_then(|day| i32::try_from(day).ok()).ok_or_else(|| beyond_calendar(self.function, time))
     }
 }

@@ -63,10 +63,14 @@ pub fn docs() -> Vec<FunctionDoc> {
 
 const SESSIONIZE_TEXT: &str = "\
 What opens a session is told at `sessions`; `sessions` for the same rules has the sessions with these numbers. The answer \
-depends only on the events of the partition and their times, not on ORDER BY: events at the same time are in one session.
+depends only on the events of the partition and their times, not on ORDER BY: events at the same time are in one session. \
+`tz` is UTC where it is not given, whatever the session's time zone is.
 
-Numbered events are how steps are kept within one session: PARTITION BY user and number, or group by both, as in \
-`SELECT user_id, session, window_funnel(INTERVAL '1 day', ts, event = 'view_item', event = 'purchase') FROM (SELECT *, \
-sessionize(ts, INTERVAL '30 minutes') OVER (PARTITION BY user_id ORDER BY ts) AS session FROM events) GROUP BY user_id, session`.
+Numbered events are how steps are kept within one session. With `GROUP BY user_id, session` every aggregate sees one \
+session: `SELECT user_id, session, window_funnel(INTERVAL '1 day', ts, event = 'view_item', event = 'purchase') FROM (SELECT *, \
+sessionize(ts, INTERVAL '30 minutes') OVER (PARTITION BY user_id ORDER BY ts) AS session FROM events) GROUP BY user_id, session`. \
+A relation over sessions in place of users takes the session's id for the user: with `session_id(user_id, min(ts) OVER \
+(PARTITION BY user_id, session)) AS visit` in such a subquery, `funnel((SELECT ..), user => visit, ..)` counts visits.
 
-Cost: one sort of each partition where it does not come in order of time; the rows of a partition are held in memory.";
+Cost: one sort of each partition where it does not come in order of time. The rows of all partitions that one thread reads \
+are held in memory until the last has come, as for every window function that needs a partition as a whole.";

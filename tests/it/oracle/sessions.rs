@@ -647,7 +647,7 @@ fn the_visits_of_the_shop_are_those_that_were_made() {
     assert_same("summary and sessions", told, counted);
     // Views, entries and bounces of all pages are those of all sessions.
     let sums = "SELECT sum(views), sum(entries), sum(exits), sum(bounces) FROM pages(events, page => page)";
-    let of_sessions = "SELECT sum(views), count(*) FILTER (WHERE views > 0), count(*) FILTER (WHERE views > 0),
-      count(*) FILTER (WHERE bounce AND views > 0) FROM sessions(events, page => page)";
+    let of_sessions = "SELECT sum(views), count(*) FILTER (WHERE views > 0) AS entries, count(exit) AS exits,
+      count(*) FILTER (WHERE bounce AND views > 0) AS bounces FROM sessions(events, page => page)";
     assert_eq!(asked.rows(sums), asked.rows(of_sessions));
 }
