@@ -137,6 +137,7 @@ pub(super) const CONVERSION: ArgumentDoc = ArgumentDoc {
 /// The arguments of a relation about sessions, with those of its own before `by`.
 pub(super) fn arguments(own: &[ArgumentDoc]) -> Vec<ArgumentDoc> {
     let argument = |name, kind, default, text| ArgumentDoc { name, kind, default, text };
+    let converts = own.iter().any(|a| a.name == CONVERSION.name);
     let mut arguments = vec![
         argument("table", "table or (SELECT ..)", None, "The events."),
         argument(
@@ -193,7 +194,7 @@ pub(super) fn arguments(own: &[ArgumentDoc]) -> Vec<ArgumentDoc> {
         argument(
             "key_event",
             "event name or condition",
-            Some("the conversion"),
+            Some(if converts { "the conversion" } else { "nothing" }),
             "What engages a user, for `bounce => 'engaged'`.",
         ),
     ];
@@ -408,7 +409,7 @@ itself, NULL first: the least for what comes first, the greatest for what comes 
 Rows whose user or time is NULL take no part, nor do events that satisfy `exclude`; NULL conditions are false. Without \
 `page` the event column tells the pages.
 
-The columns `started_at` and the user are declared as time and user, so that a SELECT from it can be the input of \
+The rows come in no particular order. The columns `started_at` and the user are declared as time and user, so that a SELECT from it can be the input of \
 every other relation: `funnel((SELECT * FROM sessions(..)), ..)`. For steps within one session number the events with the \
 function `sessionize`.
 

@@ -312,15 +312,18 @@ fn mean(values: &[f64]) -> Option<f64> {
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
 
+/// Property and period.
+type Group<'a> = (Vec<Option<&'a str>>, Option<Date>);
+
 fn summary_of(question: &Question, visits: &[Visit]) -> Vec<Vec<String>> {
-    let mut groups: BTreeMap<(Vec<Option<&str>>, Option<Date>), Vec<&Visit>> = BTreeMap::new();
+    let mut groups: BTreeMap<Group, Vec<&Visit>> = BTreeMap::new();
     if question.by.is_empty() && question.period.is_none() {
         groups.insert((Vec::new(), None), Vec::new());
     }
     for visit in visits {
         groups.entry((visit.property(question), question.period(visit.start()))).or_default().push(visit);
     }
-    let row = |((by, period), visits): (&(Vec<Option<&str>>, Option<Date>), &Vec<&Visit>)| {
+    let row = |((by, period), visits): (&Group, &Vec<&Visit>)| {
         let share = |is: &dyn Fn(&Visit) -> f64| number(mean(&visits.iter().map(|v| is(v)).collect::<Vec<_>>()));
         let seconds: Vec<f64> = visits.iter().map(|v| question.seconds(v.end() - v.start())).collect();
         let mut row = texts(by);
@@ -566,11 +569,14 @@ fn the_kernel_on_twenty_thousand_users() {
         rows.retain(|row| row.time.is_some());
         rows.sort_by_key(|row| row.time);
         let mask = |row: &Row| {
-            u64::from(question.is_view(row)) * role::VIEW
-                | u64::from(question.holds(row, 1)) * role::CONVERSION
-                | u64::from(question.engages(row)) * role::KEY
-                | u64::from(question.holds(row, 3)) * role::START
-                | u64::from(question.holds(row, 4)) * role::END
+            let roles = [
+                (question.is_view(row), role::VIEW),
+                (question.holds(row, 1), role::CONVERSION),
+                (question.engages(row), role::KEY),
+                (question.holds(row, 3), role::START),
+                (question.holds(row, 4), role::END),
+            ];
+            roles.into_iter().filter(|(is, _)| *is).fold(0, |mask, (_, role)| mask | role)
         };
         let events: Vec<Event> =
             (0u32..).zip(&rows).map(|(tag, row)| Event { time: row.time.unwrap(), mask: mask(row), tag }).collect();
