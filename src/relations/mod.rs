@@ -12,6 +12,7 @@ mod churn_scores;
 mod funnel;
 mod pages;
 mod retention;
+mod session_question;
 mod session_summary;
 mod sessions;
 

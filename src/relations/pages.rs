@@ -11,7 +11,7 @@ use datafusion::logical_expr::{Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBu
 use super::Relation;
 use super::call::{Call, count_rows, unkeyed};
 use super::roles::with_roles;
-use super::sessions::{Question, Wanted, arguments, item};
+use super::session_question::{Question, Wanted, arguments, item};
 use crate::error::Result;
 use crate::functions::session::user_views;
 use crate::functions::{FunctionDoc, FunctionKind};
