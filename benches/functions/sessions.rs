@@ -69,7 +69,8 @@ pub fn kernel(c: &mut Criterion) {
         group.bench_function(format!("views/{name}"), |b| {
             b.iter(|| {
                 for events in &users {
-                    (found.clear(), seen.clear());
+                    found.clear();
+                    seen.clear();
                     sessions(black_box(events), &mut rules, Bounce::Depth, &ranks, &mut found)
                         .expect("a calendar time");
                     views(events, &found, &ranks, &mut seen);
