@@ -3,7 +3,7 @@
 Deals with: formulations. Does not deal with: running or timing them (`run.py`, `worker.py`).
 
 An answer is a dict. Funnel: {(property, step): users}. Retention: {(property, cohort, period): (size, retained)},
-where cohort is a date and property is None where the question has none. Time is compared in microseconds everywhere:
+where cohort is a date and property is None where the question has none. Sessions: {(measure,): whole number}. Time is compared in microseconds everywhere:
 `toDateTime(ts)` would be shorter in ClickHouse, but truncates to seconds and then gives other answers at the window's edge.
 """
 
@@ -24,7 +24,11 @@ QUESTIONS = {
     "funnel_by_country": dict(kind="funnel", by=True),
     "retention_daily": dict(kind="retention", by=False, unit="day", periods=30),
     "retention_weekly_by_country": dict(kind="retention", by=True, unit="week", periods=12),
+    "session_summary": dict(kind="sessions", by=False),
 }
+GAP_US = 30 * 60_000_000
+# What a session summary is compared by: whole numbers, durations in microseconds.
+MEASURES = ("sessions", "users", "bounces", "total_us", "median_us", "events", "converted")
 
 
 def source(engine, parquet):
@@ -46,6 +50,8 @@ def sql(engine, question, parquet, constant):
     q, table = QUESTIONS[question], source(engine, parquet)
     if engine == "tenure":
         return tenure(q, table)
+    if q["kind"] == "sessions":
+        return (clickhouse_sessions if engine.startswith("clickhouse") else duckdb_sessions)(table)
     if engine.startswith("clickhouse"):
         return (clickhouse_funnel if q["kind"] == "funnel" else clickhouse_retention)(q, table, constant)
     return (duckdb_funnel if q["kind"] == "funnel" else duckdb_retention)(q, table, constant)
@@ -55,6 +61,8 @@ def tenure(q, table):
     by = f", by => {PROPERTY}" if q["by"] else ""
     if q["kind"] == "funnel":
         return f"SELECT * FROM funnel({table}, steps => [{NAMES}], within => INTERVAL '{WINDOW_DAYS} days'{by})"
+    if q["kind"] == "sessions":
+        return f"SELECT * FROM session_summary({table}, gap => INTERVAL '30 minutes', conversion => '{STEPS[-1]}')"
     return f"SELECT * FROM retention({table}, unit => '{q['unit']}', periods => {q['periods']}{by})"
 
 
@@ -134,11 +142,35 @@ SELECT {born}birth, x.b - birth AS n, count(*), count(*) FILTER (x.b > birth OR 
 FROM x JOIN b USING (user_id) WHERE x.b - birth <= {q['periods']} GROUP BY ALL"""
 
 
+def clickhouse_sessions(table):
+    # One sorted array of (time, converted) a user, split where the difference is too long.
+    return f"""SELECT count(), uniqExact(user_id), countIf(length(s) = 1), sum(s[-1].1 - s[1].1),
+  toInt64(quantileExactInclusive(0.5)(s[-1].1 - s[1].1)), sum(length(s)), countIf(arrayExists(x -> x.2, s))
+FROM (SELECT user_id, arraySort(groupArray((toUnixTimestamp64Micro(ts), event = '{STEPS[-1]}'))) AS xs,
+  arraySplit((x, d) -> d > {GAP_US}, xs, arrayDifference(xs.1)) AS ss FROM {table} GROUP BY user_id)
+ARRAY JOIN ss AS s"""
+
+
+def duckdb_sessions(table):
+    # A running count of long gaps numbers the sessions of a user; both windows share one sort. The first event has no gap,
+    # and must not have a NULL either: it would be a session of its own.
+    return f"""WITH g AS (SELECT user_id, ts, epoch_us(ts) AS t, event = '{STEPS[-1]}' AS converted,
+    (epoch_us(ts) - lag(epoch_us(ts), 1, epoch_us(ts)) OVER (PARTITION BY user_id ORDER BY ts) > {GAP_US})::INT AS cut
+    FROM {table}),
+  n AS (SELECT user_id, ts, t, converted,
+    sum(cut) OVER (PARTITION BY user_id ORDER BY ts ROWS UNBOUNDED PRECEDING) AS n FROM g),
+  s AS (SELECT user_id, count(*) AS events, max(t) - min(t) AS d, bool_or(converted) AS converted FROM n GROUP BY user_id, n)
+SELECT count(*), count(DISTINCT user_id), count(*) FILTER (events = 1), sum(d), quantile_cont(d, 0.5)::BIGINT, sum(events),
+  count(*) FILTER (converted) FROM s"""
+
+
 def answer(engine, question, rows):
     """The rows as the engine gives them, as an answer."""
     q = QUESTIONS[question]
     if engine == "tenure":
         return tenure_answer(q, rows)
+    if q["kind"] == "sessions":
+        return {(measure,): int(value) for measure, value in zip(MEASURES, rows[0])}
     rows = [tuple(r) if q["by"] else (None, *r) for r in rows]
     if q["kind"] == "funnel":
         if engine.startswith("duckdb"):
@@ -164,6 +196,11 @@ def tenure_answer(q, rows):
     prop = (lambda r: r[PROPERTY]) if q["by"] else (lambda r: None)
     if q["kind"] == "funnel":
         return {(prop(r), r["step"]): r["users"] for r in rows}
+    if q["kind"] == "sessions":
+        r, n = rows[0], rows[0]["sessions"]
+        values = (n, r["users"], r["bounce_rate"] * n, r["mean_seconds"] * n * 1e6, r["median_seconds"] * 1e6,
+                  r["events_per_session"] * n, r["conversion"] * n)
+        return {(measure,): round(value) for measure, value in zip(MEASURES, values)}
     return {(prop(r), date.fromisoformat(r["cohort"][:10]), r["period"]): (r["size"], r["retained"]) for r in rows}
 
 

@@ -142,6 +142,24 @@ impl KeptValues {
         self.rows.row(a as usize).cmp(&self.rows.row(b as usize))
     }
 
+    /// How many distinct values there are: numbers are below it.
+    pub fn len(&self) -> usize {
+        self.rows.num_rows()
+    }
+
+    /// Whether no value was seen yet.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Every distinct value in the order of its number, one column a field.
+    pub fn distinct(&self) -> Result<Vec<ArrayRef>> {
+        if self.is_empty() {
+            return Ok(self.fields.iter().map(|f| arrow::array::new_empty_array(f.data_type())).collect());
+        }
+        Ok(self.converter.convert_rows(self.rows.iter())?)
+    }
+
     /// The values behind numbers, as a struct column.
     pub fn values(&self, numbers: Vec<u32>) -> Result<ArrayRef> {
         if self.rows.num_rows() == 0 {

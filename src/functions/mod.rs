@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use datafusion::error::Result;
 use datafusion::execution::{FunctionRegistry, SessionState};
-use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
+use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 
 pub mod bg_nbd;
 pub mod breakdown;
@@ -18,6 +18,7 @@ pub mod funnel;
 pub mod grouped;
 pub mod kept_values;
 pub mod retention;
+pub mod session;
 mod single_group;
 pub mod wilson;
 
@@ -70,7 +71,7 @@ pub struct FunctionDoc {
 
 /// Every function of tenure, in the order of the manual; the relations have a list of their own.
 pub fn docs() -> Vec<FunctionDoc> {
-    [funnel::docs(), retention::docs(), churn::docs(), bg_nbd::docs(), wilson::docs()].concat()
+    [funnel::docs(), retention::docs(), session::docs(), churn::docs(), bg_nbd::docs(), wilson::docs()].concat()
 }
 
 /// Every aggregate.
@@ -82,6 +83,8 @@ fn aggregates() -> Vec<AggregateUDF> {
         retention::retention(),
         retention::user_retention(),
         retention::retention_cells(),
+        session::user_sessions(),
+        session::user_views(),
         churn::activity_days(),
         bg_nbd::bg_nbd_fit(),
     ]
@@ -92,6 +95,7 @@ fn scalars() -> Vec<ScalarUDF> {
     vec![
         breakdown::breakdown(),
         retention::period_end(),
+        session::session_id(),
         churn::churn_features(),
         churn::churn_score(),
         bg_nbd::p_alive(),
@@ -101,6 +105,11 @@ fn scalars() -> Vec<ScalarUDF> {
     ]
 }
 
+/// Every window function.
+fn windows() -> Vec<WindowUDF> {
+    vec![session::sessionize()]
+}
+
 /// Registers every function with a session.
 pub fn register_all(state: &mut SessionState) -> Result<()> {
     for function in aggregates() {
@@ -108,6 +117,9 @@ pub fn register_all(state: &mut SessionState) -> Result<()> {
     }
     for function in scalars() {
         state.register_udf(Arc::new(function))?;
+    }
+    for function in windows() {
+        state.register_udwf(Arc::new(function))?;
     }
     Ok(())
 }

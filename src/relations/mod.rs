@@ -10,7 +10,11 @@ mod call;
 mod churn_scores;
 
 mod funnel;
+mod pages;
 mod retention;
+mod session_question;
+mod session_summary;
+mod sessions;
 
 mod roles;
 
@@ -37,8 +41,15 @@ pub trait Relation: fmt::Debug + Send + Sync {
 }
 
 /// Every relation, in the order of the manual.
-pub const RELATIONS: &[&dyn Relation] =
-    &[&funnel::Funnel, &retention::Retention, &retention::RetentionCurve, &churn_scores::ChurnScores];
+pub const RELATIONS: &[&dyn Relation] = &[
+    &funnel::Funnel,
+    &retention::Retention,
+    &retention::RetentionCurve,
+    &sessions::Sessions,
+    &session_summary::SessionSummary,
+    &pages::Pages,
+    &churn_scores::ChurnScores,
+];
 
 /// Plans calls of [`RELATIONS`]; everything else is left to the next planner.
 pub struct BehaviourRelations {

@@ -5,6 +5,7 @@
 
 mod funnel;
 mod retention;
+mod sessions;
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;

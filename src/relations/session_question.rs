@@ -1,0 +1,298 @@
+//! The arguments of every relation about sessions, read in the same words.
+//!
+//! Deals with: what can be said of sessions, how it goes into the one aggregate below all of them, and the plan up to a
+//! row for each session or view. Does not deal with: what a relation makes of these rows.
+
+use arrow::datatypes::DataType;
+use datafusion::common::{Column, NullHandling, ScalarValue, UnnestOptions};
+use datafusion::functions::core::expr_ext::FieldAccessor;
+use datafusion::functions::core::expr_fn::named_struct;
+use datafusion::logical_expr::{AggregateUDF, Expr, LogicalPlan, LogicalPlanBuilder, cast, lit};
+
+use super::call::{Breakdown, Call};
+use super::roles::Roles;
+use crate::algo::calendar::{Clock, Unit, WEEKDAYS, weekday};
+use crate::error::{Result, suggest};
+use crate::functions::ArgumentDoc;
+use crate::functions::columns::clock_of;
+use crate::functions::session::parts::{CAMPAIGN, ORDER, PAGE, by_field};
+use crate::functions::session::rules::{BOUNCES, BOUNDARIES, Constants, limit_ticks, parse_boundary};
+
+/// Who, below the answer: the input's own name for it comes back in the answer alone, and cannot clash with [`ITEM`].
+pub(super) const USER: &str = "user";
+/// The list of a user's sessions or views, and later an element of it.
+const ITEM: &str = "session";
+
+/// An element of the list.
+pub(super) fn item() -> Expr {
+    Expr::Column(Column::from_name(ITEM))
+}
+
+/// The argument that says what converts.
+pub(super) const CONVERSION: ArgumentDoc = ArgumentDoc {
+    name: "conversion",
+    kind: "event name or condition",
+    default: Some("nothing"),
+    text: "What makes a session converted.",
+};
+
+/// The arguments of a relation about sessions, with those of its own before `by`.
+pub(super) fn arguments(own: &[ArgumentDoc]) -> Vec<ArgumentDoc> {
+    let argument = |name, kind, default, text| ArgumentDoc { name, kind, default, text };
+    let converts = own.iter().any(|a| a.name == CONVERSION.name);
+    let mut arguments = vec![
+        argument("table", "table or (SELECT ..)", None, "The events."),
+        argument(
+            "gap",
+            "INTERVAL",
+            Some("INTERVAL '30 minutes'"),
+            "The longest time without an event within a session.",
+        ),
+        argument(
+            "boundary",
+            "TEXT",
+            Some("'exclusive'"),
+            "`exclusive`: a gap above the limit opens a session; `inclusive`: a gap of exactly the limit does too.",
+        ),
+        argument("cut_midnight", "BOOLEAN", Some("false"), "Whether another local date opens a session."),
+        argument(
+            "cut_campaign",
+            "column",
+            Some("nothing"),
+            "Another value of it than the user's last known one opens a session; NULL is not known.",
+        ),
+        argument("start_when", "event name or condition", Some("nothing"), "Such an event opens a session."),
+        argument(
+            "end_when",
+            "event name or condition",
+            Some("nothing"),
+            "The next event after such a one opens a session.",
+        ),
+        argument(
+            "max_length",
+            "INTERVAL",
+            Some("unlimited"),
+            "An event later than this after the start opens a session.",
+        ),
+        argument(
+            "exclude",
+            "event name or condition",
+            Some("nothing"),
+            "Events that do not count: they neither open nor extend a session.",
+        ),
+        argument("page", "column", Some("the event column"), "What is viewed: for entry and exit."),
+        argument(
+            "views",
+            "event name or condition",
+            Some("page IS NOT NULL"),
+            "Which events are page views; without a page, all.",
+        ),
+        argument(
+            "bounce",
+            "TEXT",
+            Some("'depth'"),
+            "`depth`: at most one view. `engaged`: also no key event, and not longer than 10 seconds.",
+        ),
+        argument(
+            "key_event",
+            "event name or condition",
+            Some(if converts { "the conversion" } else { "nothing" }),
+            "What engages a user, for `bounce => 'engaged'`.",
+        ),
+    ];
+    arguments.extend_from_slice(own);
+    arguments.extend([
+        argument("by", "column or list", Some("nothing"), "Properties of a session: the value at its first event."),
+        argument(
+            "order_key",
+            "column",
+            Some("nothing"),
+            "Orders events of the same time, for entry, exit, dwell and `by`.",
+        ),
+        argument("tz", "TEXT", Some("'UTC'"), "IANA time zone of local dates."),
+    ]);
+    arguments
+}
+
+/// What a relation makes use of.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted {
+    /// The values of pages.
+    pub pages: bool,
+    /// The argument `conversion`.
+    pub conversion: bool,
+    /// The arguments `period` and `week_start`.
+    pub period: bool,
+}
+
+/// A call of one of the relations, read and checked.
+pub(super) struct Question {
+    pub roles: Roles,
+    pub by: Vec<Breakdown>,
+    pub has_conversion: bool,
+    pub period: Option<Unit>,
+    takes_part: Expr,
+    constants: Constants,
+    /// View, conversion, key event, start, end.
+    conditions: [Expr; 5],
+    kept: Vec<Expr>,
+    /// Whether pages are known.
+    pub has_page: bool,
+}
+
+impl Question {
+    /// Reads every argument; `output` are the columns of the answer, which `by` must not be called.
+    pub(super) fn read(call: &mut Call, output: &[&str], wanted: Wanted) -> Result<Self> {
+        let roles = Roles::of(call)?;
+        let condition = |call: &mut Call, key: &str| -> Result<Option<Expr>> {
+            call.condition(key)?.map(|c| roles.condition(call, &c)).transpose()
+        };
+        let start = condition(call, "start_when")?;
+        let end = condition(call, "end_when")?;
+        let exclude = condition(call, "exclude")?;
+        let views = condition(call, "views")?;
+        let key = condition(call, "key_event")?;
+        let conversion = if wanted.conversion { condition(call, "conversion")? } else { None };
+        let (constants, key_matters) = constants(call, &roles, wanted)?;
+        if key.is_some() && !key_matters {
+            return Err(call.error("argument 'key_event' has no use without bounce => 'engaged'"));
+        }
+
+        let page = call.column("page")?.or_else(|| roles.event.clone());
+        let campaign = call.column("cut_campaign")?;
+        if campaign.as_ref().is_some_and(|c| c.column_refs().is_empty()) {
+            return Err(call.error("argument 'cut_campaign' must be a column: a constant never changes"));
+        }
+        let order = call.column("order_key")?;
+        let by = call.breakdowns("by")?;
+        if let Some(b) = by.iter().find(|b| output.contains(&b.name.as_str())) {
+            return Err(call.error(format!(
+                "by column '{}' has the name of a result column; give it another in (SELECT ..)",
+                b.name
+            )));
+        }
+
+        let never = || lit(false);
+        let view = views.unwrap_or_else(|| page.clone().map_or_else(|| lit(true), Expr::is_not_null));
+        let has_conversion = conversion.is_some();
+        let key = key.or_else(|| conversion.clone()).filter(|_| key_matters);
+        let conditions = [
+            view,
+            conversion.unwrap_or_else(never),
+            key.unwrap_or_else(never),
+            start.unwrap_or_else(never),
+            end.unwrap_or_else(never),
+        ];
+        let page = page.filter(|_| wanted.pages);
+        let has_page = page.is_some();
+        let mut kept = Vec::new();
+        // An order of values is kept where there are values.
+        let order = order.filter(|_| page.is_some() || campaign.is_some() || !by.is_empty());
+        for (name, value) in [(ORDER, order), (PAGE, page), (CAMPAIGN, campaign)] {
+            kept.extend(value.into_iter().flat_map(|value| [lit(name), value]));
+        }
+        kept.extend(by.iter().flat_map(|b| [lit(by_field(&b.name)), b.value.clone()]));
+
+        let mut takes_part = roles.known();
+        if let Some(exclude) = exclude {
+            takes_part = takes_part.and(exclude.is_not_true());
+        }
+        let period = constants.period;
+        Ok(Self { roles, by, has_conversion, period, takes_part, constants, conditions, kept, has_page })
+    }
+
+    /// One row for each element of a user's list: the user column and [`item`].
+    pub(super) fn rows(&self, call: &Call, of_user: AggregateUDF) -> datafusion::error::Result<LogicalPlan> {
+        let mut arguments = vec![self.roles.time.clone(), lit(self.constants.to_string())];
+        arguments.extend(self.conditions.iter().cloned());
+        if !self.kept.is_empty() {
+            arguments.push(named_struct(self.kept.clone()));
+        }
+        LogicalPlanBuilder::from(call.input().clone())
+            .filter(self.takes_part.clone())?
+            .aggregate([self.roles.user.clone().alias(USER)], [of_user.call(arguments).alias(ITEM)])?
+            .unnest_column_with_options(ITEM, UnnestOptions::new().with_null_handling(NullHandling::Drop))?
+            .build()
+    }
+
+    /// The breakdown columns of an element, under their own names.
+    pub(super) fn by_columns(&self) -> Vec<Expr> {
+        self.by.iter().map(|b| item().field(by_field(&b.name)).alias(b.name.as_str())).collect()
+    }
+
+    /// A page of an element; NULL where there are no pages.
+    pub(super) fn page(&self, name: &str) -> Expr {
+        if self.has_page { item().field(name) } else { lit(ScalarValue::Utf8View(None)) }
+    }
+
+    /// Ticks as seconds.
+    pub(super) fn seconds(&self, ticks: Expr) -> Expr {
+        let ticks = cast(ticks, DataType::Float64);
+        match clock_of(&self.roles.time_type) {
+            Some(Clock::Instants(per_second)) => ticks / lit(per_second as f64),
+            _ => ticks * lit(86_400f64),
+        }
+    }
+}
+
+/// The constants, and whether key events matter.
+fn constants(call: &mut Call, roles: &Roles, wanted: Wanted) -> Result<(Constants, bool)> {
+    let name = call.name();
+    let clock = clock_of(&roles.time_type).unwrap_or(Clock::Dates);
+    let inclusive = parse_boundary(name, call.choice("boundary", &BOUNDARIES, "exclusive")?)?;
+    let half_an_hour = ScalarValue::new_interval_mdn(0, 0, 1_800_000_000_000);
+    let gap = call.interval("gap")?.unwrap_or(half_an_hour);
+    let mut constants = Constants::of_gap(limit_ticks(name, "gap", &gap, clock, inclusive)?);
+    if let Some(length) = call.interval("max_length")? {
+        constants.max_length = Some(limit_ticks(name, "max_length", &length, clock, false)?);
+    }
+    constants.midnight = flag(call, "cut_midnight")?;
+    constants.engaged = call.choice("bounce", &BOUNCES, "depth")? == "engaged";
+    if wanted.period {
+        constants.period = period(call)?;
+        if let Some(start) = call.text("week_start")? {
+            let lower = start.to_lowercase();
+            constants.week_start = weekday(&lower).ok_or_else(|| {
+                call.error(format!("argument 'week_start' cannot be '{start}'; {}", suggest(&lower, WEEKDAYS)))
+            })?;
+            if constants.period != Some(Unit::Week) {
+                return Err(call.error("argument 'week_start' has no use without period => 'week'"));
+            }
+        } else {
+            constants.week_start = weekday(&call.options().week_start).unwrap_or(0);
+        }
+    }
+    let calendar = constants.midnight || constants.period.is_some();
+    constants.zone = match call.text("tz")? {
+        Some(zone) if calendar => zone,
+        Some(_) => {
+            let with = if wanted.period { "period or cut_midnight => true" } else { "cut_midnight => true" };
+            return Err(call.error(format!("argument 'tz' has no use without {with}")));
+        }
+        None => call.options().time_zone,
+    };
+    if calendar {
+        constants.calendar(name, Unit::Day, clock)?;
+    }
+    Ok((constants.clone(), constants.engaged))
+}
+
+fn period(call: &mut Call) -> Result<Option<Unit>> {
+    let Some(given) = call.text("period")? else { return Ok(None) };
+    match Unit::parse(&given) {
+        Some(unit) => Ok(Some(unit)),
+        None => {
+            let help = suggest(&given.to_lowercase(), Unit::NAMES);
+            Err(call.error(format!("argument 'period' cannot be '{given}'; {help}")))
+        }
+    }
+}
+
+/// A BOOLEAN, false where it was not given.
+fn flag(call: &mut Call, key: &str) -> Result<bool> {
+    match call.constant(key)? {
+        None => Ok(false),
+        Some(ScalarValue::Boolean(Some(flag))) => Ok(flag),
+        Some(other) => Err(call.error(format!("argument '{key}' must be true or false, got {other}"))),
+    }
+}
