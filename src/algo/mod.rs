@@ -8,6 +8,8 @@ pub mod activity;
 pub mod calendar;
 pub mod event;
 pub mod event_log;
+pub mod flow;
 pub mod funnel;
+pub mod path;
 pub mod retention;
 pub mod tied_steps;
