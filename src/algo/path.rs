@@ -158,7 +158,10 @@ mod tests {
     use super::*;
 
     fn visits(events: &[(i64, u32)]) -> Vec<Visit> {
-        events.iter().map(|(time, node)| Visit { time: *time, node: *node, session: 0, group: 0, anchor: false }).collect()
+        events
+            .iter()
+            .map(|(time, node)| Visit { time: *time, node: *node, session: 0, group: 0, anchor: false })
+            .collect()
     }
 
     fn walks(cut: Cut, collapse: bool, mut visits: Vec<Visit>) -> Vec<Vec<(i64, u32)>> {

@@ -33,6 +33,10 @@ pub trait Question: Send {
     fn answer(&mut self, events: &[Event], kept: Option<&KeptValues>) -> Result<()>;
     /// The answers since the last call, one row a user.
     fn finish(&mut self, kept: Option<&KeptValues>) -> Result<ArrayRef>;
+    /// Bytes of the answer for each event at the most, where answers grow with events.
+    fn bytes_an_event(&self) -> usize {
+        0
+    }
 }
 
 /// The order of a user's events.
@@ -376,6 +380,7 @@ impl<E: Entry> GroupsAccumulator for EventGroups<E> {
     fn size(&self) -> usize {
         size_of_val(self)
             + self.log.size()
+            + self.log.len() * self.question.bytes_an_event()
             + self.groups * 2 * size_of::<u32>()
             + self.row_masks.capacity() * size_of::<u64>()
             + self.row_numbers.capacity() * size_of::<u32>()

@@ -17,6 +17,7 @@ pub mod event_groups;
 pub mod funnel;
 pub mod grouped;
 pub mod kept_values;
+pub mod path;
 pub mod retention;
 mod single_group;
 pub mod wilson;
@@ -82,6 +83,9 @@ fn aggregates() -> Vec<AggregateUDF> {
         retention::retention(),
         retention::user_retention(),
         retention::retention_cells(),
+        path::user_transitions(),
+        path::user_paths(),
+        path::flow_table(),
         churn::activity_days(),
         bg_nbd::bg_nbd_fit(),
     ]

@@ -10,9 +10,12 @@ mod call;
 mod churn_scores;
 
 mod funnel;
+mod paths;
 mod retention;
 
 mod roles;
+mod transitions;
+mod walks;
 
 use std::fmt;
 use std::sync::Arc;
@@ -37,8 +40,14 @@ pub trait Relation: fmt::Debug + Send + Sync {
 }
 
 /// Every relation, in the order of the manual.
-pub const RELATIONS: &[&dyn Relation] =
-    &[&funnel::Funnel, &retention::Retention, &retention::RetentionCurve, &churn_scores::ChurnScores];
+pub const RELATIONS: &[&dyn Relation] = &[
+    &funnel::Funnel,
+    &retention::Retention,
+    &retention::RetentionCurve,
+    &transitions::Transitions,
+    &paths::Paths,
+    &churn_scores::ChurnScores,
+];
 
 /// Plans calls of [`RELATIONS`]; everything else is left to the next planner.
 pub struct BehaviourRelations {
