@@ -9,6 +9,7 @@ mod drive;
 mod events;
 mod kernels;
 mod model;
+mod paths;
 
 use std::time::Duration;
 
@@ -35,7 +36,7 @@ fn size(measured: usize) -> usize {
 criterion_group! {
     name = all;
     config = quick();
-    targets = kernels::funnel, kernels::retention, kernels::calendar,
+    targets = kernels::funnel, kernels::retention, kernels::calendar, paths::paths,
         aggregates::single_phase, aggregates::two_phases, aggregates::generic, aggregates::kept, aggregates::arguments,
         model::bg_nbd
 }

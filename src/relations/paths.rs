@@ -102,4 +102,20 @@ fn anchor(call: &Call, walks: &WalkArguments, condition: &Condition) -> Result<E
     nodes.condition(call, condition)
 }
 
-const TEXT: &str = "";
+const TEXT: &str = "\
+Walks, sessions, `collapse` and the order of events at the same time are those of `transitions`. A path follows its walk \
+from `from` on, or from `to` back, for at most `depth` steps; without either it begins at the `(start)` of the walk. Rows are \
+edges of a chart in layers: the edge of a step leads from the source at position step - 1 to the target at position step. \
+Paths back have the steps 1 - depth to 0, so charts of both directions read from left to right. With \
+`anchor => 'all'` paths may overlap; `events` counts paths, `users` counts each user once. With `collapse`, a node several \
+times in a row is an anchor where one of its events is.
+
+At every position but the first and last what goes into a node comes out of it: drop-offs go to `(end)`, and on paths back \
+`(start)` is where the walk began. Nodes at the last position have no drop-offs, because nothing behind it is looked at.
+
+`top` ranks the nodes of each position (for each value of `by` on its own) by how many paths pass them, equals by name; \
+the others of that position become `(other)`, after all else. A node that is itself called `(start)`, `(end)` or `(other)` is shown \
+with a backslash before it.
+
+Cost: one pass over each user's events after sorting them, `depth` steps for each path; memory 48 bytes an event (each \
+distinct combination of node, `order_key`, `session` and `by` is kept once), then 4 bytes for each edge of a user.";
