@@ -15,14 +15,12 @@ def sql(engine, table):
         return (f"SELECT source, target, events, users, median_seconds FROM transitions({table}) "
                 "WHERE source <> '(start)' AND target <> '(end)'")
     if engine.startswith("clickhouse"):
-        # A sorted array a user, and its neighbours side by side; window functions were slower and took more memory.
-        return f"""SELECT source, target, sum(n), count(), quantileExactInclusiveArray(0.5)(times) FROM (
-  SELECT user_id, p.1.2 AS source, p.2.2 AS target, count() AS n, groupArray(toInt64(p.2.1 - p.1.1)) AS times FROM (
-    SELECT user_id, arraySort(groupArray((toUnixTimestamp64Micro(ts), toString(event)))) AS e,
-      arrayJoin(arrayZip(arrayPopBack(e), arrayPopFront(e))) AS p
-    FROM {table} GROUP BY user_id)
-  WHERE p.2.1 - p.1.1 <= {GAP_US} GROUP BY user_id, source, target)
-GROUP BY source, target"""
+        return f"""SELECT event, target, count(), uniqExact(user_id), quantileExactInclusive(0.5)(us) FROM (
+  SELECT user_id, event, leadInFrame(event) OVER w AS target, leadInFrame(1) OVER w AS goes_on,
+    leadInFrame(toUnixTimestamp64Micro(ts)) OVER w - toUnixTimestamp64Micro(ts) AS us
+  FROM {table}
+  WINDOW w AS (PARTITION BY user_id ORDER BY ts, toString(event) ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING))
+WHERE goes_on = 1 AND us <= {GAP_US} GROUP BY event, target"""
     # An ENUM would be ordered by its position: events at the same time are ordered by name.
     return f"""WITH e AS (SELECT user_id, ts, event, lead(event) OVER w AS target, lead(ts) OVER w AS next FROM {table}
     WINDOW w AS (PARTITION BY user_id ORDER BY ts, event::VARCHAR))
