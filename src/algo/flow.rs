@@ -303,7 +303,7 @@ impl Hasher for Mix {
     }
     fn write_u32(&mut self, value: u32) {
         // The two halves of a wide product: each bit of the input reaches both ends of the word.
-        let wide = u128::from(self.0 ^ u64::from(value) ^ 0x9e37_79b9_7f4a_7c15) * 0xd6e8_feb8_6659_fd93_a5a3_5c1b_u128;
+        let wide = u128::from(self.0 ^ u64::from(value) ^ 0x9e37_79b9_7f4a_7c15) * 0xd6e8_feb8_6659_fd93_u128;
         self.0 = (wide as u64) ^ (wide >> 64) as u64;
     }
     fn write_i32(&mut self, value: i32) {

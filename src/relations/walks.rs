@@ -3,7 +3,7 @@
 //! Deals with: the arguments of both and the plan around the per-user aggregate. Does not deal with: what is asked of a walk.
 
 use arrow::datatypes::{DataType, IntervalMonthDayNanoType};
-use datafusion::common::ScalarValue;
+use datafusion::common::{Column, ScalarValue};
 use datafusion::functions::core::expr_ext::FieldAccessor;
 use datafusion::functions::core::expr_fn::named_struct;
 use datafusion::logical_expr::{
@@ -157,7 +157,7 @@ impl WalkArguments {
             true => users.project([plain(FLOW)])?,
             false => {
                 // A row for each breakdown value of each user.
-                users = users.project([plain(FLOW)])?.unnest_column(FLOW)?;
+                users = users.project([plain(FLOW)])?.unnest_column(Column::from_name(FLOW))?;
                 let fields = self.by.iter().map(|b| plain(FLOW).field(b.name.as_str()).alias(b.name.as_str()));
                 users.project(fields.chain([plain(FLOW).field(EDGES_FIELD).alias(FLOW)]).collect::<Vec<_>>())?
             }
@@ -169,13 +169,13 @@ impl WalkArguments {
         for column in ["step", "events", "source", "target"].into_iter().filter(|c| columns.contains(c)) {
             order.push(col(column).sort(column != "events", true));
         }
-        edges.aggregate(by(), [table])?.unnest_column(FLOW)?.project(output)?.sort(order)?.build()
+        edges.aggregate(by(), [table])?.unnest_column(Column::from_name(FLOW))?.project(output)?.sort(order)?.build()
     }
 }
 
 /// A column by its exact name, whatever letters it has.
 fn plain(name: &str) -> Expr {
-    Expr::Column(datafusion::common::Column::from_name(name))
+    Expr::Column(Column::from_name(name))
 }
 
 /// A value as text: what is text or a dictionary of texts stays as it is.

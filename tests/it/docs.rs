@@ -57,7 +57,16 @@ fn every_function_is_in_the_manual() {
         plain.aggregate_functions().keys().chain(plain.scalar_functions().keys()).cloned().collect();
     let documented: std::collections::BTreeSet<String> = catalogue().iter().map(|e| e.name.to_string()).collect();
     // Pieces of plans: they show in EXPLAIN, nobody types them.
-    let inner = ["breakdown", "flow_table", "funnel_steps", "period_end", "retention_cells", "user_paths", "user_retention", "user_transitions"];
+    let inner = [
+        "breakdown",
+        "flow_table",
+        "funnel_steps",
+        "period_end",
+        "retention_cells",
+        "user_paths",
+        "user_retention",
+        "user_transitions",
+    ];
     let missing: Vec<&String> = ours
         .difference(&theirs)
         .filter(|name| !documented.contains(*name) && !inner.contains(&name.as_str()))

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, Date32Array, DictionaryArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
-    TimestampSecondArray,
+    ArrayRef, BooleanArray, Date32Array, DictionaryArray, Int64Array, RecordBatch, StringArray,
+    TimestampMicrosecondArray, TimestampSecondArray,
 };
 use arrow::datatypes::Int32Type;
 use rand::Rng;
@@ -216,7 +216,9 @@ fn sequences(users: &BTreeMap<i64, Vec<&Row>>, asks: &Asks, default_gap: i64) ->
                 None => add(0, 0, last, walk[0].country),
                 Some(Paths { anchor: None, depth, .. }) => add(0, 0, last.min(*depth), walk[0].country),
                 Some(Paths { anchor: Some((back, _)), depth, every }) => {
-                    for (at, stop) in walk.iter().enumerate().filter(|(_, s)| s.anchor).take(if *every { 99 } else { 1 }) {
+                    for (at, stop) in
+                        walk.iter().enumerate().filter(|(_, s)| s.anchor).take(if *every { 99 } else { 1 })
+                    {
                         let at = at + 1;
                         match back {
                             true => {
@@ -375,9 +377,10 @@ fn load(asked: &Asked, random: &mut ChaCha8Rng, rows: &[Row], clock: &Clock, par
 
 fn same(got: &[String], want: &[String]) -> bool {
     got.len() == want.len()
-        && got.iter().zip(want).all(|(g, w)| {
-            g == w || matches!((g.parse::<f64>(), w.parse::<f64>()), (Ok(g), Ok(w)) if close(g, w))
-        })
+        && got
+            .iter()
+            .zip(want)
+            .all(|(g, w)| g == w || matches!((g.parse::<f64>(), w.parse::<f64>()), (Ok(g), Ok(w)) if close(g, w)))
 }
 
 /// Every row of the answers of 150 questions over tables of 200 cases of up to three users each.
@@ -427,16 +430,19 @@ fn invariants_of_large_tables() {
                 *into.entry((step, &row[skip + 1])).or_default() += events;
             }
             let first = |step: i64, name: &str| name == "(start)" || (skip == 1 && step == 0);
-            let open: Vec<_> = into.iter().filter(|((s, n), left)| **left != 0 && *n != "(end)" && !first(*s, n)).collect();
+            let open: Vec<_> =
+                into.iter().filter(|((s, n), left)| **left != 0 && *n != "(end)" && !first(*s, n)).collect();
             assert!(rows.len() > 3 && open.is_empty(), "{relation}, top => {top}: {open:?}");
         }
         let rows = |top: i64| -> BTreeSet<String> {
-            let sql = format!("SELECT * FROM {relation}, top => {top}) WHERE source <> '(other)' AND target <> '(other)'");
+            let sql =
+                format!("SELECT * FROM {relation}, top => {top}) WHERE source <> '(other)' AND target <> '(other)'");
             asked.rows(&sql).into_iter().map(|row| row.join("|")).collect()
         };
         assert!(rows(2).len() > 5 && rows(2).is_subset(&rows(3)) && rows(3).is_subset(&rows(100)), "{relation}");
     }
-    let of_all = "SELECT source, target, events, users FROM transitions(t, by => \"case\", top => 2) WHERE \"case\" = 7";
+    let of_all =
+        "SELECT source, target, events, users FROM transitions(t, by => \"case\", top => 2) WHERE \"case\" = 7";
     let alone = "SELECT source, target, events, users FROM transitions((SELECT * FROM t WHERE \"case\" = 7), top => 2)";
     assert!(!asked.rows(alone).is_empty());
     assert_eq!(asked.rows(of_all), asked.rows(alone));
