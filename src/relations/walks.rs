@@ -200,8 +200,9 @@ fn text(call: &Call, argument: &str, value: Expr) -> Result<Expr> {
 /// The gap as an interval of the type that the aggregates take; it must have a length.
 fn checked_gap(call: &Call, gap: ScalarValue, time: &DataType) -> Result<ScalarValue> {
     let wrong = || {
+        let shown = gap.cast_to(&DataType::Utf8).unwrap_or_else(|_| gap.clone());
         call.error(format!(
-            "argument 'gap' must be an INTERVAL above zero without months, such as INTERVAL '30 minutes'; got {gap}"
+            "argument 'gap' must be an INTERVAL above zero and without months, such as INTERVAL '30 minutes'; got {shown}"
         ))
     };
     window_ticks(call.name(), &gap, clock_of(time).unwrap_or(Clock::Dates)).map_err(|_| wrong())?;
