@@ -13,7 +13,7 @@ use arrow::datatypes::{DataType, Field, Fields, TimeUnit};
 use datafusion::error::Result;
 
 use super::arguments::{EDGES_FIELD, Edges, NODE_FIELD, SESSION_FIELD, by_fields, duration_unit};
-use super::names::{Names, dictionary, shown};
+use super::names::{Names, shown};
 use crate::algo::event::Event;
 use crate::algo::flow::EdgeKey;
 use crate::algo::path::{self, Paths, Visit, Walks};
@@ -97,6 +97,32 @@ struct Answer {
     user_ends: Vec<i32>,
 }
 
+impl Answer {
+    fn push_transition(&mut self, source: u32, target: u32, ticks: Option<i64>) {
+        self.sources.push(source);
+        self.targets.push(target);
+        self.ticks.push(ticks.unwrap_or(0));
+        self.timed.push(ticks.is_some());
+    }
+
+    fn push_step(&mut self, edge: &Found) {
+        self.sources.push(edge.key.1);
+        self.targets.push(edge.key.2);
+        self.steps.push(edge.key.0);
+        self.events.push(edge.events);
+    }
+
+    /// Ends the edges of a user and breakdown value. There are at most as many ends as numbers of edges, and one for each user.
+    fn end(&mut self, group: u32) -> Result<()> {
+        let too_many =
+            |_| Error::resources("transitions: more than 2 billion edges in one partition; use more partitions");
+        self.ends.push(i32::try_from(self.sources.len()).map_err(too_many)?);
+        i32::try_from(self.ends.len()).map_err(too_many)?;
+        self.groups.push(group);
+        Ok(())
+    }
+}
+
 impl UserEdges {
     /// `kept`: the fields of the kept values, as they come back.
     pub fn new(ask: Ask, walks: Walks, time_type: DataType, kept: &Fields) -> Result<Self> {
@@ -163,10 +189,6 @@ impl UserEdges {
             same
         });
     }
-
-    fn too_many() -> Error {
-        Error::resources("more than 2 billion edges in one partition; use more partitions")
-    }
 }
 
 impl Question for UserEdges {
@@ -187,6 +209,14 @@ impl Question for UserEdges {
         }));
         found.clear();
         match ask {
+            // One user may have most of the events: without a breakdown nothing is put aside.
+            Ask::Transitions if self.by_values.is_none() => {
+                walks.each(visits, |walk| {
+                    path::transitions(walk, |source, target, ticks| {
+                        answer.push_transition(source, target, ticks);
+                    })
+                });
+            }
             Ask::Transitions => {
                 walks.each(visits, |walk| {
                     let group = walk[0].group;
@@ -214,34 +244,26 @@ impl Question for UserEdges {
         }
         for edges in found.chunk_by(|a, b| a.group == b.group) {
             for edge in edges {
-                answer.sources.push(edge.key.1);
-                answer.targets.push(edge.key.2);
                 match ask {
-                    Ask::Transitions => {
-                        answer.ticks.push(edge.ticks.unwrap_or(0));
-                        answer.timed.push(edge.ticks.is_some());
-                    }
-                    Ask::Paths(_) => {
-                        answer.steps.push(edge.key.0);
-                        answer.events.push(edge.events);
-                    }
+                    Ask::Transitions => answer.push_transition(edge.key.1, edge.key.2, edge.ticks),
+                    Ask::Paths(_) => answer.push_step(edge),
                 }
             }
-            answer.ends.push(i32::try_from(answer.sources.len()).map_err(|_| Self::too_many())?);
-            answer.groups.push(edges[0].group);
+            if self.by_values.is_some() {
+                answer.end(edges[0].group)?;
+            }
         }
-        if self.by_values.is_none() && found.is_empty() {
+        if self.by_values.is_none() {
             // Without a breakdown each user has a row of edges, even of none.
-            answer.ends.push(answer.ends.last().copied().unwrap_or(0));
+            answer.end(0)?;
         }
-        answer.user_ends.push(i32::try_from(answer.groups.len()).map_err(|_| Self::too_many())?);
+        answer.user_ends.push(answer.groups.len() as i32);
         Ok(())
     }
 
     fn finish(&mut self, _kept: Option<&KeptValues>) -> Result<ArrayRef> {
         let answer = std::mem::take(&mut self.answer);
-        let values = self.names.array(0..self.names.count() as u32)?;
-        let names = [answer.sources, answer.targets].map(|keys| dictionary(keys, &values));
+        let names = self.names.columns([answer.sources, answer.targets])?;
         let mut columns: Vec<ArrayRef> = Vec::new();
         match self.ask {
             Ask::Transitions => {

@@ -41,12 +41,16 @@ pub struct Names {
     ends: Vec<usize>,
     numbers: HashTable<u32>,
     hash: RandomState,
+    /// For [`Names::columns`]; all [`UNKNOWN`] between its calls.
+    key_of: Vec<u32>,
 }
+
+const UNKNOWN: u32 = u32::MAX;
 
 impl Default for Names {
     fn default() -> Self {
-        let mut names =
-            Self { text: Vec::new(), ends: Vec::new(), numbers: HashTable::new(), hash: RandomState::default() };
+        let (text, ends, key_of) = Default::default();
+        let mut names = Self { text, ends, numbers: HashTable::new(), hash: RandomState::default(), key_of };
         for (number, mark) in (0u32..).zip(MARKS) {
             names.insert(mark.as_bytes(), number);
         }
@@ -89,7 +93,7 @@ impl Names {
     }
 
     /// The names of these numbers, in this order.
-    pub fn array(&self, numbers: impl Iterator<Item = u32> + Clone) -> Result<ArrayRef> {
+    fn array(&self, numbers: impl Iterator<Item = u32> + Clone) -> Result<ArrayRef> {
         let lengths = numbers.clone().map(|n| self.bytes(n).len());
         i32::try_from(lengths.clone().sum::<usize>())
             .map_err(|_| Error::resources("the names of the nodes are longer than 2 GB together"))?;
@@ -100,13 +104,14 @@ impl Names {
     }
 
     /// Columns of names from columns of numbers; the dictionary they share holds the names that occur, no others.
-    pub fn columns<const N: usize>(&self, columns: [Vec<u32>; N]) -> Result<[ArrayRef; N]> {
-        let mut key_of = vec![u32::MAX; self.count()];
+    pub fn columns<const N: usize>(&mut self, columns: [Vec<u32>; N]) -> Result<[ArrayRef; N]> {
+        let mut key_of = std::mem::take(&mut self.key_of);
+        key_of.resize(self.count(), UNKNOWN);
         let mut used: Vec<u32> = Vec::new();
         let keys = columns.map(|mut column| {
             for number in &mut column {
                 let key = &mut key_of[*number as usize];
-                if *key == u32::MAX {
+                if *key == UNKNOWN {
                     *key = used.len() as u32;
                     used.push(*number);
                 }
@@ -114,13 +119,19 @@ impl Names {
             }
             column
         });
+        // Only what was written is cleared: a column may have far fewer rows than there are names.
+        used.iter().for_each(|number| key_of[*number as usize] = UNKNOWN);
+        self.key_of = key_of;
         let values = self.array(used.iter().copied())?;
         Ok(keys.map(|keys| dictionary(keys, &values)))
     }
 
     /// Bytes held.
     pub fn size(&self) -> usize {
-        self.text.capacity() + self.ends.capacity() * size_of::<usize>() + self.numbers.allocation_size()
+        self.text.capacity()
+            + self.ends.capacity() * size_of::<usize>()
+            + self.numbers.allocation_size()
+            + self.key_of.capacity() * size_of::<u32>()
     }
 }
 
@@ -131,7 +142,7 @@ fn slice<'a>(text: &'a [u8], ends: &[usize], number: u32) -> &'a [u8] {
 }
 
 /// A column of names by their keys, each below the number of values.
-pub fn dictionary(keys: Vec<u32>, values: &ArrayRef) -> ArrayRef {
+fn dictionary(keys: Vec<u32>, values: &ArrayRef) -> ArrayRef {
     Arc::new(DictionaryArray::<UInt32Type>::new(UInt32Array::from(keys), Arc::clone(values)))
 }
 
@@ -142,8 +153,6 @@ pub struct Translation {
     values: Option<ArrayRef>,
     numbers: Vec<u32>,
 }
-
-const UNKNOWN: u32 = u32::MAX;
 
 impl Translation {
     /// Prepares for a column of names; gives its keys.

@@ -119,6 +119,8 @@ struct FlowGroups {
     names: Names,
     translations: [Translation; 2],
     flows: Vec<Flow>,
+    /// Bytes of the flows: there may be too many of them to ask each after every batch.
+    held: usize,
 }
 
 fn too_many(_: TooManyEdges) -> Error {
@@ -141,17 +143,25 @@ fn ticks_of(times: &ArrayRef) -> PrimitiveArray<Int64Type> {
 
 impl FlowGroups {
     fn new(top: Option<usize>, unit: Option<TimeUnit>) -> Self {
-        Self { top, unit, names: Names::default(), translations: Default::default(), flows: Vec::new() }
+        Self { top, unit, names: Names::default(), translations: Default::default(), flows: Vec::new(), held: 0 }
     }
 
     fn emit(&mut self, emit_to: EmitTo) -> Vec<Flow> {
-        match emit_to {
+        let taken = match emit_to {
             EmitTo::All => std::mem::take(&mut self.flows),
             EmitTo::First(n) => {
                 let rest = self.flows.split_off(n);
                 std::mem::replace(&mut self.flows, rest)
             }
-        }
+        };
+        self.held -= taken.iter().map(Flow::size).sum::<usize>();
+        taken
+    }
+
+    fn grow(&mut self, groups: usize) {
+        let new = groups.saturating_sub(self.flows.len());
+        self.held += new * Flow::default().size();
+        self.flows.resize_with(self.flows.len() + new, Flow::default);
     }
 }
 
@@ -169,7 +179,7 @@ impl GroupsAccumulator for FlowGroups {
         opt_filter: Option<&BooleanArray>,
         total_num_groups: usize,
     ) -> Result<()> {
-        self.flows.resize_with(total_num_groups, Flow::default);
+        self.grow(total_num_groups);
         let lists = values[0].as_list::<i32>();
         let edges = lists.values().as_struct();
         let [sources, targets] = [child(edges, "source")?, child(edges, "target")?];
@@ -184,6 +194,7 @@ impl GroupsAccumulator for FlowGroups {
                 continue;
             }
             let flow = &mut self.flows[*group];
+            let before = flow.size();
             flow.next_user();
             for at in offsets[row] as usize..offsets[row + 1] as usize {
                 let source = from.number(source_keys[at], &mut self.names)?;
@@ -193,6 +204,7 @@ impl GroupsAccumulator for FlowGroups {
                 let ticks = times.as_ref().filter(|t| t.is_valid(at)).map(|t| t.value(at));
                 flow.add((step, source, target), count, ticks).map_err(too_many)?;
             }
+            self.held = self.held + flow.size() - before;
         }
         Ok(())
     }
@@ -257,7 +269,7 @@ impl GroupsAccumulator for FlowGroups {
     }
 
     fn merge_batch(&mut self, values: &[ArrayRef], group_indices: &[usize], total_num_groups: usize) -> Result<()> {
-        self.flows.resize_with(total_num_groups, Flow::default);
+        self.grow(total_num_groups);
         let [edges, times, uses] = [0, 1, 2].map(|at| values[at].as_list::<i32>());
         let columns = edges.values().as_struct();
         let [from, to] = &mut self.translations;
@@ -278,7 +290,10 @@ impl GroupsAccumulator for FlowGroups {
             }
             let times = range(times, row).map(|at| (timed_edges[at], ticks[at]));
             let uses = range(uses, row).map(|at| use_values[at]);
-            let merged = self.flows[*group].merge(told.into_iter(), times, uses).map_err(too_many)?;
+            let flow = &mut self.flows[*group];
+            let before = flow.size();
+            let merged = flow.merge(told.into_iter(), times, uses).map_err(too_many)?;
+            self.held = self.held + flow.size() - before;
             merged.ok_or_else(|| {
                 Error::internal(format!("{NAME}: a partial state names an edge that it does not have"))
             })?;
@@ -294,7 +309,7 @@ impl GroupsAccumulator for FlowGroups {
         size_of_val(self)
             + self.names.size()
             + self.translations.iter().map(Translation::size).sum::<usize>()
-            + self.flows.iter().map(Flow::size).sum::<usize>()
+            + self.held
             + (self.flows.capacity() - self.flows.len()) * size_of::<Flow>()
     }
 }
