@@ -276,7 +276,7 @@ fn positions(step: i32, layered: bool) -> [i32; 2] {
 
 /// The value in the middle, or between the two there.
 fn median(times: &mut [i64]) -> f64 {
-    let (middle, even) = (times.len() / 2, times.len() % 2 == 0);
+    let (middle, even) = (times.len() / 2, times.len().is_multiple_of(2));
     let (below, upper, _) = times.select_nth_unstable(middle);
     let upper = *upper as f64;
     match below.iter().max() {

@@ -71,18 +71,19 @@ impl Relation for Transitions {
 }
 
 const TEXT: &str = "\
-A walk is a session of a user, or with `within => 'user'` everything a user did, in the order of time. A session ends where \
-the user's next event comes more than `gap` later. Every walk begins at `(start)` and ends at `(end)`: the events of a \
-source add up to how often it occurs, and so do those of a target. With `collapse` a node several times in a row is one \
-occurrence, at the time of the first; sessions are cut before that. Events at the same time are ordered by `order_key`, \
-then by the node's text, so the answer never depends on the order of rows. Rows whose user, time, node or session is NULL \
-take no part: `node => CASE WHEN event = 'page_view' THEN page END` walks over pages alone.
+A walk is a session of a user, or with `within => 'user'` everything a user did, in the order of time. A session ends \
+where the user's next event comes more than `gap` later. Every walk begins at `(start)` and ends at `(end)`: the \
+events of a source add up to how often it occurs (without `(end)`: less its exits), and so do those of a target. With \
+`collapse` a node several times in a row is one occurrence, at the time of the first; sessions are cut before that. \
+Events at the same time are ordered by `order_key`, then by the node's text, so the answer never depends on the order \
+of rows. Rows whose user, time, node or session is NULL take no part: `node => CASE WHEN event = 'page_view' THEN \
+page END` walks over pages alone.
 
-`top` ranks nodes by how often they occur in the answer (for each value of `by` on its own), equals by name. Folding comes \
-last: rows between named nodes are the same whatever `top` is, moves among the others are `(other)` to `(other)`, and a \
-user counts once in each row. A node that is itself called `(start)`, `(end)` or `(other)` is shown with a backslash before \
-it. The most frequent transitions come first.
+`top` ranks nodes by how often they occur in the answer (for each value of `by` on its own), equals by name. Folding \
+comes last: rows between named nodes are the same whatever `top` is, moves among the others are `(other)` to \
+`(other)`, and a user counts once in each row. A node that is itself called `(start)`, `(end)` or `(other)` is shown \
+with a backslash before it. The most frequent transitions come first.
 
-Cost: one pass over each user's events after sorting them; memory 45 bytes an event (each distinct combination of node, \
-`order_key`, `session` and `by` is kept once), then 28 bytes for each transition, since medians are exact. The table holds \
-the transitions that occur, never all pairs of nodes.";
+Cost: one pass over each user's events after sorting them; memory 45 bytes an event (each distinct combination of \
+node, `order_key`, `session` and `by` is kept once), then 28 bytes for each transition, since medians are exact, and \
+8 for each that is new to its user. The table holds the transitions that occur, never all pairs of nodes.";

@@ -163,7 +163,8 @@ impl Translation {
         let values = dictionary.values();
         let same = self.values.as_ref().is_some_and(|v| {
             let (a, b) = (v.as_string::<i32>(), values.as_string::<i32>());
-            a.value_offsets().as_ptr() == b.value_offsets().as_ptr() && a.len() == b.len()
+            let place = |v: &StringArray| (v.value_offsets().as_ptr(), v.value_data().as_ptr(), v.len());
+            place(a) == place(b)
         });
         if !same {
             self.numbers.clear();
