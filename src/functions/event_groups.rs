@@ -5,8 +5,8 @@
 //!
 //! Memory: 16 bytes an event (24 with more than 32 conditions or kept values) and 4 for reading it back; events that
 //! satisfy no condition cost nothing where the question does not ask for them. Partial states are the same events as lists:
-//! exact, whatever their order or how they are split. A user's events share few kept values, and looking a value up costs
-//! more than all else about an event, so each distinct one travels once for each user.
+//! exact, whatever their order or how they are split. A user's events share few kept values, and each
+//! one read from a state must be hashed, so a distinct value travels once for each user.
 
 use std::ops::Range;
 use std::sync::Arc;
