@@ -10,6 +10,7 @@ mod events;
 mod kernels;
 mod model;
 mod sessions;
+mod paths;
 
 use std::time::Duration;
 
@@ -36,7 +37,7 @@ fn size(measured: usize) -> usize {
 criterion_group! {
     name = all;
     config = quick();
-    targets = kernels::funnel, kernels::retention, kernels::calendar,
+    targets = kernels::funnel, kernels::retention, kernels::calendar, paths::paths,
         aggregates::single_phase, aggregates::two_phases, aggregates::generic, aggregates::kept, aggregates::arguments,
         sessions::kernel, sessions::aggregates, model::bg_nbd
 }

@@ -9,6 +9,8 @@ where cohort is a date and property is None where the question has none. Session
 
 from datetime import date, timedelta
 
+import transitions
+
 STEPS = ("view_item", "add_to_cart", "purchase")
 WINDOW_DAYS = 7
 WINDOW_US = WINDOW_DAYS * 86_400_000_000
@@ -25,6 +27,7 @@ QUESTIONS = {
     "retention_daily": dict(kind="retention", by=False, unit="day", periods=30),
     "retention_weekly_by_country": dict(kind="retention", by=True, unit="week", periods=12),
     "session_summary": dict(kind="sessions", by=False),
+    "transitions": dict(kind="transitions", by=False),
 }
 GAP_US = 30 * 60_000_000
 # What a session summary is compared by: whole numbers, durations in microseconds.
@@ -48,6 +51,8 @@ def sql(engine, question, parquet, constant):
     `constant`: no user has two values of the property, so any of the user's rows tells it.
     """
     q, table = QUESTIONS[question], source(engine, parquet)
+    if q["kind"] == "transitions":
+        return transitions.sql(engine, table)
     if engine == "tenure":
         return tenure(q, table)
     if q["kind"] == "sessions":
@@ -167,6 +172,8 @@ SELECT count(*), count(DISTINCT user_id), count(*) FILTER (events = 1), sum(d), 
 def answer(engine, question, rows):
     """The rows as the engine gives them, as an answer."""
     q = QUESTIONS[question]
+    if q["kind"] == "transitions":
+        return transitions.answer(engine, rows)
     if engine == "tenure":
         return tenure_answer(q, rows)
     if q["kind"] == "sessions":

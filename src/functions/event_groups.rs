@@ -5,12 +5,13 @@
 //!
 //! Memory: 16 bytes an event (24 with more than 32 conditions or kept values) and 4 for reading it back; events that
 //! satisfy no condition cost nothing where the question does not ask for them. Partial states are the same events as lists:
-//! exact, whatever their order or how they are split.
+//! exact, whatever their order or how they are split. A user's events share few kept values, and each
+//! one read from a state must be hashed, so a distinct value travels once for each user.
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, PrimitiveArray};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, PrimitiveArray, UInt32Array};
 use arrow::datatypes::{
     ArrowPrimitiveType, DataType, Field, FieldRef, Fields, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
@@ -36,6 +37,10 @@ pub trait Question: Send {
     fn answer(&mut self, events: &[Event], kept: Option<&KeptValues>) -> Result<()>;
     /// The answers since the last call, one row a user.
     fn finish(&mut self, kept: Option<&KeptValues>) -> Result<ArrayRef>;
+    /// Bytes of the answer for each event at the most, where answers grow with events.
+    fn bytes_an_event(&self) -> usize {
+        0
+    }
 }
 
 /// The order of a user's events.
@@ -69,13 +74,15 @@ impl EventArguments {
         }
     }
 
-    /// The fields of a partial state: times, masks, and kept values where there are any, one list element an event.
+    /// The fields of a partial state: times and masks, one list element an event. Where values are kept: which of the
+    /// group's distinct values each event has, and these values.
     pub fn state_fields(&self, name: &str, types: &[DataType]) -> Vec<FieldRef> {
         let list = |part: &str, item: DataType| {
             Arc::new(Field::new(format!("{name}[{part}]"), DataType::new_list(item, true), false))
         };
         let mut fields = vec![list("times", DataType::Int64), list("masks", mask_type(self.conditions.len()))];
         if let Some(kept) = self.kept_fields(types) {
+            fields.push(list("places", DataType::UInt32));
             fields.push(list("kept", DataType::Struct(kept_fields(&kept))));
         }
         fields
@@ -198,6 +205,38 @@ fn split<E: Entry, M: ArrowPrimitiveType>(
     }
     let masks = PrimitiveArray::<M>::new(masks.into(), None);
     (Arc::new(Int64Array::from(times)), Arc::new(masks))
+}
+
+/// The kept values of many groups, each distinct one of a group once.
+struct DistinctKept {
+    /// Which of its group's values each entry has, group by group.
+    places: Vec<u32>,
+    /// The values' numbers, group by group.
+    numbers: Vec<u32>,
+    /// Where each group's values begin among `numbers`.
+    offsets: Vec<i32>,
+}
+
+fn distinct_kept<E: Entry>(entries: &EventLog<E>, by_group: &ByGroup, groups: usize, values: usize) -> DistinctKept {
+    let (mut places, mut numbers) = (Vec::with_capacity(entries.len()), Vec::new());
+    let mut offsets = vec![0i32];
+    // Which group met a value last (counted from 1), and at which place.
+    let mut met: Vec<(u32, u32)> = vec![(0, 0); values];
+    for group in 0..groups {
+        let begin = numbers.len();
+        for at in by_group.group(group) {
+            let number = entries.get(*at).event().tag;
+            let (last, place) = &mut met[number as usize];
+            if *last != group as u32 + 1 {
+                (*last, *place) = (group as u32 + 1, (numbers.len() - begin) as u32);
+                numbers.push(number);
+            }
+            places.push(*place);
+        }
+        // There are no more values than entries, of which 31 bits count.
+        offsets.push(numbers.len() as i32);
+    }
+    DistinctKept { places, numbers, offsets }
 }
 
 fn mask_values(masks: &ArrayRef) -> Vec<u64> {
@@ -375,8 +414,9 @@ impl<E: Entry> GroupsAccumulator for EventGroups<E> {
         };
         let mut state = vec![list_of(times, offsets.clone()), list_of(masks, offsets.clone())];
         if let Some(kept) = &self.kept {
-            let numbers = by_group.all().iter().map(|at| entries.get(*at).event().tag).collect();
-            state.push(list_of(kept.values(numbers)?, offsets));
+            let distinct = distinct_kept(&entries, &by_group, groups, kept.count());
+            state.push(list_of(Arc::new(UInt32Array::from(distinct.places)), offsets));
+            state.push(list_of(kept.values(distinct.numbers)?, distinct.offsets));
         }
         Ok(state)
     }
@@ -391,18 +431,26 @@ impl<E: Entry> GroupsAccumulator for EventGroups<E> {
         let masks = values[1].as_list::<i32>();
         let mask_shift = masks.value_offsets()[0] as usize;
         let mask_values = mask_values(&masks.values().slice(mask_shift, last - first));
-        if let Some(kept) = &mut self.kept {
-            let list = values[2].as_list::<i32>();
-            let column = list.values().slice(list.value_offsets()[0] as usize, last - first);
-            let rows: Vec<u32> = (0..(last - first) as u32).collect();
-            kept.number(&column, &rows, &mut self.row_numbers)?;
-        } else {
-            self.row_numbers.clear();
-            self.row_numbers.resize(last - first, 0);
-        }
+        let Some(kept) = &mut self.kept else {
+            for (row, group) in group_indices.iter().enumerate() {
+                for at in offsets[row] as usize..offsets[row + 1] as usize {
+                    self.log.push(E::pack(*group as u32, ticks[at], mask_values[at - first], 0));
+                }
+            }
+            return Ok(());
+        };
+        let (places, distinct) = (values[2].as_list::<i32>(), values[3].as_list::<i32>());
+        let (place_offsets, distinct_offsets) = (places.value_offsets(), distinct.value_offsets());
+        let place_values = places.values().as_primitive::<UInt32Type>().values();
+        let first_distinct = distinct_offsets[0] as usize;
+        let count = distinct_offsets[distinct_offsets.len() - 1] as usize - first_distinct;
+        let rows: Vec<u32> = (0..count as u32).collect();
+        kept.number(&distinct.values().slice(first_distinct, count), &rows, &mut self.row_numbers)?;
         for (row, group) in group_indices.iter().enumerate() {
-            for at in offsets[row] as usize..offsets[row + 1] as usize {
-                let number = self.row_numbers[at - first];
+            let numbers = &self.row_numbers[distinct_offsets[row] as usize - first_distinct..];
+            let places = &place_values[place_offsets[row] as usize..place_offsets[row + 1] as usize];
+            for (at, place) in (offsets[row] as usize..offsets[row + 1] as usize).zip(places) {
+                let number = numbers[*place as usize];
                 self.log.push(E::pack(*group as u32, ticks[at], mask_values[at - first], number));
             }
         }
@@ -419,6 +467,7 @@ impl<E: Entry> GroupsAccumulator for EventGroups<E> {
     fn size(&self) -> usize {
         size_of_val(self)
             + self.log.size()
+            + self.log.len() * self.question.bytes_an_event()
             + self.groups * 2 * size_of::<u32>()
             + self.row_masks.capacity() * size_of::<u64>()
             + self.row_numbers.capacity() * size_of::<u32>()

@@ -172,6 +172,16 @@ impl KeptValues {
         Ok(Arc::new(StructArray::new(self.fields.clone(), columns, None)))
     }
 
+    /// How many distinct values there are.
+    pub fn count(&self) -> usize {
+        self.rows.num_rows()
+    }
+
+    /// The distinct values numbered so, a column for each field.
+    pub fn columns(&self, numbers: std::ops::Range<usize>) -> Result<Vec<ArrayRef>> {
+        Ok(self.converter.convert_rows(numbers.map(|n| self.rows.row(n)))?)
+    }
+
     /// Bytes held.
     pub fn size(&self) -> usize {
         self.rows.size() + self.converter.size() + self.numbers.allocation_size()

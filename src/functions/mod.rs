@@ -17,6 +17,7 @@ pub mod event_groups;
 pub mod funnel;
 pub mod grouped;
 pub mod kept_values;
+pub mod path;
 pub mod retention;
 pub mod session;
 mod single_group;
@@ -85,6 +86,9 @@ fn aggregates() -> Vec<AggregateUDF> {
         retention::retention_cells(),
         session::user_sessions(),
         session::user_views(),
+        path::user_transitions(),
+        path::user_paths(),
+        path::flow_table(),
         churn::activity_days(),
         bg_nbd::bg_nbd_fit(),
     ]

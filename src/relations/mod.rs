@@ -11,12 +11,15 @@ mod churn_scores;
 
 mod funnel;
 mod pages;
+mod paths;
 mod retention;
 mod session_question;
 mod session_summary;
 mod sessions;
 
 mod roles;
+mod transitions;
+mod walks;
 
 use std::fmt;
 use std::sync::Arc;
@@ -48,6 +51,8 @@ pub const RELATIONS: &[&dyn Relation] = &[
     &sessions::Sessions,
     &session_summary::SessionSummary,
     &pages::Pages,
+    &transitions::Transitions,
+    &paths::Paths,
     &churn_scores::ChurnScores,
 ];
 

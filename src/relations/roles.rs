@@ -94,6 +94,11 @@ impl Roles {
         condition_expr(condition, self.event.as_ref(), || call.error(&self.missing_event))
     }
 
+    /// The event column.
+    pub fn event(&self, call: &Call) -> Result<Expr> {
+        self.event.clone().ok_or_else(|| call.error(&self.missing_event))
+    }
+
     /// Rows that take part: user and time are known.
     pub fn known(&self) -> Expr {
         self.user.clone().is_not_null().and(self.time.clone().is_not_null())

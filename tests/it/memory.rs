@@ -17,7 +17,7 @@ use tenure::functions;
 
 use crate::ask::{Asked, settings};
 
-const QUESTIONS: [&str; 8] = [
+const QUESTIONS: &[&str] = &[
     "SELECT * FROM funnel(t, steps => ['a', 'b', 'c'], within => INTERVAL '1 day')",
     "SELECT * FROM funnel(t, steps => ['a', 'b', 'c'], within => INTERVAL '1 day', by => country)",
     "SELECT * FROM retention(t, unit => 'day', periods => 5, by => country)",
@@ -26,6 +26,8 @@ const QUESTIONS: [&str; 8] = [
     "SELECT user_id, window_funnel(INTERVAL '1 day', ts, event = 'a', event = 'b'), retention(event = 'a', event = 'c') FROM t GROUP BY user_id ORDER BY user_id",
     "SELECT * FROM session_summary(t, gap => INTERVAL '20 hours', by => country, period => 'day', conversion => 'c')",
     "SELECT * FROM pages(t, gap => INTERVAL '20 hours', page => country)",
+    "SELECT * FROM transitions(t, gap => INTERVAL '1 day', top => 3)",
+    "SELECT * FROM paths(t, from => 'a', anchor => 'all', within => 'user', by => country)",
 ];
 
 /// The operators of these plans that hold memory, as the pool names them.

@@ -1,0 +1,210 @@
+//! What `transitions` and `paths` have in common: which events are the stops of a walk, what parts walks, and the table.
+//!
+//! Deals with: the arguments of both and the plan around the per-user aggregate. Does not deal with: what is asked of a walk.
+
+use arrow::datatypes::{DataType, IntervalMonthDayNanoType};
+use datafusion::common::{Column, ScalarValue};
+use datafusion::functions::core::expr_ext::FieldAccessor;
+use datafusion::functions::core::expr_fn::named_struct;
+use datafusion::logical_expr::{
+    AggregateUDF, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, SortExpr, cast, col, lit,
+};
+
+use super::call::{Breakdown, Call};
+use super::roles::Roles;
+use crate::algo::calendar::Clock;
+use crate::error::{Error, Result};
+use crate::functions::ArgumentDoc;
+use crate::functions::columns::{clock_of, interval_type, window_ticks};
+use crate::functions::path::arguments::{EDGES_FIELD, NODE_FIELD, ORDER_FIELD, SESSION_FIELD};
+use crate::functions::path::flow_table;
+
+/// A name that no column of the input has.
+const FLOW: &str = "(flow)";
+
+/// The most nodes that can be asked to keep their names.
+pub const MAX_TOP: i64 = 100_000;
+
+/// The arguments of both relations, after the table.
+pub fn walk_arguments() -> Vec<ArgumentDoc> {
+    let argument = |name, kind, default, text| ArgumentDoc { name, kind, default: Some(default), text };
+    vec![
+        argument(
+            "node",
+            "column",
+            "the event",
+            "Where an event takes the user: a column or anything computed; shown as text.",
+        ),
+        argument(
+            "within",
+            "TEXT",
+            "'session'",
+            "`session`: walks end where a session does; `user`: all events of a user are one walk.",
+        ),
+        argument(
+            "gap",
+            "INTERVAL",
+            "INTERVAL '30 minutes'",
+            "A longer time than this between two events of a user begins another session.",
+        ),
+        argument(
+            "session",
+            "column",
+            "cut by the gap",
+            "Names the session of each event, in place of the gap; sessions of one user may overlap.",
+        ),
+        argument("collapse", "BOOLEAN", "false", "Whether the same node several times in a row counts once."),
+        argument("order_key", "column", "the node", "Orders events at the same time, NULL first; then the node does."),
+    ]
+}
+
+/// The arguments of one call, read and checked.
+pub struct WalkArguments {
+    /// User, time and event.
+    pub roles: Roles,
+    /// The node, as text.
+    pub node: Expr,
+    /// Breakdown of the answer.
+    pub by: Vec<Breakdown>,
+    gap: Option<ScalarValue>,
+    session: Option<Expr>,
+    collapse: bool,
+    order_key: Option<Expr>,
+}
+
+impl WalkArguments {
+    /// Reads them; `output` are the names of the answer's columns.
+    pub fn read(call: &mut Call, output: &[&str]) -> Result<Self> {
+        let roles = Roles::of(call)?;
+        let node = match call.column("node")? {
+            Some(node) => node,
+            None => roles.event(call)?,
+        };
+        let node = text(call, "node", node)?;
+        let session = call.column("session")?;
+        let within = call.choice("within", &["session", "user"], "session")?;
+        let gap = call.interval("gap")?;
+        let gap = match (within, session.is_some(), gap) {
+            ("user", true, _) => return Err(call.error("arguments 'session' and within => 'user' exclude each other")),
+            ("user", _, Some(_)) => return Err(call.error("arguments 'gap' and within => 'user' exclude each other")),
+            (_, true, Some(_)) => return Err(call.error("arguments 'gap' and 'session' exclude each other")),
+            ("user", ..) | (_, true, None) => None,
+            (_, false, Some(gap)) => Some(checked_gap(call, gap, &roles.time_type)?),
+            (_, false, None) => Some(ScalarValue::IntervalMonthDayNano(Some(IntervalMonthDayNanoType::make_value(
+                0,
+                0,
+                30 * 60 * 1_000_000_000,
+            )))),
+        };
+        let collapse = match call.constant("collapse")? {
+            None => false,
+            Some(ScalarValue::Boolean(Some(collapse))) => collapse,
+            Some(other) => return Err(call.error(format!("argument 'collapse' must be true or false, got {other}"))),
+        };
+        let order_key = call.column("order_key")?;
+        let by = call.breakdowns("by")?;
+        if let Some(name) = output.iter().find(|name| by.iter().any(|b| b.name == **name)) {
+            return Err(call
+                .error(format!("by column '{name}' has the name of a result column; give it another in (SELECT ..)")));
+        }
+        let inner = [ORDER_FIELD, NODE_FIELD, SESSION_FIELD, EDGES_FIELD, FLOW];
+        if let Some(b) = by.iter().find(|b| inner.contains(&b.name.as_str())) {
+            return Err(
+                call.error(format!("by column '{}' cannot be called so; give it another name in (SELECT ..)", b.name))
+            );
+        }
+        Ok(Self { roles, node, by, gap, session, collapse, order_key })
+    }
+
+    /// Length of the gap and whether repeats collapse, as the aggregates take them.
+    pub fn words(&self) -> [Expr; 2] {
+        let none = ScalarValue::IntervalMonthDayNano(None);
+        [lit(self.gap.clone().unwrap_or(none)), lit(self.collapse)]
+    }
+
+    /// The struct of values kept with each event: what breaks ties comes first.
+    pub fn kept(&self) -> Expr {
+        let mut kept = Vec::new();
+        if let Some(key) = &self.order_key {
+            kept.extend([lit(ORDER_FIELD), key.clone()]);
+        }
+        kept.extend([lit(NODE_FIELD), self.node.clone()]);
+        if let Some(session) = &self.session {
+            kept.extend([lit(SESSION_FIELD), session.clone()]);
+        }
+        kept.extend(self.by.iter().flat_map(|b| [lit(b.name.as_str()), b.value.clone()]));
+        named_struct(kept)
+    }
+
+    /// The table of the edges that `per_user` gives for each user; `columns` of it are shown, most frequent edges first.
+    pub fn table(
+        &self,
+        call: &Call,
+        per_user: &AggregateUDF,
+        arguments: Vec<Expr>,
+        top: i64,
+        columns: &[&str],
+    ) -> datafusion::error::Result<LogicalPlan> {
+        let mut takes_part = self.roles.known().and(self.node.clone().is_not_null());
+        if let Some(session) = &self.session {
+            takes_part = takes_part.and(session.clone().is_not_null());
+        }
+        let mut users = LogicalPlanBuilder::from(call.input().clone())
+            .filter(takes_part)?
+            .aggregate([self.roles.user.clone()], [per_user.call(arguments).alias(FLOW)])?;
+        let by = || self.by.iter().map(|b| plain(&b.name));
+        let edges = match self.by.is_empty() {
+            true => users.project([plain(FLOW)])?,
+            false => {
+                // A row for each breakdown value of each user.
+                users = users.project([plain(FLOW)])?.unnest_column(Column::from_name(FLOW))?;
+                let fields = self.by.iter().map(|b| plain(FLOW).field(b.name.as_str()).alias(b.name.as_str()));
+                users.project(fields.chain([plain(FLOW).field(EDGES_FIELD).alias(FLOW)]).collect::<Vec<_>>())?
+            }
+        };
+        let table = flow_table().call(vec![plain(FLOW), lit(top)]).alias(FLOW);
+        let mut output: Vec<Expr> = self.by.iter().map(|b| super::call::unkeyed(&b.name)).collect();
+        output.extend(columns.iter().map(|c| plain(FLOW).field(*c).alias(*c)));
+        let mut order: Vec<SortExpr> = by().map(|c| c.sort(true, true)).collect();
+        for column in ["step", "events", "source", "target"].into_iter().filter(|c| columns.contains(c)) {
+            order.push(col(column).sort(column != "events", true));
+        }
+        edges.aggregate(by(), [table])?.unnest_column(Column::from_name(FLOW))?.project(output)?.sort(order)?.build()
+    }
+}
+
+/// A column by its exact name, whatever letters it has.
+fn plain(name: &str) -> Expr {
+    Expr::Column(Column::from_name(name))
+}
+
+/// A value as text: what is text or a dictionary of texts stays as it is.
+fn text(call: &Call, argument: &str, value: Expr) -> Result<Expr> {
+    let data_type = value.get_type(call.schema()).map_err(Error::from)?;
+    let shown = match &data_type {
+        DataType::Dictionary(_, inner) => inner.as_ref(),
+        other => other,
+    };
+    match shown {
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Ok(value),
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => {
+            Err(call.error(format!("argument '{argument}' must be a value that can be shown as text, got {data_type}")))
+        }
+        nested if nested.is_nested() => {
+            Err(call.error(format!("argument '{argument}' must be a value that can be shown as text, got {data_type}")))
+        }
+        _ => Ok(cast(value, DataType::Utf8)),
+    }
+}
+
+/// The gap as an interval of the type that the aggregates take; it must have a length.
+fn checked_gap(call: &Call, gap: ScalarValue, time: &DataType) -> Result<ScalarValue> {
+    let wrong = || {
+        let shown = gap.cast_to(&DataType::Utf8).unwrap_or_else(|_| gap.clone());
+        call.error(format!(
+            "argument 'gap' must be an INTERVAL above zero and without months, such as INTERVAL '30 minutes'; got {shown}"
+        ))
+    };
+    window_ticks(call.name(), &gap, clock_of(time).unwrap_or(Clock::Dates)).map_err(|_| wrong())?;
+    gap.cast_to(&interval_type()).map_err(|_| wrong())
+}
