@@ -65,6 +65,11 @@ impl KeptValues {
         &self.fields
     }
 
+    /// How many distinct values there are: their numbers are below it.
+    pub fn distinct(&self) -> usize {
+        self.rows.num_rows()
+    }
+
     /// Numbers of the given rows of a struct column.
     pub fn number(&mut self, column: &ArrayRef, rows: &[u32], numbers: &mut Vec<u32>) -> Result<()> {
         numbers.clear();

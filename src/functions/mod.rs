@@ -9,6 +9,7 @@ use datafusion::error::Result;
 use datafusion::execution::{FunctionRegistry, SessionState};
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 
+pub mod attribution;
 pub mod bg_nbd;
 pub mod breakdown;
 pub mod churn;
@@ -83,6 +84,8 @@ fn aggregates() -> Vec<AggregateUDF> {
         retention::user_retention(),
         retention::retention_cells(),
         churn::activity_days(),
+        attribution::user_attribution(),
+        attribution::attribution_credits(),
         bg_nbd::bg_nbd_fit(),
     ]
 }

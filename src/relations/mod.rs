@@ -6,6 +6,7 @@
 //!
 //! **Adding a relation** is one file that implements [`Relation`] and one line in [`RELATIONS`].
 
+mod attribution;
 mod call;
 mod churn_scores;
 
@@ -37,8 +38,13 @@ pub trait Relation: fmt::Debug + Send + Sync {
 }
 
 /// Every relation, in the order of the manual.
-pub const RELATIONS: &[&dyn Relation] =
-    &[&funnel::Funnel, &retention::Retention, &retention::RetentionCurve, &churn_scores::ChurnScores];
+pub const RELATIONS: &[&dyn Relation] = &[
+    &funnel::Funnel,
+    &retention::Retention,
+    &retention::RetentionCurve,
+    &churn_scores::ChurnScores,
+    &attribution::Attribution,
+];
 
 /// Plans calls of [`RELATIONS`]; everything else is left to the next planner.
 pub struct BehaviourRelations {
