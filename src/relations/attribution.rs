@@ -115,7 +115,7 @@ impl Relation for Attribution {
                 ("users BIGINT", "Users with such a touch; for `(direct)`, with a conversion without one."),
             ],
             text: TEXT,
-            example: "SELECT model, channel, round(credit, 2) AS credit, round(share, 3) AS share, touches, users\nFROM attribution(events, conversion => 'purchase', touch => 'session_start', channel => platform,\n  model => ['last', 'linear', 'markov'], lookback => INTERVAL '7 days')",
+            example: "SELECT model, channel, round(credit, 2) AS credit, round(share, 3) AS share, touches, users\nFROM attribution(events, conversion => 'purchase', touch => event IN ('search', 'view_item', 'share'),\n  channel => event, model => ['last', 'linear', 'markov'], lookback => INTERVAL '7 days')",
         })
     }
 
