@@ -35,8 +35,8 @@ fn size(measured: usize) -> usize {
 criterion_group! {
     name = all;
     config = quick();
-    targets = kernels::funnel, kernels::retention, kernels::calendar,
+    targets = kernels::funnel, kernels::retention, kernels::calendar, kernels::attribution,
         aggregates::single_phase, aggregates::two_phases, aggregates::generic, aggregates::kept, aggregates::arguments,
-        model::bg_nbd
+        model::bg_nbd, model::markov
 }
 criterion_main!(all);

@@ -14,17 +14,8 @@ use crate::ask::Asked;
 
 const CHANNELS: [Option<&str>; 6] = [None, Some(""), Some("ads"), Some("direct"), Some("mail"), Some("search")];
 const SEGMENTS: [Option<&str>; 3] = [None, Some("de"), Some("us")];
-const MODELS: [&str; 9] = [
-    "first",
-    "last",
-    "last_non_direct",
-    "linear",
-    "participation",
-    "position",
-    "time_decay",
-    "markov",
-    "shapley",
-];
+const MODELS: [&str; 9] =
+    ["first", "last", "last_non_direct", "linear", "participation", "position", "time_decay", "markov", "shapley"];
 
 #[derive(Debug, Clone, Copy)]
 struct Row {
@@ -123,9 +114,8 @@ fn paths(rows: &[Row], user: usize, options: &Options) -> Vec<Path> {
         if !goes_on {
             paths.extend(open.take().map(|o| o.1));
         }
-        let (before, path) = open.get_or_insert_with(|| {
-            (t, Path { user, segment: None, touches: Vec::new(), converts: None })
-        });
+        let (before, path) =
+            open.get_or_insert_with(|| (t, Path { user, segment: None, touches: Vec::new(), converts: None }));
         *before = t;
         path.segment = row.segment;
         path.touches.push((key.0, key.2));
@@ -162,7 +152,15 @@ fn shares(model: &str, path: &Path, options: &Options) -> Vec<(&'static str, f64
                 2 if first + last == 0.0 => vec![1.0, 1.0],
                 2 => vec![first, last],
                 _ => (0..n)
-                    .map(|i| if i == 0 { first } else if i == n - 1 { last } else { middle / (n - 2) as f64 })
+                    .map(|i| {
+                        if i == 0 {
+                            first
+                        } else if i == n - 1 {
+                            last
+                        } else {
+                            middle / (n - 2) as f64
+                        }
+                    })
                     .collect(),
             }
         }
@@ -254,8 +252,7 @@ fn expected(paths: &[&Path], options: &Options) -> BTreeMap<(usize, &'static str
     let mut rows = BTreeMap::new();
     for channel in &channels {
         let touches = converting.iter().flat_map(|p| &p.touches).filter(|t| t.1 == *channel).count() as f64;
-        let users: BTreeSet<usize> =
-            converting.iter().filter(|p| steps(p).contains(channel)).map(|p| p.user).collect();
+        let users: BTreeSet<usize> = converting.iter().filter(|p| steps(p).contains(channel)).map(|p| p.user).collect();
         for model in 0..MODELS.len() {
             rows.insert((model, *channel), [0.0, 0.0, touches, users.len() as f64]);
         }
@@ -365,8 +362,7 @@ fn every_model_over_many_small_tables() {
             half_life: pick(&mut random, &[1, 7]),
         };
         load(&asked, &mut random, users.iter().flatten().chain(&nobody).copied().collect(), clock);
-        let all: Vec<Path> =
-            users.iter().enumerate().flat_map(|(user, rows)| paths(rows, user, &options)).collect();
+        let all: Vec<Path> = users.iter().enumerate().flat_map(|(user, rows)| paths(rows, user, &options)).collect();
         let sql = format!("SELECT * FROM {}", call(&options, clock.0));
         let told = || format!("seed {}, round {round}: {sql}\n{users:#?}", seed());
         let got = asked.rows(&sql);
@@ -429,10 +425,11 @@ fn many_thirds_add_up() {
     let mut rows = Vec::new();
     for user in 0..700 {
         let of_user = rows_of(&mut random, Some(user));
-        rows.extend(of_user.into_iter().map(|r| Row { value: r.value.map(|v| (v.abs() * 100.0).round() / 100.0), ..r }));
+        rows.extend(
+            of_user.into_iter().map(|r| Row { value: r.value.map(|v| (v.abs() * 100.0).round() / 100.0), ..r }),
+        );
     }
-    let converting: Vec<Row> =
-        rows.iter().copied().filter(|r| r.time.is_some() && r.converts == Some(true)).collect();
+    let converting: Vec<Row> = rows.iter().copied().filter(|r| r.time.is_some() && r.converts == Some(true)).collect();
     // In cents the sum is exact.
     let cents: f64 = converting.iter().filter_map(|r| r.value).map(|v| (v * 100.0).round()).sum();
     load(&asked, &mut random, rows, clock);
