@@ -14,7 +14,7 @@ SELECT
 FROM attribution(
   events,
   conversion => 'purchase',
-  touch => event IN ('page_view', 'search', 'view_item', 'share', 'support_ticket'),
+  touch => event IN ('page_view', 'search', 'share', 'login', 'support_ticket'),
   channel => event,
   value => price,
   model => ['first', 'last', 'position', 'time_decay', 'linear', 'markov', 'shapley'],

@@ -17,13 +17,14 @@ use tenure::functions;
 
 use crate::ask::{Asked, settings};
 
-const QUESTIONS: [&str; 6] = [
+const QUESTIONS: [&str; 7] = [
     "SELECT * FROM funnel(t, steps => ['a', 'b', 'c'], within => INTERVAL '1 day')",
     "SELECT * FROM funnel(t, steps => ['a', 'b', 'c'], within => INTERVAL '1 day', by => country)",
     "SELECT * FROM retention(t, unit => 'day', periods => 5, by => country)",
     "SELECT * FROM retention_curve(t, start => 'a', unit => 'day', periods => 5)",
     "SELECT * FROM churn_scores(t, transaction => 'c', horizon => INTERVAL '4 days')",
     "SELECT user_id, window_funnel(INTERVAL '1 day', ts, event = 'a', event = 'b'), retention(event = 'a', event = 'c') FROM t GROUP BY user_id ORDER BY user_id",
+    "SELECT * FROM attribution(t, conversion => 'c', channel => event, touch => event <> 'c', by => country, model => ['linear', 'markov', 'shapley'])",
 ];
 
 /// The operators of these plans that hold memory, as the pool names them.

@@ -115,7 +115,7 @@ impl CreditGroups {
         }
         let sums = &mut self.groups[group];
         if !sums.contains_key(key.as_slice()) {
-            self.held += size_of_val(key.as_slice()) + 2 * (size_of::<Box<[u32]>>() + size_of::<Credit>());
+            self.held += entry_size(&key);
             sums.insert(key.as_slice().into(), Credit::default());
         }
         if let Some(sum) = sums.get_mut(key.as_slice()) {
@@ -135,13 +135,15 @@ impl CreditGroups {
                 std::mem::replace(&mut self.groups, rest)
             }
         };
-        let entry = |(key, sum): (&Box<[u32]>, &Credit)| {
-            size_of_val(&**key) + 2 * (size_of::<Box<[u32]>>() + size_of::<Credit>()) + sum.value.size()
-        };
-        let bytes: usize = taken.iter().flatten().map(entry).sum();
+        let bytes: usize = taken.iter().flatten().map(|(key, sum)| entry_size(key) + sum.value.size()).sum();
         self.held = self.held.saturating_sub(bytes);
         taken
     }
+}
+
+/// Bytes of an entry without its value; a table is half empty at worst.
+fn entry_size(key: &[u32]) -> usize {
+    size_of_val(key) + 2 * (size_of::<Box<[u32]>>() + size_of::<Credit>())
 }
 
 impl GroupsAccumulator for CreditGroups {
