@@ -17,7 +17,7 @@ fn spec(lookback: i64, reset: bool) -> Spec {
 }
 
 fn touch(time: i64, channel: u32) -> Touch {
-    Touch { time, channel, direct: channel == 0, segment: 0 }
+    Touch { time, channel, direct: channel % 4 == 0, segment: 0 }
 }
 
 fn conversion(time: i64) -> Conversion {
@@ -95,9 +95,9 @@ fn a_reset_takes_effect_after_the_instant() {
 
 #[test]
 fn paths_that_are_lost_and_moves() {
-    // 1 1 2 convert at 10; 3 stays; 4 and 5 are more than a lookback apart; 5 5 6 is one path.
+    // 1 1 2 convert at 10; 3 stays; 4 and 5 are more than a lookback apart; 5 5 6 are exactly one apart, so one path.
     let touches =
-        [touch(0, 1), touch(1, 1), touch(2, 2), touch(11, 3), touch(40, 4), touch(90, 5), touch(91, 5), touch(99, 6)];
+        [touch(0, 1), touch(1, 1), touch(2, 2), touch(11, 3), touch(40, 4), touch(90, 5), touch(110, 5), touch(130, 6)];
     let sums = user(spec(20, false), &touches, &[conversion(10)]);
     let mut moves: Vec<(Move, i64)> = sums.moves.iter().map(|((_, m), n)| (*m, *n)).collect();
     moves.sort();
@@ -145,6 +145,7 @@ fn the_window_slides_to_the_same_sums() {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) % n
     };
+    let mut before: (Vec<Touch>, Vec<Conversion>) = Default::default();
     for round in 0..3_000 {
         let span = [5, 50, 5_000][random(3) as usize];
         let mut touches: Vec<Touch> = (0..random(60)).map(|_| touch(random(span) as i64, random(5) as u32)).collect();
@@ -160,7 +161,12 @@ fn the_window_slides_to_the_same_sums() {
         let (lookback, reset) = (random(span) as i64, random(2) == 1);
         let mut spec = spec(lookback, reset);
         spec.half_life = [0.5, 7.0, 300.0][random(3) as usize];
-        let all = user(spec.clone(), &touches, &conversions);
+        // A kernel that has seen another user.
+        let (mut kernel, mut all) = (Attribution::new(spec.clone(), UNTOUCHED), UserCredits::default());
+        kernel.user(&before.0, &before.1, &mut all);
+        kernel.user(&touches, &conversions, &mut all);
+        let mut unclaimed = touches.clone();
+        let (mut moves, mut coalitions) = (HashMap::new(), HashMap::new());
         let mut want: HashMap<(u32, u32), ChannelCredit> = HashMap::new();
         for c in &conversions {
             let before = conversions.iter().rfind(|d| d.time < c.time).filter(|_| reset);
@@ -168,7 +174,17 @@ fn the_window_slides_to_the_same_sums() {
                 .filter(|t| t.time <= c.time && t.time >= c.time - lookback && before.is_none_or(|b| t.time > b.time))
                 .copied()
                 .collect();
-            for one in user(spec.clone(), &mine, &[*c]).channels {
+            unclaimed.retain(|t| t.time > c.time || !mine.contains(t));
+            let one = user(spec.clone(), &mine, &[*c]);
+            one.moves.iter().for_each(|(step, times)| *moves.entry(*step).or_insert(0) += times);
+            let mut members: Vec<u32> = mine.iter().map(|t| t.channel).collect();
+            members.sort_unstable();
+            members.dedup();
+            if members.is_empty() {
+                members.push(UNTOUCHED);
+            }
+            *coalitions.entry((c.segment, members)).or_insert(0) += 1;
+            for one in one.channels {
                 let sum = want.entry((one.segment, one.channel)).or_insert_with(|| ChannelCredit {
                     touches: 0,
                     credits: vec![Credit::default(); RULES.len()],
@@ -181,6 +197,14 @@ fn the_window_slides_to_the_same_sums() {
                 }
             }
         }
+        // A touch before an unclaimed one is claimed only by conversions between them, so these are the same paths.
+        let lost = user(spec.clone(), &unclaimed, &[]);
+        lost.moves.iter().for_each(|(step, times)| *moves.entry(*step).or_insert(0) += times);
+        assert_eq!(all.moves, moves, "round {round}");
+        let sets: HashMap<_, _> =
+            all.coalitions.iter().map(|((segment, set), sum)| ((*segment, set.to_vec()), sum.parts)).collect();
+        assert_eq!(sets, coalitions, "round {round}");
+        before = (touches.clone(), conversions.clone());
         assert_eq!(all.channels.len(), want.len(), "round {round}");
         for got in &all.channels {
             let want = &want[&(got.segment, got.channel)];
