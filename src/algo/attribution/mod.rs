@@ -159,10 +159,10 @@ impl UserCredits {
     /// Forgets everything.
     pub fn clear(&mut self) {
         self.channels.clear();
-        self.totals.clear();
-        self.moves.clear();
-        self.coalitions.clear();
-        self.slots.clear();
+        empty(&mut self.totals);
+        empty(&mut self.moves);
+        empty(&mut self.coalitions);
+        empty(&mut self.slots);
     }
 
     fn channel(&mut self, segment: u32, channel: u32, rules: usize) -> &mut ChannelCredit {
@@ -173,6 +173,18 @@ impl UserCredits {
         });
         &mut channels[slot]
     }
+}
+
+/// Clears a map. One that has grown far beyond its use is let go: clearing and walking cost what it could hold.
+fn empty<K, V>(map: &mut HashMap<K, V>) {
+    match is_oversized(map) {
+        true => *map = HashMap::new(),
+        false => map.clear(),
+    }
+}
+
+fn is_oversized<K, V>(map: &HashMap<K, V>) -> bool {
+    map.capacity() > 32 * (map.len() + 8)
 }
 
 /// The kernel, with what it keeps between users to save allocations.

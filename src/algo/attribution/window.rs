@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use super::Touch;
+use super::{Touch, empty, is_oversized};
 
 /// The touches that the conversion at hand claims, counted by channel.
 #[derive(Debug, Default)]
@@ -31,7 +31,7 @@ impl Window {
         for channel in self.active.drain(..) {
             self.counts[channel as usize] = 0;
         }
-        self.moves.clear();
+        empty(&mut self.moves);
         self.range = 0..0;
         self.last_not_direct = None;
         self.wants_moves = wants_moves;
@@ -80,6 +80,9 @@ impl Window {
                 *times -= 1;
                 if *times == 0 {
                     self.moves.remove(&step);
+                    if is_oversized(&self.moves) {
+                        self.moves.shrink_to(2 * self.moves.len());
+                    }
                 }
             }
         }

@@ -247,7 +247,9 @@ impl Credits {
         for (segment, SegmentTotal { conversions, value, magnitude }) in &sums.totals {
             let total = Credit { parts: i128::from(*conversions), value: value.clone() };
             items.credit(kind::TOTAL, std::iter::empty(), &total)?;
-            items.credit(kind::MAGNITUDE, std::iter::empty(), &Credit { parts: 0, value: magnitude.clone() })?;
+            if !magnitude.parts().is_empty() {
+                items.credit(kind::MAGNITUDE, std::iter::empty(), &Credit { parts: 0, value: magnitude.clone() })?;
+            }
             segment_of(items, *segment);
         }
         for sum in &sums.channels {
