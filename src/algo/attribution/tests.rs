@@ -17,7 +17,7 @@ fn spec(lookback: i64, reset: bool) -> Spec {
 }
 
 fn touch(time: i64, channel: u32) -> Touch {
-    Touch { time, channel, direct: channel % 4 == 0, segment: 0 }
+    Touch { time, channel, direct: channel.is_multiple_of(4), segment: 0 }
 }
 
 fn conversion(time: i64) -> Conversion {
