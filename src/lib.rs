@@ -27,14 +27,15 @@
 //! 3. The kernel is [`algo::funnel`]: slices in, level and chain out. Start reading there.
 //!
 //! Retention goes the same way: `relations/retention.rs`, [`functions::retention`], [`algo::retention`]; churn scores:
-//! `relations/churn_scores.rs`, [`functions::churn`] and [`functions::bg_nbd`], [`algo::activity`] and [`model::bg_nbd`].
+//! `relations/churn_scores.rs`, [`functions::churn`] and [`functions::bg_nbd`], [`algo::activity`] and [`model::bg_nbd`];
+//! attribution: `relations/attribution.rs`, [`functions::attribution`], [`algo::attribution`], [`model::markov`].
 //!
 //! # Modules
 //!
 //! | module | deals with |
 //! |---|---|
 //! | [`algo`] | what a question means, for one user's events; pure functions on slices |
-//! | [`model`] | statistics: BG/NBD, the Wilson interval |
+//! | [`model`] | statistics: BG/NBD, the Wilson interval, Markov chains of channels |
 //! | [`store`] | from files to tables that know their column roles; the sample-data generator |
 //! | [`functions`] | SQL functions: arguments in, `algo` out; one folder or file for each family |
 //! | [`relations`] | `FROM funnel(..)`, `retention(..)`, ..: named arguments in, a logical plan out; one file each |

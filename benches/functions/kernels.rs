@@ -6,6 +6,7 @@ use criterion::{Criterion, Throughput};
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use tenure::algo::attribution::{self, Attribution, Conversion, Rule, Touch, UserCredits};
 use tenure::algo::calendar::{Calendar, Clock, Unit};
 use tenure::algo::event::Event;
 use tenure::algo::funnel::{self, Order, Spec};
@@ -127,6 +128,67 @@ pub fn retention(c: &mut Criterion) {
                     periods(START, Tied::ONE_ROLE, &mut returns, &mut counting, &mut found);
                 }
                 found.len()
+            });
+        });
+    }
+}
+
+/// All rules, moves and coalitions, a user at a time. `typical`: 32 touches and a conversion in ten of them. `overlapping`: one
+/// user whose every second event is a conversion that reaches back to all before it: the windows together hold n^2 / 8
+/// touches, the work must stay that of n events and few channels. `reset`: the same, where every path is short.
+/// `many_channels`: no two touches of one channel within a window of 64.
+pub fn attribution(c: &mut Criterion) {
+    let n = size(1 << 16);
+    let rules = vec![
+        Rule::First,
+        Rule::Last,
+        Rule::LastNonDirect,
+        Rule::Linear,
+        Rule::Participation,
+        Rule::Position,
+        Rule::TimeDecay,
+    ];
+    let spec = |lookback, reset| attribution::Spec {
+        lookback,
+        reset,
+        rules: rules.clone(),
+        weights: [0.4, 0.2, 0.4],
+        half_life: 7.0 * DAY as f64,
+        moves: true,
+        coalitions: true,
+    };
+    let mut random = ChaCha8Rng::seed_from_u64(7);
+    let mut user = |each: usize, converting: f64, channels: u32, step: i64| {
+        let (mut touches, mut conversions) = (Vec::new(), Vec::new());
+        for at in 0..each {
+            let (time, channel) = (
+                START + at as i64 * step,
+                if channels > 64 { at as u32 % channels } else { random.random_range(0..channels) },
+            );
+            match random.random_bool(converting) {
+                true => conversions.push(Conversion { time, value: 19.99, segment: 0 }),
+                false => touches.push(Touch { time, channel, direct: channel == 0, segment: 0 }),
+            }
+        }
+        (touches, conversions)
+    };
+    let inputs = [
+        ("typical", spec(30 * DAY, false), (0..n / 32).map(|_| user(32, 0.1, 6, 2 * DAY)).collect::<Vec<_>>()),
+        ("overlapping", spec(i64::MAX, false), vec![user(n, 0.5, 6, DAY / 1_000)]),
+        ("reset", spec(i64::MAX, true), vec![user(n, 0.5, 6, DAY / 1_000)]),
+        ("many_channels", spec(64, false), vec![user(n / 8, 0.5, 1_000, 1)]),
+    ];
+    let mut group = c.benchmark_group("attribution");
+    for (name, spec, users) in inputs {
+        group.throughput(Throughput::Elements(users.iter().map(|u| (u.0.len() + u.1.len()) as u64).sum()));
+        let (mut kernel, mut sums) = (Attribution::new(spec, 5), UserCredits::default());
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                let credits = |(touches, conversions): &(Vec<Touch>, Vec<Conversion>)| {
+                    kernel.user(black_box(touches), conversions, &mut sums);
+                    sums.channels.len()
+                };
+                users.iter().map(credits).sum::<usize>()
             });
         });
     }

@@ -9,8 +9,8 @@ mod drive;
 mod events;
 mod kernels;
 mod model;
-mod sessions;
 mod paths;
+mod sessions;
 
 use std::time::Duration;
 
@@ -37,8 +37,8 @@ fn size(measured: usize) -> usize {
 criterion_group! {
     name = all;
     config = quick();
-    targets = kernels::funnel, kernels::retention, kernels::calendar, paths::paths,
+    targets = kernels::funnel, kernels::retention, kernels::calendar, kernels::attribution, paths::paths,
         aggregates::single_phase, aggregates::two_phases, aggregates::generic, aggregates::kept, aggregates::arguments,
-        sessions::kernel, sessions::aggregates, model::bg_nbd
+        sessions::kernel, sessions::aggregates, model::bg_nbd, model::markov
 }
 criterion_main!(all);

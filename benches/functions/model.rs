@@ -1,4 +1,4 @@
-//! The BG/NBD fit: the only statistics on the path of a query.
+//! The statistics on the path of a query: the BG/NBD fit, and the chain of channels.
 
 use std::hint::black_box;
 
@@ -6,6 +6,7 @@ use criterion::{Criterion, Throughput};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tenure::model::bg_nbd::{Customer, fit};
+use tenure::model::markov::Chain;
 
 use crate::size;
 
@@ -49,5 +50,19 @@ pub fn bg_nbd(c: &mut Criterion) {
     group.throughput(Throughput::Elements(n as u64));
     for (name, customers) in [("distinct", &distinct), ("whole_weeks", &weeks), ("ridge", &ridge)] {
         group.bench_function(name, |b| b.iter(|| black_box(fit(customers).expect("customers bought again"))));
+    }
+}
+
+/// Removal effects of a chain where every channel leads to every other: the elimination has no zeros to spare.
+pub fn markov(c: &mut Criterion) {
+    let mut group = c.benchmark_group("markov");
+    for channels in [10, size(300).max(20)] {
+        let mut random = ChaCha8Rng::seed_from_u64(7);
+        let mut chain = Chain::new(channels);
+        for cells in [&mut chain.start, &mut chain.converted, &mut chain.lost, &mut chain.moves] {
+            cells.iter_mut().for_each(|cell| *cell = f64::from(random.random_range(1..100)));
+        }
+        (0..channels).for_each(|c| chain.moves[c * channels + c] = 0.0);
+        group.bench_function(format!("{channels}_channels"), |b| b.iter(|| black_box(chain.removal_effects())));
     }
 }

@@ -3,7 +3,8 @@
 Deals with: formulations. Does not deal with: running or timing them (`run.py`, `worker.py`).
 
 An answer is a dict. Funnel: {(property, step): users}. Retention: {(property, cohort, period): (size, retained)},
-where cohort is a date and property is None where the question has none. Sessions: {(measure,): whole number}. Time is compared in microseconds everywhere:
+where cohort is a date and property is None where the question has none. Sessions: {(measure,): whole number}. Attribution:
+{(channel,): credit to 6 places}. Time is compared in microseconds everywhere:
 `toDateTime(ts)` would be shorter in ClickHouse, but truncates to seconds and then gives other answers at the window's edge.
 """
 
@@ -15,6 +16,10 @@ STEPS = ("view_item", "add_to_cart", "purchase")
 WINDOW_DAYS = 7
 WINDOW_US = WINDOW_DAYS * 86_400_000_000
 PROPERTY = "country"
+# What may lead up to a purchase, and how long before.
+TOUCHES = "'page_view', 'search', 'share'"
+LOOKBACK_DAYS = 7
+LOOKBACK_US = LOOKBACK_DAYS * 86_400_000_000
 NAMES = ", ".join(f"'{s}'" for s in STEPS)
 # ClickHouse: a declared structure avoids Nullable columns, which inference would choose for every Parquet column.
 STRUCTURE = "user_id Int64, ts DateTime64(6, \\'UTC\\'), event String, country String"
@@ -28,6 +33,8 @@ QUESTIONS = {
     "retention_weekly_by_country": dict(kind="retention", by=True, unit="week", periods=12),
     "session_summary": dict(kind="sessions", by=False),
     "transitions": dict(kind="transitions", by=False),
+    "attribution_last": dict(kind="attribution", by=False, model="last"),
+    "attribution_linear": dict(kind="attribution", by=False, model="linear"),
 }
 GAP_US = 30 * 60_000_000
 # What a session summary is compared by: whole numbers, durations in microseconds.
@@ -57,6 +64,8 @@ def sql(engine, question, parquet, constant):
         return tenure(q, table)
     if q["kind"] == "sessions":
         return (clickhouse_sessions if engine.startswith("clickhouse") else duckdb_sessions)(table)
+    if q["kind"] == "attribution":
+        return (clickhouse_attribution if engine.startswith("clickhouse") else duckdb_attribution)(q, table)
     if engine.startswith("clickhouse"):
         return (clickhouse_funnel if q["kind"] == "funnel" else clickhouse_retention)(q, table, constant)
     return (duckdb_funnel if q["kind"] == "funnel" else duckdb_retention)(q, table, constant)
@@ -68,6 +77,9 @@ def tenure(q, table):
         return f"SELECT * FROM funnel({table}, steps => [{NAMES}], within => INTERVAL '{WINDOW_DAYS} days'{by})"
     if q["kind"] == "sessions":
         return f"SELECT * FROM session_summary({table}, gap => INTERVAL '30 minutes', conversion => '{STEPS[-1]}')"
+    if q["kind"] == "attribution":
+        return (f"SELECT * FROM attribution({table}, conversion => 'purchase', touch => event IN ({TOUCHES}), "
+                f"channel => event, model => '{q['model']}', lookback => INTERVAL '{LOOKBACK_DAYS} days')")
     return f"SELECT * FROM retention({table}, unit => '{q['unit']}', periods => {q['periods']}{by})"
 
 
@@ -169,6 +181,40 @@ SELECT count(*), count(DISTINCT user_id), count(*) FILTER (events = 1), sum(d), 
   count(*) FILTER (converted) FROM s"""
 
 
+def clickhouse_attribution(q, table):
+    # Touches of a user in one sorted array, ties by name; each purchase finds its own by time.
+    lists = f"""SELECT arraySort(groupArrayIf((toUnixTimestamp64Micro(ts), event), event IN ({TOUCHES}))) AS t,
+    groupArrayIf(toUnixTimestamp64Micro(ts), event = 'purchase') AS p
+  FROM {table} WHERE event IN ({TOUCHES}, 'purchase') GROUP BY user_id HAVING notEmpty(p)"""
+    mine = f"arrayFilter(x -> x.1 <= at AND x.1 >= at - {LOOKBACK_US}, t)"
+    if q["model"] == "last":
+        # One walk of the array for each purchase, without copies.
+        last = f"arrayLast(x -> x.1 <= at AND x.1 >= at - {LOOKBACK_US}, t).2"
+        return f"""SELECT if({last} = '', '(direct)', {last}) AS channel, count() FROM (
+  {lists}) ARRAY JOIN p AS at GROUP BY channel"""
+    return f"""SELECT channel, sum(1 / length(mine)) FROM (
+  SELECT if(empty(found), ['(direct)'], found) AS mine FROM (
+    SELECT arrayMap(x -> x.2, {mine}) AS found FROM ({lists}) ARRAY JOIN p AS at))
+ARRAY JOIN mine AS channel GROUP BY channel"""
+
+
+def duckdb_attribution(q, table):
+    within = f"INTERVAL {LOOKBACK_DAYS} DAY"
+    if q["model"] == "last":
+        # Of tied touches the last by name; the latest touch at or before a purchase is in the lookback or none is.
+        return f"""WITH t AS (SELECT user_id, ts, max(event::VARCHAR) AS channel FROM {table} WHERE event IN ({TOUCHES}) GROUP BY 1, 2),
+  p AS (SELECT user_id, ts FROM {table} WHERE event = 'purchase')
+SELECT CASE WHEN t.ts >= p.ts - {within} THEN channel ELSE '(direct)' END AS c, count(*)
+FROM p ASOF LEFT JOIN t ON p.user_id = t.user_id AND p.ts >= t.ts GROUP BY c"""
+    # Purchases are few: each meets its user's touches in a join, and is divided by how many it met.
+    return f"""WITH p AS (SELECT row_number() OVER () AS id, user_id, ts FROM {table} WHERE event = 'purchase'),
+  m AS (SELECT p.id, t.event::VARCHAR AS channel, count(*) AS touches FROM p JOIN {table} t
+        ON t.user_id = p.user_id AND t.event IN ({TOUCHES}) AND t.ts BETWEEN p.ts - {within} AND p.ts GROUP BY 1, 2),
+  s AS (SELECT id, sum(touches) AS touches FROM m GROUP BY id)
+SELECT channel, sum(m.touches / s.touches) FROM m JOIN s USING (id) GROUP BY channel
+UNION ALL SELECT '(direct)', count(*) FROM p WHERE id NOT IN (SELECT id FROM s) HAVING count(*) > 0"""
+
+
 def answer(engine, question, rows):
     """The rows as the engine gives them, as an answer."""
     q = QUESTIONS[question]
@@ -178,6 +224,8 @@ def answer(engine, question, rows):
         return tenure_answer(q, rows)
     if q["kind"] == "sessions":
         return {(measure,): int(value) for measure, value in zip(MEASURES, rows[0])}
+    if q["kind"] == "attribution":
+        return {(channel,): round(float(credit), 6) for channel, credit in rows}
     rows = [tuple(r) if q["by"] else (None, *r) for r in rows]
     if q["kind"] == "funnel":
         if engine.startswith("duckdb"):
@@ -208,6 +256,8 @@ def tenure_answer(q, rows):
         values = (n, r["users"], r["bounce_rate"] * n, r["mean_seconds"] * n * 1e6, r["median_seconds"] * 1e6,
                   r["events_per_session"] * n, r["conversion"] * n)
         return {(measure,): round(value) for measure, value in zip(MEASURES, values)}
+    if q["kind"] == "attribution":
+        return {(r["channel"],): round(r["credit"], 6) for r in rows if r["credit"]}
     return {(prop(r), date.fromisoformat(r["cohort"][:10]), r["period"]): (r["size"], r["retained"]) for r in rows}
 
 

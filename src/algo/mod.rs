@@ -5,9 +5,12 @@
 //! (`exec`) call these, so that they cannot disagree.
 
 pub mod activity;
+pub mod apportion;
+pub mod attribution;
 pub mod calendar;
 pub mod event;
 pub mod event_log;
+pub mod exact_sum;
 pub mod flow;
 pub mod funnel;
 pub mod path;

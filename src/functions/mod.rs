@@ -9,6 +9,7 @@ use datafusion::error::Result;
 use datafusion::execution::{FunctionRegistry, SessionState};
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 
+pub mod attribution;
 pub mod bg_nbd;
 pub mod breakdown;
 pub mod churn;
@@ -90,6 +91,8 @@ fn aggregates() -> Vec<AggregateUDF> {
         path::user_paths(),
         path::flow_table(),
         churn::activity_days(),
+        attribution::user_attribution(),
+        attribution::attribution_credits(),
         bg_nbd::bg_nbd_fit(),
     ]
 }

@@ -4,4 +4,6 @@
 //! Does not deal with: Arrow, DataFusion, files, time zones or SQL arguments (`functions`, `relations`).
 
 pub mod bg_nbd;
+pub mod markov;
+pub mod shapley;
 pub mod wilson;

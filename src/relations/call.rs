@@ -281,6 +281,19 @@ impl<'a> Call<'a> {
         if numbers.len() == count { Ok(Some(numbers)) } else { Err(wrong) }
     }
 
+    /// One string or a list of strings; `None` where it was not given.
+    pub fn texts(&mut self, key: &str) -> Result<Option<Vec<String>>> {
+        let Some(written) = self.take(key) else { return Ok(None) };
+        let elements = match &written {
+            SqlExpr::Array(array) => array.elem.as_slice(),
+            one => std::slice::from_ref(one),
+        };
+        match elements.iter().map(string_literal).collect::<Option<Vec<String>>>() {
+            Some(texts) if !texts.is_empty() => Ok(Some(texts)),
+            _ => Err(self.error(format!("argument '{key}' must be a string or a list of strings, got {written}"))),
+        }
+    }
+
     /// An expression over the input: a column, a string naming one, or anything computed from columns.
     pub fn column(&mut self, key: &str) -> Result<Option<Expr>> {
         let Some(written) = self.take(key) else { return Ok(None) };

@@ -6,6 +6,7 @@
 //!
 //! **Adding a relation** is one file that implements [`Relation`] and one line in [`RELATIONS`].
 
+mod attribution;
 mod call;
 mod churn_scores;
 
@@ -53,6 +54,7 @@ pub const RELATIONS: &[&dyn Relation] = &[
     &pages::Pages,
     &transitions::Transitions,
     &paths::Paths,
+    &attribution::Attribution,
     &churn_scores::ChurnScores,
 ];
 

@@ -46,6 +46,10 @@ const QUESTIONS: &[&str] = &[
     "SELECT country, window_funnel(INTERVAL '1 hour', ts, event = 'a', event = 'b', event = 'c') FROM t GROUP BY country",
     "SELECT funnel_chain(INTERVAL '1 hour', ts, event = 'a', event = 'b', event = 'c', named_struct('c', country, 'p', price)),
        retention(event = 'a', price > 4), array_length(activity_days(ts, true, 'UTC')) FROM t",
+    "SELECT * FROM attribution(t, conversion => 'c', channel => event, touch => event <> 'c', value => price, lookback => INTERVAL '9 hours', by => country,
+       model => ['first', 'last', 'last_non_direct', 'linear', 'participation', 'position', 'time_decay', 'markov', 'shapley'], direct => 'a')",
+    "SELECT * FROM attribution(t, conversion => price > 3, channel => country, value => price / 3, reset => true, order_key => event,
+       model => ['time_decay', 'markov', 'shapley', 'linear'], half_life => INTERVAL '5 hours')",
     "SELECT bg_nbd_fit(x, tx, age) FROM (SELECT count(*) - 1 AS x, (max(CAST(ts AS BIGINT)) - min(CAST(ts AS BIGINT))) / 8.64e10 AS tx,
        (1737763200000000 - min(CAST(ts AS BIGINT))) / 8.64e10 AS age FROM (SELECT DISTINCT user_id, ts FROM t) GROUP BY user_id)",
 ];

@@ -60,11 +60,13 @@ fn every_function_is_in_the_manual() {
     let documented: std::collections::BTreeSet<String> = catalogue().iter().map(|e| e.name.to_string()).collect();
     // Pieces of plans: they show in EXPLAIN, nobody types them.
     let inner = [
+        "attribution_credits",
         "breakdown",
         "flow_table",
         "funnel_steps",
         "period_end",
         "retention_cells",
+        "user_attribution",
         "user_paths",
         "user_retention",
         "user_sessions",

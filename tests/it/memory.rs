@@ -28,6 +28,7 @@ const QUESTIONS: &[&str] = &[
     "SELECT * FROM pages(t, gap => INTERVAL '20 hours', page => country)",
     "SELECT * FROM transitions(t, gap => INTERVAL '1 day', top => 3)",
     "SELECT * FROM paths(t, from => 'a', anchor => 'all', within => 'user', by => country)",
+    "SELECT * FROM attribution(t, conversion => 'c', channel => event, touch => event <> 'c', by => country, model => ['linear', 'markov', 'shapley'])",
 ];
 
 /// The operators of these plans that hold memory, as the pool names them.

@@ -3,6 +3,7 @@
 //! The oracles here share no code with the engine and know nothing of its methods: they try every chain and every pair of
 //! birth and return. Data are random from a seed; a failure prints it, and `TENURE_TEST_SEED` runs that seed again.
 
+mod attribution;
 mod funnel;
 mod paths;
 mod retention;
