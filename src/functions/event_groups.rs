@@ -37,6 +37,10 @@ pub trait Question: Send {
     fn answer(&mut self, events: &[Event], kept: Option<&KeptValues>) -> Result<()>;
     /// The answers since the last call, one row a user.
     fn finish(&mut self, kept: Option<&KeptValues>) -> Result<ArrayRef>;
+    /// Kept values get new numbers: what was remembered by the old ones must go.
+    fn forget_numbers(&mut self) -> Result<()> {
+        Ok(())
+    }
     /// Bytes of the answer for each event at the most, where answers grow with events.
     fn bytes_an_event(&self) -> usize {
         0
@@ -276,7 +280,7 @@ impl<E: Entry> EventGroups<E> {
     /// otherwise pile up to all the values there are.
     fn forget_values(&mut self) -> Result<()> {
         let Some(kept) = &self.kept else { return Ok(()) };
-        if kept.distinct() < MANY_VALUES || kept.distinct() < 4 * self.log.len() {
+        if kept.count() < MANY_VALUES || kept.count() < 4 * self.log.len() {
             return Ok(());
         }
         let entries = self.log.take(None);
@@ -290,7 +294,7 @@ impl<E: Entry> EventGroups<E> {
         }
         self.log.recycle(entries);
         self.kept = Some(fresh);
-        Ok(())
+        self.question.forget_numbers()
     }
 
     /// Takes groups out of the log: their number and their entries.

@@ -9,7 +9,7 @@
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, StructArray, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, StructArray, UInt32Array, new_empty_array};
 use arrow::compute::{cast, take};
 use arrow::datatypes::{DataType, Field, Fields};
 use arrow::row::{RowConverter, Rows, SortField};
@@ -66,7 +66,7 @@ impl KeptValues {
     }
 
     /// How many distinct values there are: their numbers are below it.
-    pub fn distinct(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.rows.num_rows()
     }
 
@@ -142,24 +142,6 @@ impl KeptValues {
         self.rows.row(a as usize).cmp(&self.rows.row(b as usize))
     }
 
-    /// How many distinct values there are: numbers are below it.
-    pub fn len(&self) -> usize {
-        self.rows.num_rows()
-    }
-
-    /// Whether no value was seen yet.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Every distinct value in the order of its number, one column a field.
-    pub fn distinct(&self) -> Result<Vec<ArrayRef>> {
-        if self.is_empty() {
-            return Ok(self.fields.iter().map(|f| arrow::array::new_empty_array(f.data_type())).collect());
-        }
-        Ok(self.converter.convert_rows(self.rows.iter())?)
-    }
-
     /// The values behind numbers, as a struct column.
     pub fn values(&self, numbers: Vec<u32>) -> Result<ArrayRef> {
         if self.rows.num_rows() == 0 {
@@ -172,13 +154,11 @@ impl KeptValues {
         Ok(Arc::new(StructArray::new(self.fields.clone(), columns, None)))
     }
 
-    /// How many distinct values there are.
-    pub fn count(&self) -> usize {
-        self.rows.num_rows()
-    }
-
     /// The distinct values numbered so, a column for each field.
     pub fn columns(&self, numbers: std::ops::Range<usize>) -> Result<Vec<ArrayRef>> {
+        if numbers.is_empty() {
+            return Ok(self.fields.iter().map(|f| new_empty_array(f.data_type())).collect());
+        }
         Ok(self.converter.convert_rows(numbers.map(|n| self.rows.row(n)))?)
     }
 

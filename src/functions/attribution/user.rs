@@ -192,10 +192,10 @@ impl Credits {
     /// Looks up the kept values that are new since the last time.
     fn learn(&mut self, kept: &KeptValues) -> Result<()> {
         let known = self.told.len();
-        if kept.distinct() == known {
+        if kept.count() == known {
             return Ok(());
         }
-        let values = kept.values((known as u32..kept.distinct() as u32).collect())?;
+        let values = kept.values((known as u32..kept.count() as u32).collect())?;
         let values = values.as_struct();
         let rows = values.len();
         let channels = cast(values.column(self.kept.channel), &DataType::Utf8)?;
@@ -283,6 +283,11 @@ impl Credits {
 impl Question for Credits {
     fn order(&self) -> EventOrder {
         EventOrder::TimeAndValue
+    }
+
+    fn forget_numbers(&mut self) -> Result<()> {
+        self.told.clear();
+        Ok(())
     }
 
     fn answer(&mut self, events: &[Event], kept: Option<&KeptValues>) -> Result<()> {

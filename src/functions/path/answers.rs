@@ -196,6 +196,16 @@ impl Question for UserEdges {
         EventOrder::TimeAndValue
     }
 
+    fn forget_numbers(&mut self) -> Result<()> {
+        for numbers in [&mut self.nodes, &mut self.sessions, &mut self.groups] {
+            numbers.clear();
+        }
+        // Nodes and breakdowns are few and come again; sessions do not.
+        self.session_values =
+            self.session_values.as_ref().map(|values| KeptValues::new(values.fields())).transpose()?;
+        Ok(())
+    }
+
     fn answer(&mut self, events: &[Event], kept: Option<&KeptValues>) -> Result<()> {
         if let Some(kept) = kept {
             self.read_kept(kept)?;

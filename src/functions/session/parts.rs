@@ -66,17 +66,17 @@ impl Parts {
     /// Learns of values that came since the last call.
     pub fn refresh(&mut self, kept: Option<&KeptValues>) -> Result<()> {
         let Some(kept) = kept else { return Ok(()) };
-        if kept.len() == self.values {
+        if kept.count() == self.values {
             return Ok(());
         }
-        let columns = kept.distinct()?;
+        let columns = kept.columns(0..kept.count())?;
         let named = |name: &str| kept.fields().find(name).map(|(at, _)| Arc::clone(&columns[at]));
         let by: Vec<ArrayRef> =
             kept.fields().iter().zip(&columns).filter(|(f, _)| is_by(f)).map(|(_, c)| Arc::clone(c)).collect();
         let single = |name| named(name).map_or(Ok(Vec::new()), |column| ranks(&[column]));
         (self.order, self.page, self.by) = (single(ORDER)?, single(PAGE)?, ranks(&by)?);
         self.campaign = named(CAMPAIGN).map_or(Ok(Vec::new()), |column| campaign_ranks(&column))?;
-        self.values = kept.len();
+        self.values = kept.count();
         Ok(())
     }
 
@@ -119,7 +119,7 @@ pub fn campaign_ranks(campaign: &ArrayRef) -> Result<Vec<u32>> {
 pub fn page_columns(kept: Option<&KeptValues>, tags: Vec<Vec<Option<u32>>>) -> Result<Vec<ArrayRef>> {
     let Some(kept) = kept else { return Ok(Vec::new()) };
     let Some((at, _)) = kept.fields().find(PAGE) else { return Ok(Vec::new()) };
-    let page = &kept.distinct()?[at];
+    let page = &kept.columns(0..kept.count())?[at];
     tags.into_iter().map(|tags| picked(page, &UInt32Array::from(tags))).collect()
 }
 
@@ -130,7 +130,7 @@ pub fn by_columns(kept: Option<&KeptValues>, tags: Vec<u32>) -> Result<Vec<Array
         return Ok(Vec::new());
     }
     let tags = UInt32Array::from(tags);
-    let columns = kept.distinct()?;
+    let columns = kept.columns(0..kept.count())?;
     let by = kept.fields().iter().zip(&columns).filter(|(field, _)| is_by(field));
     by.map(|(_, column)| picked(column, &tags)).collect()
 }

@@ -11,7 +11,7 @@ use datafusion::logical_expr::function::AccumulatorArgs;
 use datafusion::logical_expr::{AggregateUDF, Expr, GroupsAccumulator};
 
 use super::arguments::{RULES, Visits, coerce, kept_of, layout};
-use super::parts::{by_columns, by_fields, page_columns, page_fields};
+use super::parts::{Parts, by_columns, by_fields, page_columns, page_fields};
 use super::rules::Constants;
 use crate::algo::event::Event;
 use crate::algo::session::Session;
@@ -190,6 +190,11 @@ impl Question for Sessions {
         EventOrder::Time
     }
 
+    fn forget_numbers(&mut self) -> Result<()> {
+        self.visits.parts = Parts::default();
+        Ok(())
+    }
+
     fn answer(&mut self, events: &[Event], kept: Option<&KeptValues>) -> Result<()> {
         let Self { visits, columns, offsets, .. } = self;
         visits.cut(events, kept)?;
@@ -276,6 +281,11 @@ impl ViewColumns {
 impl Question for Views {
     fn order(&self) -> EventOrder {
         EventOrder::Time
+    }
+
+    fn forget_numbers(&mut self) -> Result<()> {
+        self.visits.parts = Parts::default();
+        Ok(())
     }
 
     fn answer(&mut self, events: &[Event], kept: Option<&KeptValues>) -> Result<()> {
