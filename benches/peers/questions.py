@@ -41,6 +41,10 @@ GAP_US = 30 * 60_000_000
 MEASURES = ("sessions", "users", "bounces", "total_us", "median_us", "events", "converted")
 
 
+def is_tenure(engine):
+    return engine.startswith("tenure")
+
+
 def source(engine, parquet):
     """What stands in FROM."""
     return {
@@ -49,6 +53,7 @@ def source(engine, parquet):
         "duckdb_parquet": f"read_parquet('{parquet}')",
         "duckdb_table": "events",
         "tenure": "events",
+        "tenure_ordered": "events",
     }[engine]
 
 
@@ -60,7 +65,7 @@ def sql(engine, question, parquet, constant):
     q, table = QUESTIONS[question], source(engine, parquet)
     if q["kind"] == "transitions":
         return transitions.sql(engine, table)
-    if engine == "tenure":
+    if is_tenure(engine):
         return tenure(q, table)
     if q["kind"] == "sessions":
         return (clickhouse_sessions if engine.startswith("clickhouse") else duckdb_sessions)(table)
@@ -220,7 +225,7 @@ def answer(engine, question, rows):
     q = QUESTIONS[question]
     if q["kind"] == "transitions":
         return transitions.answer(engine, rows)
-    if engine == "tenure":
+    if is_tenure(engine):
         return tenure_answer(q, rows)
     if q["kind"] == "sessions":
         return {(measure,): int(value) for measure, value in zip(MEASURES, rows[0])}

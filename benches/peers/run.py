@@ -26,8 +26,9 @@ import questions
 
 HERE = Path(__file__).resolve().parent
 PROJECT = HERE.parent.parent
-ENGINES = ["tenure", "clickhouse_parquet", "clickhouse_mergetree", "duckdb_parquet", "duckdb_table"]
-LABELS = {"tenure": "tenure, Parquet", "clickhouse_parquet": "ClickHouse, Parquet",
+ENGINES = ["tenure", "tenure_ordered", "clickhouse_parquet", "clickhouse_mergetree", "duckdb_parquet", "duckdb_table"]
+LABELS = {"tenure": "tenure, Parquet", "tenure_ordered": "tenure, Parquet by (user, time)",
+          "clickhouse_parquet": "ClickHouse, Parquet",
           "clickhouse_mergetree": "ClickHouse, MergeTree by (user, time)", "duckdb_parquet": "DuckDB, Parquet",
           "duckdb_table": "DuckDB, own table by (user, time)"}
 REFERENCE = "duckdb_parquet"  # its formulation is exact, so it checks the others
@@ -52,9 +53,10 @@ def arguments():
         p.error("--runs and --threads must be at least 1")
     a.data = (a.data or PROJECT / f"target/peers-data/{a.events}-{a.users}-{a.seed}").resolve()
     a.parquet = a.data / "events.parquet"
+    a.ordered = a.data.with_name(a.data.name + "-by-user") / "events.parquet"
     a.engines = [e for e in ENGINES if e in a.engines or e == REFERENCE]
     if a.without_tenure:
-        a.engines.remove("tenure") if "tenure" in a.engines else None
+        a.engines = [e for e in a.engines if not questions.is_tenure(e)]
     elif not a.tenure.is_file():
         p.error(f"--tenure {a.tenure}: no such file; build it, or give --without-tenure")
     a.tenure = a.tenure.resolve()
@@ -78,12 +80,15 @@ def environment(folder):
 
 
 def make_data(a):
-    if a.parquet.is_file():
-        return
-    if a.without_tenure:
-        sys.exit(f"{a.parquet}: no such file, and --without-tenure leaves nothing to make it")
-    subprocess.run([a.tenure, "generate", "--events", str(a.events), "--users", str(a.users), "--seed", str(a.seed),
-                    "-o", a.data, "--order", "time"], check=True)
+    """The events in time order, and the same rows by user and time where tenure is asked over them."""
+    wanted = [(a.parquet, "time")] + ([(a.ordered, "user")] if "tenure_ordered" in a.engines else [])
+    for parquet, order in wanted:
+        if parquet.is_file():
+            continue
+        if a.without_tenure:
+            sys.exit(f"{parquet}: no such file, and --without-tenure leaves nothing to make it")
+        subprocess.run([a.tenure, "generate", "--events", str(a.events), "--users", str(a.users), "--seed", str(a.seed),
+                        "-o", parquet.parent, "--order", order], check=True)
 
 
 class Peer:
@@ -123,8 +128,8 @@ def pin(threads):
 class Tenure:
     """The binary, a new process for each run: its users pay for its start too, so both times are kept."""
 
-    def __init__(self, a):
-        self.a, self.peak_bytes, self.whole = a, 0, []
+    def __init__(self, a, parquet):
+        self.a, self.parquet, self.peak_bytes, self.whole = a, parquet, 0, []
         self.version = subprocess.run([a.tenure, "--version"], capture_output=True, text=True, check=True).stdout.strip()
 
     def process(self, sql, times):
@@ -132,7 +137,7 @@ class Tenure:
 
         The only place that knows the command line and the form of `--timing`: `-- 0.123 s` on stderr a statement.
         """
-        command = [str(self.a.tenure), "-t", f"events={self.a.parquet}", "--format", "ndjson", "--timing",
+        command = [str(self.a.tenure), "-t", f"events={self.parquet}", "--format", "ndjson", "--timing",
                    "-c", f"SET datafusion.execution.target_partitions = {self.a.threads}"] + ["-c", sql] * times
         with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
             begun = time.perf_counter()
@@ -206,11 +211,13 @@ def compare(a, question, facts, found, raw, python, peers):
                 print(f"  {' '.join(str(k) for k in key if k is not None)}: expected {want}, got {have}")
             if engine == "clickhouse_parquet" and questions.QUESTIONS[question]["kind"] == "funnel":
                 explain_funnel(a, python, peers)
-    if "tenure" in raw and questions.QUESTIONS[question]["kind"] == "retention":
-        wrong = questions.complete_cells(question, raw["tenure"], facts["last_us"])
+    for engine in filter(questions.is_tenure, raw):
+        if questions.QUESTIONS[question]["kind"] != "retention":
+            continue
+        wrong = questions.complete_cells(question, raw[engine], facts["last_us"])
         if wrong:
             agreed = False
-            print(f"DISAGREE {question}: `complete` is wrong in {len(wrong)} cells, first {wrong[0]}")
+            print(f"DISAGREE {question}: {LABELS[engine]}: `complete` is wrong in {len(wrong)} cells, first {wrong[0]}")
     if len(found) == 1:
         print(f"not compared: {question}, one engine answered")
     else:
@@ -241,9 +248,12 @@ def ask_all(a, question, python, folder, constant, facts, versions):
             print(f"left out: {LABELS[engine]} has no formulation of {question} with the same meaning")
             continue
         own = folder if engine in ("clickhouse_mergetree", "duckdb_table") else ""
-        peers[engine] = Tenure(a) if engine == "tenure" else Peer(python, engine, a, own)
+        if questions.is_tenure(engine):
+            peers[engine] = Tenure(a, a.ordered if engine == "tenure_ordered" else a.parquet)
+        else:
+            peers[engine] = Peer(python, engine, a, own)
         statements[engine], versions[engine] = sql, peers[engine].version
-    raw = {e: p.answer(statements[e]) if e == "tenure" else p.ask("query", sql=statements[e])["rows"]
+    raw = {e: p.answer(statements[e]) if questions.is_tenure(e) else p.ask("query", sql=statements[e])["rows"]
            for e, p in peers.items()}
     found = {e: questions.answer(e, question, r) for e, r in raw.items()}
     measured = {e: [] for e in peers}
@@ -253,7 +263,7 @@ def ask_all(a, question, python, folder, constant, facts, versions):
             for engine in order:
                 measured[engine].append(peers[engine].ask("query", sql=statements[engine]))
     rows = {e: dict(seconds=[m["seconds"] for m in measured[e]], cpu=[m["cpu"] for m in measured[e]], peak=p.peak(),
-                    whole=p.whole if e == "tenure" else None) for e, p in peers.items()}
+                    whole=p.whole if questions.is_tenure(e) else None) for e, p in peers.items()}
     agreed = compare(a, question, facts, found, raw, python, peers)
     for peer in peers.values():
         peer.stop()
@@ -280,7 +290,7 @@ def table(a, results):
                          f"| {ratio} | {statistics.median(r['cpu']):.2f} | {r['peak'] / 2**20:.0f} |")
             if r["whole"]:
                 whole = statistics.median(r["whole"])
-                lines.append(f"| {question} | tenure, whole process | {whole:.2f} | {min(r['whole']):.2f}-"
+                lines.append(f"| {question} | {LABELS[engine]}, whole process | {whole:.2f} | {min(r['whole']):.2f}-"
                              f"{max(r['whole']):.2f} | {whole / base:.2f} | | |")
     return "\n".join(lines)
 

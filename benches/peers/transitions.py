@@ -11,7 +11,7 @@ GAP_US = 30 * 60 * 1_000_000
 
 def sql(engine, table):
     """The statement: source, target, events, users, median."""
-    if engine == "tenure":
+    if engine.startswith("tenure"):
         return (f"SELECT source, target, events, users, median_seconds FROM transitions({table}) "
                 "WHERE source <> '(start)' AND target <> '(end)'")
     if engine.startswith("clickhouse"):
@@ -30,7 +30,7 @@ FROM e WHERE epoch_us(next) - epoch_us(ts) <= {GAP_US} GROUP BY ALL"""
 
 def answer(engine, rows):
     """The rows as the engine gives them, as an answer."""
-    if engine == "tenure":
+    if engine.startswith("tenure"):
         return {(None, r["source"], r["target"]): (r["events"], r["users"], round(r["median_seconds"] * 2e6))
                 for r in rows}
     return {(None, source, target): (int(events), int(users), round(float(median) * 2))
