@@ -1,6 +1,6 @@
 //! Pure algorithms on slices: what each behaviour question means, computed for one user at a time.
 //!
-//! Deals with: funnels, retention, activity, the calendar, and the log that groups events by user.
+//! Deals with: funnels, patterns, retention, activity, the calendar, and the log that groups events by user.
 //! Does not deal with: Arrow arrays, SQL, threads, input/output. Both the hash path (`functions`) and the ordered path
 //! (`exec`) call these, so that they cannot disagree.
 
@@ -9,5 +9,6 @@ pub mod calendar;
 pub mod event;
 pub mod event_log;
 pub mod funnel;
+pub mod pattern;
 pub mod retention;
 pub mod tied_steps;

@@ -10,7 +10,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, PrimitiveArray};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, PrimitiveArray, StructArray};
 use arrow::datatypes::{
     ArrowPrimitiveType, DataType, Field, FieldRef, Fields, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
@@ -51,19 +51,19 @@ pub struct EventArguments {
     pub time: usize,
     /// Positions of the conditions, at most 64.
     pub conditions: Range<usize>,
-    /// Position of the struct of values kept with each event.
+    /// Position of what is kept with each event: a STRUCT of values, or one value, which is then the only field of one.
     pub kept: Option<usize>,
     /// Whether events that satisfy no condition take part too.
     pub every_event: bool,
 }
 
 impl EventArguments {
-    /// Fields of the kept struct.
+    /// Fields of what is kept.
     pub fn kept_fields(&self, types: &[DataType]) -> Option<Fields> {
-        match self.kept.map(|at| &types[at]) {
-            Some(DataType::Struct(fields)) => Some(fields.clone()),
-            _ => None,
-        }
+        self.kept.map(|at| match &types[at] {
+            DataType::Struct(fields) => fields.clone(),
+            other => Fields::from(vec![Field::new("value", other.clone(), true)]),
+        })
     }
 
     /// The fields of a partial state: times, masks, and kept values where there are any, one list element an event.
@@ -250,6 +250,17 @@ impl<E: Entry> EventGroups<E> {
     }
 }
 
+/// A column of structs as it is, any other as the only field of one.
+fn struct_of(column: &ArrayRef) -> ArrayRef {
+    match column.data_type() {
+        DataType::Struct(_) => Arc::clone(column),
+        other => {
+            let field = Arc::new(Field::new("value", other.clone(), true));
+            Arc::new(StructArray::from(vec![(field, Arc::clone(column))]))
+        }
+    }
+}
+
 /// Sorts a user's events; those that come in order by time alone cost one look.
 fn sort(events: &mut [Event], order: EventOrder, kept: Option<&KeptValues>) {
     match (order, kept) {
@@ -291,7 +302,7 @@ impl<E: Entry> GroupsAccumulator for EventGroups<E> {
                     .filter(|(row, mask)| takes_part(*row as usize, **mask))
                     .map(|(row, _)| row)
                     .collect();
-                kept.number(&values[at], &rows, &mut self.row_numbers)?;
+                kept.number(&struct_of(&values[at]), &rows, &mut self.row_numbers)?;
                 for (row, number) in rows.iter().zip(&self.row_numbers) {
                     let row = *row as usize;
                     self.log.push(E::pack(group_indices[row] as u32, ticks[row], self.row_masks[row], *number));

@@ -18,6 +18,7 @@ pub mod funnel;
 pub mod grouped;
 pub mod kept_values;
 pub mod retention;
+pub mod sequence;
 mod single_group;
 pub mod wilson;
 
@@ -70,7 +71,7 @@ pub struct FunctionDoc {
 
 /// Every function of tenure, in the order of the manual; the relations have a list of their own.
 pub fn docs() -> Vec<FunctionDoc> {
-    [funnel::docs(), retention::docs(), churn::docs(), bg_nbd::docs(), wilson::docs()].concat()
+    [funnel::docs(), sequence::docs(), retention::docs(), churn::docs(), bg_nbd::docs(), wilson::docs()].concat()
 }
 
 /// Every aggregate.
@@ -79,6 +80,10 @@ fn aggregates() -> Vec<AggregateUDF> {
         funnel::window_funnel(),
         funnel::funnel_chain(),
         funnel::funnel_steps(),
+        sequence::sequence_match(),
+        sequence::sequence_count(),
+        sequence::sequence_match_events(),
+        sequence::sequence_next_event(),
         retention::retention(),
         retention::user_retention(),
         retention::retention_cells(),
