@@ -6,6 +6,7 @@
 
 pub mod activity;
 pub mod calendar;
+pub mod clickhouse_funnel;
 pub mod event;
 pub mod event_log;
 pub mod funnel;
