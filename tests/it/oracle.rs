@@ -4,6 +4,7 @@
 //! birth and return. Data are random from a seed; a failure prints it, and `TENURE_TEST_SEED` runs that seed again.
 
 mod funnel;
+mod pattern;
 mod retention;
 
 use rand::SeedableRng;

@@ -302,7 +302,7 @@ impl Reader {
                 "" if first && !self.peek().is_some_and(|c| c.is_ascii_digit()) => 1_000_000_000,
                 "" => return Err(self.expected("a unit of time, such as 'days'")),
                 "month" | "months" | "year" | "years" => {
-                    return Err(self.wrong(word, format!("{unit} have no fixed length; say it in days")));
+                    return Err(self.wrong(word, "months and years have no fixed length; say it in days"));
                 }
                 _ => match UNITS.iter().find(|(names, _)| names.contains(&unit.as_str())) {
                     Some((_, nanos)) => *nanos,
