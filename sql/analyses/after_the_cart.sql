@@ -5,7 +5,7 @@
 SELECT
   coalesce(next, '(nothing)') AS next,
   count(*) AS users,
-  round(count(*) / sum(count(*)) OVER (), 3) AS share
+  round(count(*) / CAST(sum(count(*)) OVER () AS DOUBLE), 3) AS share
 FROM (
   SELECT user_id, sequence_next_event(event, ts, 'first_match', 'forward', event = 'add_to_cart') AS next
   FROM events
