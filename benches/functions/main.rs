@@ -9,6 +9,7 @@ mod drive;
 mod events;
 mod kernels;
 mod model;
+mod patterns;
 
 use std::time::Duration;
 
@@ -37,6 +38,6 @@ criterion_group! {
     config = quick();
     targets = kernels::funnel, kernels::retention, kernels::calendar,
         aggregates::single_phase, aggregates::two_phases, aggregates::generic, aggregates::kept, aggregates::arguments,
-        model::bg_nbd
+        model::bg_nbd, patterns::pattern
 }
 criterion_main!(all);

@@ -9,6 +9,8 @@ where cohort is a date and property is None where the question has none. Time is
 
 from datetime import date, timedelta
 
+import sequences
+
 STEPS = ("view_item", "add_to_cart", "purchase")
 WINDOW_DAYS = 7
 WINDOW_US = WINDOW_DAYS * 86_400_000_000
@@ -24,6 +26,7 @@ QUESTIONS = {
     "funnel_by_country": dict(kind="funnel", by=True),
     "retention_daily": dict(kind="retention", by=False, unit="day", periods=30),
     "retention_weekly_by_country": dict(kind="retention", by=True, unit="week", periods=12),
+    "sequence": dict(kind="sequence", by=False),
 }
 
 
@@ -44,6 +47,8 @@ def sql(engine, question, parquet, constant):
     `constant`: no user has two values of the property, so any of the user's rows tells it.
     """
     q, table = QUESTIONS[question], source(engine, parquet)
+    if q["kind"] == "sequence":
+        return sequences.sql(engine, table)
     if engine == "tenure":
         return tenure(q, table)
     if engine.startswith("clickhouse"):
@@ -137,6 +142,8 @@ FROM x JOIN b USING (user_id) WHERE x.b - birth <= {q['periods']} GROUP BY ALL""
 def answer(engine, question, rows):
     """The rows as the engine gives them, as an answer."""
     q = QUESTIONS[question]
+    if q["kind"] == "sequence":
+        return sequences.answer(engine, rows)
     if engine == "tenure":
         return tenure_answer(q, rows)
     rows = [tuple(r) if q["by"] else (None, *r) for r in rows]
