@@ -78,6 +78,7 @@ fn aggregates() -> Vec<AggregateUDF> {
     vec![
         funnel::window_funnel(),
         funnel::funnel_chain(),
+        funnel::funnel_chains(),
         funnel::funnel_steps(),
         retention::retention(),
         retention::user_retention(),
