@@ -35,7 +35,7 @@ fn users(users: usize, each: usize, rule: impl Fn(&mut ChaCha8Rng, usize) -> (i6
 /// `level` and `chain` over inputs of about the same number of events; figures are for an event.
 pub fn funnel(c: &mut Criterion) {
     let n = size(1 << 17);
-    let spec = |steps, window| Spec { steps, window, order: Order::Ordered, reuse: false };
+    let spec = Spec::plain;
     let any_time = |random: &mut ChaCha8Rng| random.random_range(START..START + DAYS * DAY);
     let shop = |random: &mut ChaCha8Rng| 1u64 << [0, 0, 0, 0, 0, 0, 1, 1, 2][random.random_range(0..9)];
     let typical = || users(n / 32, 32, |random, _| (any_time(random), shop(random)));

@@ -79,6 +79,7 @@ fn aggregates() -> Vec<AggregateUDF> {
     vec![
         funnel::window_funnel(),
         funnel::funnel_chain(),
+        funnel::funnel_chains(),
         funnel::funnel_steps(),
         sequence::sequence_match(),
         sequence::sequence_count(),

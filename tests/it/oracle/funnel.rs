@@ -238,10 +238,9 @@ fn the_kernel_on_sixty_thousand_users() {
         let events: Vec<Event> =
             rows.iter().map(|r| Event { time: r.time.unwrap(), mask: mask(r), tag: r.id as u32 }).collect();
         let spec = Spec {
-            steps,
-            window,
             order: if mode == Mode::Increase { Order::Increase } else { Order::Ordered },
             reuse: mode == Mode::Reuse,
+            ..Spec::plain(steps, window)
         };
         let best = Search { rows: &rows, steps, window, mode, kept: |_| (0, 0), best: Vec::new() }.canonical();
         positions.clear();

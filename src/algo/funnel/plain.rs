@@ -13,34 +13,9 @@
 //! middle events. The first pass finds level, completion and start; a second, greedy pass from that start finds the
 //! middle: reaching more steps earlier can never hurt.
 
-use super::event::{Event, MAX_CONDITIONS, tie_end};
-use super::tied_steps::TiedSteps;
-
-/// The most steps a funnel may have.
-pub const MAX_STEPS: usize = MAX_CONDITIONS;
-
-/// How times of a chain must follow each other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Order {
-    /// `t(ei) <= t(ei+1)`.
-    #[default]
-    Ordered,
-    /// `t(ei) < t(ei+1)`.
-    Increase,
-}
-
-/// What counts as a chain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Spec {
-    /// Number of steps, `1..=MAX_STEPS`.
-    pub steps: usize,
-    /// Largest allowed `t(em) - t(e1)` in ticks.
-    pub window: i64,
-    /// Order of times.
-    pub order: Order,
-    /// One event may serve several steps. Events at one instant may take turns: only times are compared.
-    pub reuse: bool,
-}
+use super::spec::{MAX_STEPS, Order, Spec, Window};
+use crate::algo::event::{Event, tie_end};
+use crate::algo::tied_steps::TiedSteps;
 
 /// The state of the first pass.
 struct Pass {
@@ -109,7 +84,8 @@ impl Pass {
     #[inline]
     fn extend_from(&mut self, start: i64, from: usize, to: usize, time: i64, spec: &Spec) {
         let start = if from == 0 { time } else { start };
-        if time.saturating_sub(start) > spec.window {
+        let Window::Ticks(window) = spec.window else { return };
+        if time.saturating_sub(start) > window {
             return;
         }
         if to > self.level {
@@ -213,7 +189,7 @@ mod tests {
     }
 
     fn ordered(steps: usize, window: i64) -> Spec {
-        Spec { steps, window, order: Order::Ordered, reuse: false }
+        Spec::plain(steps, window)
     }
 
     #[test]
