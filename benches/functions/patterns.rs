@@ -41,7 +41,11 @@ pub fn pattern(c: &mut Criterion) {
         // One user with everything; many matches.
         ("one_user", "(?1).*(?2).*(?3)".into(), spread()),
         // A backtracking search tries every three of the events before it finds that none goes on.
-        ("never_ends", "(?1).*(?t>100)(?1).*(?t>100)(?1).*(?t>100)(?1).*(?2)".into(), users(1, n, |_, at| (at as i64, 1))),
+        (
+            "never_ends",
+            "(?1).*(?t>100)(?1).*(?t>100)(?1).*(?t>100)(?1).*(?2)".into(),
+            users(1, n, |_, at| (at as i64, 1)),
+        ),
         // Exact distances, 64 elements: every element is raised over every event.
         ("64_exact", format!("{}(?2)", "(?1).*(?t==10)".repeat(63)), spread()),
         // Short distances, 64 elements: long runs that break late.
@@ -51,7 +55,11 @@ pub fn pattern(c: &mut Criterion) {
         // Four `!=`: sixteen patterns.
         ("unequal", format!("{}(?2)", "(?1)[^3]*(?t!=1)".repeat(4)), spread()),
         // Two events an instant that satisfy several conditions: leftovers and seats at every instant.
-        ("tied_pairs", "(?1)[^3]*(?2)(?3)(?4)".into(), users(1, n, |random, at| (at as i64 / 2, random.random_range(1..16)))),
+        (
+            "tied_pairs",
+            "(?1)[^3]*(?2)(?3)(?4)".into(),
+            users(1, n, |random, at| (at as i64 / 2, random.random_range(1..16))),
+        ),
         // A whole import at one instant: every match is seated beside the ones before.
         ("all_tied", "(?1)(?2)(?3)".into(), users(1, n, |random, _| (0, random.random_range(1..16)))),
     ];

@@ -11,6 +11,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, PrimitiveArray, StructArray};
+use arrow::buffer::NullBuffer;
 use arrow::datatypes::{
     ArrowPrimitiveType, DataType, Field, FieldRef, Fields, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
@@ -86,11 +87,45 @@ pub fn event_groups(
     types: &[DataType],
     question: Box<dyn Question>,
 ) -> Result<Box<dyn GroupsAccumulator>> {
+    groups_of(name, arguments, types, question, false)
+}
+
+/// The same where a row takes no part if any of its conditions is NULL.
+pub fn known_event_groups(
+    name: &'static str,
+    arguments: EventArguments,
+    types: &[DataType],
+    question: Box<dyn Question>,
+) -> Result<Box<dyn GroupsAccumulator>> {
+    groups_of(name, arguments, types, question, true)
+}
+
+fn groups_of(
+    name: &'static str,
+    arguments: EventArguments,
+    types: &[DataType],
+    question: Box<dyn Question>,
+    known: bool,
+) -> Result<Box<dyn GroupsAccumulator>> {
     let kept = arguments.kept_fields(types).as_ref().map(KeptValues::new).transpose()?;
     Ok(match kept.is_none() && arguments.conditions.len() <= 32 {
-        true => Box::new(EventGroups::<Narrow>::new(name, arguments, kept, question)),
-        false => Box::new(EventGroups::<Wide>::new(name, arguments, kept, question)),
+        true => Box::new(EventGroups::<Narrow> { known, ..EventGroups::new(name, arguments, kept, question) }),
+        false => Box::new(EventGroups::<Wide> { known, ..EventGroups::new(name, arguments, kept, question) }),
     })
+}
+
+/// A filter that also drops the rows in which a condition is NULL; `None` where there is none.
+fn known_rows(conditions: &[ArrayRef], filter: Option<&BooleanArray>) -> Option<BooleanArray> {
+    let nulls = conditions.iter().map(|c| c.logical_nulls());
+    let known = nulls.fold(None, |known, nulls| NullBuffer::union(known.as_ref(), nulls.as_ref()))?;
+    let mut passes = known.into_inner();
+    if let Some(filter) = filter {
+        passes = &passes & filter.values();
+        if let Some(nulls) = filter.nulls() {
+            passes = &passes & nulls.inner();
+        }
+    }
+    Some(BooleanArray::new(passes, None))
 }
 
 /// One logged event: as small as the query allows.
@@ -164,6 +199,8 @@ impl Entry for Wide {
 struct EventGroups<E> {
     name: &'static str,
     arguments: EventArguments,
+    /// Rows with an unknown condition take no part.
+    known: bool,
     question: Box<dyn Question>,
     log: EventLog<E>,
     kept: Option<KeptValues>,
@@ -216,6 +253,7 @@ impl<E: Entry> EventGroups<E> {
         Self {
             name,
             arguments,
+            known: false,
             question,
             log: EventLog::default(),
             kept,
@@ -288,6 +326,8 @@ impl<E: Entry> GroupsAccumulator for EventGroups<E> {
         self.group_number(total_num_groups)?;
         let times = Times::read(&values[self.arguments.time])?;
         let conditions = &values[self.arguments.conditions.clone()];
+        let known = self.known.then(|| known_rows(conditions, opt_filter)).flatten();
+        let opt_filter = known.as_ref().or(opt_filter);
         masks(conditions, &times, opt_filter, &mut self.row_masks);
         let ticks = times.values();
         let every_event = self.arguments.every_event;
@@ -381,6 +421,7 @@ impl<E: Entry> GroupsAccumulator for EventGroups<E> {
         // Each row is a group of its own: the lists have one element, or none where it takes no part.
         let kept = self.kept.as_ref().map(|kept| KeptValues::new(kept.fields())).transpose()?;
         let single = EventGroups::<Wide>::new(self.name, self.arguments.clone(), kept, Box::new(Unasked));
+        let single = EventGroups { known: self.known, ..single };
         states_of_rows(single, values, opt_filter)
     }
 

@@ -110,3 +110,42 @@ fn retention() {
         }
     }
 }
+
+/// `window_funnel(.., 'clickhouse, ..', ..)` in every combination of modes. Rows with NULL conditions are asked too.
+#[test]
+fn funnels() {
+    let users = Users::load();
+    let lines = table("clickhouse_funnels.csv");
+    assert!(lines.len() > 200);
+    let (mut same, mut less, mut more) = (0, 0, 0);
+    for lines in lines.chunks(30) {
+        let expressions: Vec<String> = lines
+            .iter()
+            .map(|line| {
+                let (modes, steps) = (line[0].replace(' ', ", "), line[1].parse::<usize>().unwrap());
+                // A window of zero is refused; half a tick is the same.
+                let window = if line[2] == "0" { "0.0000005" } else { &line[2] };
+                let conditions = (1..=steps).map(|s| format!("m{s}")).collect::<Vec<_>>().join(", ");
+                format!("window_funnel(INTERVAL '{window} seconds', 'clickhouse, {modes}', ts, {conditions})")
+            })
+            .collect();
+        for (line, answers) in lines.iter().zip(users.ask(&expressions, "true")) {
+            let modes: Vec<&str> = line[0].split(' ').collect();
+            let has = |mode| modes.contains(&mode);
+            for ((theirs, ours), set) in line[3].chars().zip(answers).zip(&users.sets) {
+                let (theirs, ours): (u32, u32) = (theirs.to_digit(10).unwrap(), ours.parse().unwrap());
+                let loses_chains = has("strict_increase") && !has("strict_once") && set != "one_spread";
+                let by_arrival = has("strict_once") && has("strict_deduplication") && set.ends_with("tied");
+                if !loses_chains && !by_arrival {
+                    assert_eq!(ours, theirs, "{line:?} of a user in {set}");
+                }
+                // A step that ClickHouse did not reach can only be repeated where repetition counts.
+                assert!(ours >= theirs || (loses_chains && has("strict_deduplication")), "{line:?} of a user in {set}");
+                same += usize::from(ours == theirs);
+                less += usize::from(ours < theirs);
+                more += usize::from(ours > theirs);
+            }
+        }
+    }
+    assert!(same > 100_000 && more > 1_000 && less < 10, "{same} {more} {less}");
+}

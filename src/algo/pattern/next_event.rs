@@ -56,8 +56,11 @@ mod tests {
         use Base::{FirstMatch, Head, LastMatch, Tail};
         use Direction::{Backward, Forward};
         // A B X A B A
-        let events: Vec<Event> =
-            [1, 2, 0, 1, 2, 1].into_iter().enumerate().map(|(at, mask)| Event { time: at as i64, mask, tag: 0 }).collect();
+        let events: Vec<Event> = [1, 2, 0, 1, 2, 1]
+            .into_iter()
+            .enumerate()
+            .map(|(at, mask)| Event { time: at as i64, mask, tag: 0 })
+            .collect();
         for (base, direction, conditions, want) in [
             (Head, Forward, 1, Some(1)),
             (Head, Forward, 2, Some(2)),

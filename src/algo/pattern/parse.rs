@@ -366,7 +366,8 @@ mod tests {
     const SECOND: u128 = 1_000_000_000;
 
     fn element(condition: Option<usize>, gap: Gap, limits: &[(Comparison, u128)]) -> Element {
-        let limits = limits.iter().map(|(comparison, nanos)| Limit { comparison: *comparison, nanos: *nanos }).collect();
+        let limits =
+            limits.iter().map(|(comparison, nanos)| Limit { comparison: *comparison, nanos: *nanos }).collect();
         Element { condition, gap, limits }
     }
 

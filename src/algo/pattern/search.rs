@@ -61,7 +61,7 @@ impl Plan {
         let mut ways: Vec<Vec<Step>> = vec![Vec::new()];
         for element in &pattern.elements {
             let steps = steps(element, nanos_per_tick);
-            let longer = |way: Vec<Step>| steps.iter().map(move |step| [way.as_slice(), &[step.clone()]].concat());
+            let longer = |way: Vec<Step>| steps.iter().map(move |step| [way.as_slice(), std::slice::from_ref(step)].concat());
             ways = ways.into_iter().flat_map(longer).collect();
         }
         Self { ways, within: within.map_or(u64::MAX, ticks) }
@@ -207,14 +207,7 @@ impl Search {
 
 impl Way {
     /// Raises the elements to the earliest match that begins at `start` or later; `seats` are what is left there.
-    fn next(
-        &mut self,
-        events: &[Event],
-        steps: &[Step],
-        within: u64,
-        start: usize,
-        seats: Option<&mut Seats>,
-    ) -> bool {
+    fn next(&mut self, events: &[Event], steps: &[Step], within: u64, start: usize, seats: Option<&mut Seats>) -> bool {
         self.exhausted = self.exhausted || self.raise(events, steps, within, start, seats).is_err();
         !self.exhausted
     }

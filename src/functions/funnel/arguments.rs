@@ -10,7 +10,10 @@ use datafusion::common::ScalarValue;
 use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::PhysicalExpr;
 
+use super::clickhouse;
 use super::options::FunnelOptions;
+use crate::algo::calendar::Clock;
+use crate::algo::clickhouse_funnel::Modes;
 use crate::algo::funnel::{Entry, Spec};
 use crate::error::{Error, Result, suggest};
 use crate::functions::columns;
@@ -101,6 +104,24 @@ impl Layout {
         Ok(coerced)
     }
 
+    /// ClickHouse's modes and the window in ticks, where the mode words ask for its answers.
+    pub fn clickhouse(
+        &self,
+        function: &str,
+        answer: Answer,
+        expressions: &[Arc<dyn PhysicalExpr>],
+        types: &[DataType],
+    ) -> Result<Option<(Modes, i64)>> {
+        let (Answer::Level, Some(at)) = (answer, self.options) else { return Ok(None) };
+        let options = columns::literal(function, "the options", expressions, at)?;
+        let Some(modes) = clickhouse::modes(function, options.try_as_str().flatten().unwrap_or_default())? else {
+            return Ok(None);
+        };
+        let window = columns::literal(function, "the window", expressions, 0)?;
+        let clock = columns::clock_of(&types[self.events.time]).unwrap_or(Clock::Dates);
+        Ok(Some((modes, columns::window_ticks(function, window, clock)?)))
+    }
+
     /// What the planned expressions' constants ask.
     pub fn asked(
         &self,
@@ -152,6 +173,11 @@ pub fn check(function: &str, answer: Answer, arguments: &[Expr]) -> Result<()> {
     };
     let Some(window) = constant(0) else { return Ok(()) };
     let given = constant(1).filter(|value| is_options(&value.data_type()));
+    if let (Answer::Level, Some(words)) = (answer, given.and_then(|value| value.try_as_str().flatten()))
+        && clickhouse::modes(function, words)?.is_some()
+    {
+        return columns::window_ticks(function, window, Clock::Instants(1_000_000_000)).map(drop);
+    }
     let options = given.map(|value| FunnelOptions::read(function, value)).transpose()?;
     let conditions = arguments.len().saturating_sub(2 + usize::from(options.is_some()));
     let options = options.unwrap_or_default();

@@ -127,7 +127,21 @@ order but stays before or after them.
 - `period` (`funnel_chains` only), `tz`, `week_start`.
 
 Cost: one pass over each group's events after sorting them by time; memory 20 bytes for each event that satisfies a \
-condition (28 with more than 32 conditions or `hold`; mode `strict` keeps all events).";
+condition (28 with more than 32 conditions or `hold`; mode `strict` keeps all events).
+
+ClickHouse's answers: the mode word `clickhouse`, in a text, alone or with any of `strict_order`, `strict_deduplication`, \
+`strict_increase`, `strict_once` and `allow_reentry` (which needs `strict_order`), gives what `windowFunnel` with these modes \
+gives in ClickHouse 26.9. There one row may serve several steps unless `strict_once` is given, and a row in which any \
+condition is NULL takes no part; with `strict_order` events that satisfy no condition take part, 20 bytes each. Compared on \
+random events in every combination, what differs is:
+
+- `strict_increase` without `strict_once` loses steps in ClickHouse where an event of step 1 is tied with the event of step 2 \
+that an earlier step 1 led to: step 1 at 0 s, step 1 at 5 s, step 2 at 5 s (or one row for both at 5 s) is level 1 there and \
+2 here. With `strict_deduplication` such a step counts as reached here, so that its repetition ends the search: step 1 at \
+0 s, steps 1 and 2 in one row at 5 s, step 2 at 6 s, step 3 at 7 s is level 3 there and 2 here.
+- `strict_once` with `strict_deduplication` depends on arrival in ClickHouse where rows are tied: rows of steps 1 and 2, 2 \
+and 3, and 3 at one time are level 3 or 2 there. Here a tied row repeats a step only if it could have served it: level 3.
+- Times are compared in the column's own unit: a `DateTime` of ClickHouse has whole seconds.";
 
 const CHAIN_TEXT: &str = "\
 The canonical chain is the longest; among those the one that completes earliest; then the one that starts latest; then \

@@ -2,6 +2,7 @@
 
 pub mod answers;
 pub mod arguments;
+mod clickhouse;
 mod manual;
 pub mod modes;
 pub mod options;
@@ -14,7 +15,8 @@ use datafusion::logical_expr::{AggregateUDF, Expr, GroupsAccumulator};
 
 use self::answers::{ChainAnswers, Levels, chain_type};
 use self::arguments::{Answer, Layout};
-use super::event_groups::{Question, event_groups};
+use self::clickhouse::ClickHouseLevels;
+use super::event_groups::{Question, event_groups, known_event_groups};
 use super::grouped::{GroupedFunction, aggregate, argument_types};
 use crate::error::Error;
 
@@ -70,6 +72,11 @@ impl GroupedFunction for FunnelFunction {
     fn groups(&self, args: &AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
         let types = argument_types(args);
         let mut layout = self.layout(&types)?;
+        if let Some((modes, window)) = layout.clickhouse(self.name, self.answer, args.exprs, &types)? {
+            layout.events.every_event = modes.order;
+            let question = ClickHouseLevels::new(layout.events.conditions.len(), window, modes);
+            return known_event_groups(self.name, layout.events, &types, Box::new(question));
+        }
         let asked = layout.asked(self.name, self.answer, args.exprs, &types)?;
         layout.events.every_event = asked.spec.every_event();
         let time = types[layout.events.time].clone();

@@ -1,5 +1,6 @@
 //! The mode words of a funnel, as in `'increase'` or `'strict, reuse'`.
 
+use super::clickhouse;
 use crate::algo::funnel::{Between, Order};
 use crate::error::{Error, Result, suggest};
 
@@ -65,6 +66,8 @@ impl Mode {
                     return refuse(format!("modes '{other}' and '{word}' exclude each other: one contains the other"));
                 }
                 between = Some((word, asked));
+            } else if word == clickhouse::CLICKHOUSE {
+                return refuse("mode 'clickhouse' is for the function window_funnel alone, in mode words".into());
             } else if let Some((_, ours)) = CLICKHOUSE.iter().find(|(theirs, _)| *theirs == word) {
                 return refuse(format!(
                     "mode '{word}' is ClickHouse's: add the word 'clickhouse' for what ClickHouse answers; the mode here \
@@ -141,6 +144,7 @@ mod tests {
             ("increse", "did you mean 'increase'?"),
             ("strict_increase", "add the word 'clickhouse'"),
             ("strict_deduplication", "'dedup'"),
+            ("clickhouse", "window_funnel alone"),
         ] {
             let message = Mode::parse("f", words).unwrap_err().message().to_string();
             assert!(message.contains(says), "{message}");

@@ -21,12 +21,8 @@ const BASE: usize = 2;
 const DIRECTION: usize = 3;
 const CONDITIONS: usize = 4;
 
-const BASES: [(&str, Base); 4] = [
-    ("head", Base::Head),
-    ("tail", Base::Tail),
-    ("first_match", Base::FirstMatch),
-    ("last_match", Base::LastMatch),
-];
+const BASES: [(&str, Base); 4] =
+    [("head", Base::Head), ("tail", Base::Tail), ("first_match", Base::FirstMatch), ("last_match", Base::LastMatch)];
 const DIRECTIONS: [(&str, Direction); 2] = [("forward", Direction::Forward), ("backward", Direction::Backward)];
 
 /// The function.
@@ -71,7 +67,10 @@ impl GroupedFunction for NextEvent {
             match &types[at] {
                 DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => coerced[at] = DataType::Utf8,
                 other => {
-                    return Err(Error::user(format!("{NAME}: argument {} ({name}) must be a string, got {other}", at + 1)));
+                    return Err(Error::user(format!(
+                        "{NAME}: argument {} ({name}) must be a string, got {other}",
+                        at + 1
+                    )));
                 }
             }
         }

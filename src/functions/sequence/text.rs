@@ -17,12 +17,7 @@ fn pattern_arguments() -> Vec<ArgumentDoc> {
              that satisfy no condition take part too. Both are joined by a comma.",
         ),
         argument("time", "TIMESTAMP or DATE", None, "When the event happened."),
-        argument(
-            "condition",
-            "BOOLEAN, 1 to 64 of them",
-            None,
-            "What `(?1)`, `(?2)`, .. stand for; NULL is false.",
-        ),
+        argument("condition", "BOOLEAN, 1 to 64 of them", None, "What `(?1)`, `(?2)`, .. stand for; NULL is false."),
     ]
 }
 

@@ -216,7 +216,8 @@ fn the_kernel_on_twenty_thousand_users() {
         let mut events: Vec<Event> = rows
             .iter()
             .map(|row| {
-                let mask = (0..conditions).filter(|c| row.conditions[*c] == Some(true)).fold(0, |mask, c| mask | 1 << c);
+                let mask =
+                    (0..conditions).filter(|c| row.conditions[*c] == Some(true)).fold(0, |mask, c| mask | 1 << c);
                 Event { time: row.time.unwrap(), mask, tag: 0 }
             })
             .collect();
