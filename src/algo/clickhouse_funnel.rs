@@ -178,3 +178,74 @@ fn few_of_each_step(rows: &[Event], steps: usize) -> Vec<u64> {
     }
     few
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: u64 = 1;
+    const B: u64 = 2;
+    const C: u64 = 4;
+
+    fn run(user: &[(i64, u64)], modes: Modes) -> usize {
+        let events: Vec<Event> = user.iter().map(|(time, mask)| Event { time: *time, mask: *mask, tag: 0 }).collect();
+        level(&events, 3, 100, modes)
+    }
+
+    const PLAIN: Modes = Modes { order: false, reentry: false, dedup: false, increase: false, once: false };
+    const ORDER: Modes = Modes { order: true, ..PLAIN };
+    const DEDUP: Modes = Modes { dedup: true, ..PLAIN };
+    const INCREASE: Modes = Modes { increase: true, ..PLAIN };
+    const ONCE: Modes = Modes { once: true, ..PLAIN };
+
+    #[test]
+    fn one_row_serves_all_its_steps_unless_once() {
+        assert_eq!(run(&[(0, A | B | C)], PLAIN), 3);
+        assert_eq!(run(&[(0, A | B | C)], ONCE), 1);
+        assert_eq!(run(&[(0, A | B), (0, B | C), (0, A)], ONCE), 3);
+        assert_eq!(run(&[(0, A | B), (1, B | C)], ONCE), 2);
+        assert_eq!(run(&[(0, A), (101, B)], PLAIN), 1);
+    }
+
+    #[test]
+    fn order_ends_at_anything_out_of_turn() {
+        assert_eq!(run(&[(0, A), (1, 0), (2, B)], ORDER), 1);
+        assert_eq!(run(&[(0, 0), (1, A), (2, B), (3, C)], ORDER), 3);
+        assert_eq!(run(&[(0, A), (1, C), (2, B), (3, C)], ORDER), 1);
+        assert_eq!(run(&[(0, A), (1, C), (2, B), (3, C)], Modes { reentry: true, ..ORDER }), 3);
+        // Of tied rows the one that satisfies nothing comes first.
+        assert_eq!(run(&[(0, A), (1, B), (1, 0)], ORDER), 1);
+    }
+
+    #[test]
+    fn dedup_ends_at_a_repetition() {
+        assert_eq!(run(&[(0, A), (1, B), (2, B), (3, C)], DEDUP), 2);
+        assert_eq!(run(&[(0, A), (1, A), (2, B), (3, C)], DEDUP), 3);
+        // A tied row that could not have served the step does not repeat it.
+        let once = Modes { once: true, ..DEDUP };
+        assert_eq!(run(&[(0, A | B), (0, B | C), (0, C)], once), 3);
+        assert_eq!(run(&[(0, A), (0, B), (0, B), (0, C)], once), 2);
+    }
+
+    #[test]
+    fn increase_keeps_the_chains_from_before_the_instant() {
+        assert_eq!(run(&[(0, A), (5, A), (5, B)], INCREASE), 2);
+        assert_eq!(run(&[(0, A), (5, A | B), (6, C)], INCREASE), 3);
+        assert_eq!(run(&[(0, A | B | C)], INCREASE), 1);
+    }
+
+    #[test]
+    fn many_ties_and_extreme_times_are_no_trouble() {
+        let tied: Vec<Event> =
+            (0..2_000).map(|at| Event { time: 0, mask: 1 << (at % 11) | 2 << (at % 11), tag: 0 }).collect();
+        for once in [false, true] {
+            for dedup in [false, true] {
+                let want = if dedup { 2 } else { 12 };
+                assert_eq!(level(&tied, 12, 0, Modes { once, dedup, ..PLAIN }), want, "{once} {dedup}");
+            }
+        }
+        assert_eq!(run(&[(i64::MIN, A), (i64::MAX, B)], PLAIN), 1);
+        assert_eq!(level(&[Event { time: 0, mask: 1, tag: 0 }], 1, 0, PLAIN), 1);
+        assert_eq!(level(&[], 3, 0, ORDER), 0);
+    }
+}

@@ -61,10 +61,18 @@ impl Plan {
         let mut ways: Vec<Vec<Step>> = vec![Vec::new()];
         for element in &pattern.elements {
             let steps = steps(element, nanos_per_tick);
-            let longer = |way: Vec<Step>| steps.iter().map(move |step| [way.as_slice(), std::slice::from_ref(step)].concat());
+            let longer =
+                |way: Vec<Step>| steps.iter().map(move |step| [way.as_slice(), std::slice::from_ref(step)].concat());
             ways = ways.into_iter().flat_map(longer).collect();
         }
         Self { ways, within: within.map_or(u64::MAX, ticks) }
+    }
+}
+
+#[cfg(test)]
+impl Plan {
+    pub(super) fn ways(&self) -> &[Vec<Step>] {
+        &self.ways
     }
 }
 
@@ -316,9 +324,117 @@ impl Way {
         if to == events.len() {
             return Err(Exhausted);
         }
-        let passes = events[from..to].iter().all(|event| steps[k].gap.admits(event.mask));
+        let gap = steps[k].gap;
+        let passes = gap == Gap::Any || events[from..to].iter().all(|event| gap.admits(event.mask));
         let barred = if passes { barred } else { Some(from) };
         self.places[k] = Place { from: to, to: tie_end(events, to), served: None, barred };
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::parse;
+    use super::*;
+
+    const A: u64 = 1;
+    const B: u64 = 2;
+    const C: u64 = 4;
+
+    fn search(text: &str, within: Option<u128>) -> Search {
+        Search::new(Plan::new(&parse::pattern(text, 3).unwrap(), within, 1_000_000_000))
+    }
+
+    fn events(events: &[(i64, u64)]) -> Vec<Event> {
+        events.iter().map(|(time, mask)| Event { time: *time, mask: *mask, tag: 0 }).collect()
+    }
+
+    /// Times of the first match, and the count.
+    fn find(text: &str, user: &[(i64, u64)]) -> (Vec<i64>, u64) {
+        let (mut search, events, mut times) = (search(text, None), events(user), Vec::new());
+        assert_eq!(search.first(&events, &mut times), search.occurs(&events));
+        (times, search.count(&events))
+    }
+
+    #[test]
+    fn each_event_of_the_first_match_is_the_earliest_there_is() {
+        let user = [(0, A), (3, B), (10, A), (12, B), (13, C), (30, A), (31, B), (32, C)];
+        assert_eq!(find("(?1).*(?2).*(?3)", &user), (vec![0, 3, 13], 2));
+        assert_eq!(find("(?1)(?t<=2)(?2).*(?3)", &user), (vec![10, 12, 13], 2));
+        assert_eq!(find("(?1)[^1]*(?3)", &user), (vec![10, 13], 2));
+        assert_eq!(find("(?3).*(?t>=18)(?1)", &user), (vec![], 0));
+        assert_eq!(find("(?3).*(?t>=17)(?1)", &user), (vec![13, 30], 1));
+        assert_eq!(find("(?2)(?t==28)(?2)", &user), (vec![3, 31], 1));
+    }
+
+    #[test]
+    fn unequal_times_are_two_ranges() {
+        // The earliest start has its partner at 20 only; the later one at 5, which ends first.
+        let user = [(0, A), (1, A), (5, B), (20, B)];
+        assert_eq!(find("(?1)(?t!=5)(?2)", &user), (vec![1, 5], 1));
+        assert_eq!(find("(?1)(?t!=0)(?1)(?t!=0)(?2)", &user), (vec![0, 1, 5], 1));
+        assert_eq!(find("(?1)(?t!=4)(?t!=5)(?2)", &user), (vec![0, 20], 1));
+    }
+
+    #[test]
+    fn the_span_bounds_the_whole_match() {
+        let user = events(&[(0, A), (4, B), (8, C), (9, A), (10, B), (14, C)]);
+        for (within, want) in [(4, vec![]), (5, vec![9, 10, 14]), (8, vec![0, 4, 8])] {
+            let mut times = Vec::new();
+            search("(?1).*(?2).*(?3)", Some(within * 1_000_000_000)).first(&user, &mut times);
+            assert_eq!(times, want, "{within}");
+        }
+    }
+
+    #[test]
+    fn tied_events_take_the_order_that_suits() {
+        let tied = [(5, A), (5, B), (5, B), (5, C)];
+        for pattern in ["(?1)(?2)(?2)(?3)", "(?3)(?2)(?1)(?2)", "(?2)(?2)", "(?1)[^2]*(?3)"] {
+            assert_eq!(find(pattern, &tied).1, 1, "{pattern}");
+        }
+        assert_eq!(find("(?2)", &tied).1, 2);
+        assert_eq!(find(".", &tied).1, 4);
+        assert_eq!(find("(?1)(?t>0)(?2)", &tied).1, 0);
+        // What is left at an instant in the middle must lie somewhere: C not between A and B where nothing may, nor in [^3]*.
+        let middle = [(0, A), (5, B), (5, C), (9, A)];
+        assert_eq!(find("(?1)(?2)(?1)", &middle).1, 0);
+        assert_eq!(find("(?1)[^3]*(?2)[^3]*(?1)", &middle).1, 0);
+        assert_eq!(find("(?1)[^3]*(?2)[^2]*(?1)", &middle).1, 1);
+        assert_eq!(find("(?1)(?3)(?2)(?1)", &middle).1, 1);
+        // The first element must come up to the instant at 5, where A would be left over otherwise.
+        assert_eq!(find("(?1)(?2)(?3)", &[(0, A), (5, A), (5, B), (9, C)]), (vec![5, 5, 9], 1));
+    }
+
+    #[test]
+    fn matches_share_an_instant_but_no_event() {
+        assert_eq!(find("(?1).*(?2)", &[(0, A), (1, B), (1, A), (1, B), (1, A), (1, B)]).1, 3);
+        assert_eq!(find("(?1).*(?2)", &[(0, A | B), (0, A | B), (0, A), (1, B)]).1, 2);
+        assert_eq!(find("(?1)(?2)", &[(0, A), (1, A | B), (1, A), (2, B)]).1, 2);
+    }
+
+    #[test]
+    fn extreme_times_do_not_overflow() {
+        let user = [(i64::MIN, A), (i64::MAX, B)];
+        assert_eq!(find("(?1)(?t>1000000000 weeks)(?2)", &user).1, 1);
+        assert_eq!(find("(?1)(?t<=1000000000 weeks)(?2)", &user).1, 0);
+        assert_eq!(find("(?1)(?t<=9999999999999999999999 weeks)(?2)", &user).1, 1);
+        assert_eq!(find("(?1)(?t>9999999999999999999999 weeks)(?2)", &user).1, 0);
+    }
+
+    #[test]
+    fn no_pattern_is_too_hard() {
+        let user: Vec<Event> = (0..20_000).map(|time| Event { time, mask: A, tag: 0 }).collect();
+        for (pattern, count) in [
+            (format!("{}(?2)", "(?1).*(?t>10)".repeat(63)), 0),
+            (format!("{}(?2)", "(?1)(?t<=10)".repeat(63)), 0),
+            (format!("{}(?1)", "(?1)[^2]*(?t==5)".repeat(63)), 20_000 / 316),
+            ("(?1)(?t!=3)(?1)(?t!=1)(?1)(?t!=2)(?1)(?t!=0)(?2)".to_string(), 0),
+        ] {
+            assert_eq!(search(&pattern, None).count(&user), count, "{pattern}");
+        }
+        let tied: Vec<Event> =
+            user.iter().map(|event| Event { time: 0, mask: 1 + event.time as u64 % 7, tag: 0 }).collect();
+        // Of seven events in a row, four satisfy each condition, and together they serve two matches and a third of one.
+        assert_eq!(search("(?1)(?2)(?3)", None).count(&tied), 20_000 / 3);
     }
 }

@@ -95,8 +95,26 @@ struct Class {
     /// Which elements take its events.
     elements: u64,
     free: u32,
-    /// How many of its events each element holds.
-    held: Vec<u32>,
+    /// Which elements hold how many of its events. A list, because a class is often a single event.
+    held: Vec<(u8, u32)>,
+}
+
+impl Class {
+    fn give(&mut self, element: usize) {
+        match self.held.iter_mut().find(|(holder, _)| usize::from(*holder) == element) {
+            Some((_, events)) => *events += 1,
+            None => self.held.push((element as u8, 1)),
+        }
+    }
+
+    fn take(&mut self, element: usize) {
+        if let Some(at) = self.held.iter().position(|(holder, _)| usize::from(*holder) == element) {
+            self.held[at].1 -= 1;
+            if self.held[at].1 == 0 {
+                self.held.swap_remove(at);
+            }
+        }
+    }
 }
 
 impl Seats {
@@ -112,7 +130,7 @@ impl Seats {
         let classes = sorted.chunk_by(|a, b| a == b).map(|class| Class {
             elements: class[0],
             free: class.len() as u32,
-            held: vec![0; elements.len()],
+            held: Vec::new(),
         });
         Self { classes: classes.collect(), next: vec![0; elements.len()], free: group.len() }
     }
@@ -135,7 +153,7 @@ impl Seats {
         while let Some(class) = self.classes.get_mut(self.next[element]) {
             if class.elements >> element & 1 == 1 && class.free > 0 {
                 class.free -= 1;
-                class.held[element] += 1;
+                class.give(element);
                 return true;
             }
             self.next[element] += 1;
@@ -144,14 +162,66 @@ impl Seats {
             if self.classes[at].elements >> element & 1 == 0 {
                 continue;
             }
-            for other in 0..self.next.len() {
-                if *visited >> other & 1 == 0 && self.classes[at].held[other] > 0 && self.seat(other, visited) {
-                    self.classes[at].held[other] -= 1;
-                    self.classes[at].held[element] += 1;
+            for holder in 0..self.classes[at].held.len() {
+                let other = usize::from(self.classes[at].held[holder].0);
+                if *visited >> other & 1 == 0 && self.seat(other, visited) {
+                    self.classes[at].take(other);
+                    self.classes[at].give(element);
                     return true;
                 }
             }
         }
         false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::parse;
+    use super::super::search::Plan;
+    use super::*;
+
+    fn steps(pattern: &str) -> Vec<Step> {
+        let pattern = parse::pattern(pattern, 8).unwrap();
+        Plan::new(&pattern, None, 1).ways()[0].clone()
+    }
+
+    fn group(masks: &[u64]) -> Vec<Event> {
+        masks.iter().map(|mask| Event { time: 0, mask: *mask, tag: 0 }).collect()
+    }
+
+    #[test]
+    fn elements_get_different_events() {
+        assert!(fits(&group(&[1, 2]), &steps("(?1)(?2)")));
+        assert!(!fits(&group(&[3]), &steps("(?1)(?2)")));
+        // The one event of both must go to the second element.
+        assert!(fits(&group(&[3, 1]), &steps("(?1)(?2)")));
+        assert!(!fits(&group(&[3, 4, 4]), &steps("(?1)(?2)")));
+        assert!(fits(&group(&[0, 3]), &steps(".(?2)")));
+        assert!(fits(&group(&vec![1; 1_000]), &steps(&"(?1)".repeat(64))));
+    }
+
+    #[test]
+    fn events_that_must_serve_get_different_elements() {
+        let all = |_| true;
+        assert!(all_seated(&group(&[1, 2]), &steps("(?1)(?2)(?3)"), all));
+        assert!(!all_seated(&group(&[1, 1]), &steps("(?1)(?2)(?3)"), all));
+        assert!(!all_seated(&group(&[1, 4]), &steps("(?1)(?2)"), all));
+        assert!(all_seated(&group(&[1, 4]), &steps("(?1)(?2)"), |mask| mask == 1));
+    }
+
+    #[test]
+    fn seats_move_to_make_room() {
+        // Element 2 takes the first event that serves it, which is the only one for element 1, and moves to the other.
+        let mut seats = Seats::new(&group(&[0b011, 0b110]), &steps("(?1)(?2)(?3)"));
+        assert!(seats.add(1) && seats.add(0));
+        assert!(seats.is_full() && !seats.add(2));
+        // Two moves: element 3 pushes 2, and 2 pushes 1.
+        let mut seats = Seats::new(&group(&[0b0011, 0b0110, 0b1001]), &steps("(?1)(?2)(?3)(?4)"));
+        assert!(seats.add(0) && seats.add(1) && seats.add(2) && seats.is_full());
+        // Several of one element.
+        let mut seats = Seats::new(&group(&[0b011, 0b110, 0b001]), &steps("(?1)(?2)(?3)"));
+        assert!(seats.add(0) && seats.add(0) && !seats.add(0), "two events serve element 1");
+        assert!(seats.add(2) && seats.is_full());
     }
 }
