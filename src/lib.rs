@@ -26,7 +26,8 @@
 //!    events that satisfy a step, and at the end hands each user's events, sorted by time, to the kernel.
 //! 3. The kernel is [`algo::funnel`]: slices in, level and chain out. Start reading there.
 //!
-//! Retention goes the same way: `relations/retention.rs`, [`functions::retention`], [`algo::retention`]; churn scores:
+//! Patterns have aggregates but no relation: [`functions::sequence`], [`algo::pattern`]. Retention goes the same way as
+//! funnels: `relations/retention.rs`, [`functions::retention`], [`algo::retention`]; churn scores:
 //! `relations/churn_scores.rs`, [`functions::churn`] and [`functions::bg_nbd`], [`algo::activity`] and [`model::bg_nbd`].
 //!
 //! # Modules

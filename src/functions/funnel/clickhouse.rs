@@ -92,8 +92,8 @@ mod tests {
         let all = Modes { order: true, reentry: true, dedup: true, increase: true, once: true };
         assert_eq!(modes("f", &format!("{}, clickhouse", WORDS.join(","))).unwrap(), Some(all));
         for (words, says) in [
-            ("clickhouse, increase", "mode 'increase' cannot go with 'clickhouse'; did you mean 'strict_increase'?"),
-            ("clickhouse, reuse", "cannot go with 'clickhouse'; allowed: strict_order, strict_dedup"),
+            ("clickhouse, increase", "mode 'increase' cannot go with 'clickhouse'; allowed: strict_order"),
+            ("clickhouse, strict_ordr", "did you mean 'strict_order'"),
             ("clickhouse, allow_reentry", "needs 'strict_order'"),
         ] {
             let message = modes("f", words).unwrap_err().message().to_string();
