@@ -36,6 +36,16 @@ const QUESTIONS: &[&str] = &[
     "SELECT country, window_funnel(INTERVAL '1 hour', ts, event = 'a', event = 'b', event = 'c') FROM t GROUP BY country",
     "SELECT funnel_chain(INTERVAL '1 hour', ts, event = 'a', event = 'b', event = 'c', named_struct('c', country, 'p', price)),
        retention(event = 'a', price > 4), array_length(activity_days(ts, true, 'UTC')) FROM t",
+    "SELECT CAST(user_id AS VARCHAR) AS u, sequence_match('(?1)[^3]*(?t<=1 day)(?2)', ts, event = 'a', event = 'b', price > 4),
+       sequence_count('(?1)(?t!=3 hours)(?3)', 'keep_all, within 2 days', ts, event = 'a', event = 'b', price > 3),
+       sequence_match_events('(?1).(?2)', ts, event = 'a', price > 3, event = 'c'),
+       sequence_next_event(country, ts, 'first_match', 'forward', event = 'a', price > 1) FROM t GROUP BY user_id",
+    "SELECT CAST(user_id AS VARCHAR) AS u, window_funnel(INTERVAL '1 day', 'clickhouse', ts, event = 'a', event = 'b', price > 3),
+       window_funnel(INTERVAL '1 day', 'clickhouse, strict_order', ts, event = 'a', price > 2, event = 'c'),
+       window_funnel(INTERVAL '1 day', 'clickhouse, strict_once, strict_deduplication', ts, price > 0, event = 'b', price > 3)
+     FROM t GROUP BY user_id",
+    "SELECT sequence_match('(?1)(?2)(?2)(?3)', ts, event = 'a', event = 'b', event = 'c'), sequence_count('(?1)[^3]*(?2)', ts, event = 'a', event = 'b', event = 'c'),
+       sequence_next_event(price, ts, 'tail', 'backward', true) FROM t",
     "SELECT bg_nbd_fit(x, tx, age) FROM (SELECT count(*) - 1 AS x, (max(CAST(ts AS BIGINT)) - min(CAST(ts AS BIGINT))) / 8.64e10 AS tx,
        (1737763200000000 - min(CAST(ts AS BIGINT))) / 8.64e10 AS age FROM (SELECT DISTINCT user_id, ts FROM t) GROUP BY user_id)",
 ];
