@@ -70,8 +70,8 @@ impl Mode {
                 return refuse("mode 'clickhouse' is for the function window_funnel alone, in mode words".into());
             } else if let Some((_, ours)) = CLICKHOUSE.iter().find(|(theirs, _)| *theirs == word) {
                 return refuse(format!(
-                    "mode '{word}' is ClickHouse's: add the word 'clickhouse' for what ClickHouse answers; the mode here \
-                     that comes nearest is '{ours}'"
+                    "mode '{word}' is ClickHouse's: window_funnel answers as ClickHouse with the word 'clickhouse' beside it; \
+                     the mode here that comes nearest is '{ours}'"
                 ));
             } else {
                 return refuse(format!("unknown mode '{word}'; {}", suggest(word, MODES)));
@@ -142,7 +142,7 @@ mod tests {
             ("ordered,increase", "exclude each other"),
             ("strict,dedup", "one contains the other"),
             ("increse", "did you mean 'increase'?"),
-            ("strict_increase", "add the word 'clickhouse'"),
+            ("strict_increase", "with the word 'clickhouse' beside it"),
             ("strict_deduplication", "'dedup'"),
             ("clickhouse", "window_funnel alone"),
         ] {
