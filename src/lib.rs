@@ -26,9 +26,10 @@
 //!    events that satisfy a step, and hands each user's events, sorted by time, to the kernel.
 //! 3. The kernel is [`algo::funnel`]: slices in, level and chain out. Start reading there.
 //!
-//! Retention goes the same way: `relations/retention.rs`, [`functions::retention`], [`algo::retention`]; churn scores:
-//! `relations/churn_scores.rs`, [`functions::churn`] and [`functions::bg_nbd`], [`algo::activity`] and [`model::bg_nbd`];
-//! attribution: `relations/attribution.rs`, [`functions::attribution`], [`algo::attribution`], [`model::markov`].
+//! Patterns have aggregates but no relation: [`functions::sequence`], [`algo::pattern`]. The others go the same way as
+//! funnels, each with a file in `relations`, a folder in `functions` and its kernel: sessions ([`algo::session`]), transitions
+//! and paths ([`algo::path`], [`algo::flow`]), attribution ([`algo::attribution`], [`model::markov`]), retention
+//! ([`algo::retention`]), churn scores ([`algo::activity`], [`model::bg_nbd`]).
 //!
 //! # Modules
 //!

@@ -10,6 +10,7 @@ mod events;
 mod kernels;
 mod model;
 mod paths;
+mod patterns;
 mod sessions;
 
 use std::time::Duration;
@@ -37,7 +38,8 @@ fn size(measured: usize) -> usize {
 criterion_group! {
     name = all;
     config = quick();
-    targets = kernels::funnel, kernels::retention, kernels::calendar, kernels::attribution, paths::paths,
+    targets = kernels::funnel, kernels::funnel_options, kernels::retention, kernels::calendar, kernels::attribution,
+        paths::paths, patterns::pattern,
         aggregates::single_phase, aggregates::two_phases, aggregates::generic, aggregates::kept, aggregates::arguments,
         sessions::kernel, sessions::aggregates, model::bg_nbd, model::markov
 }

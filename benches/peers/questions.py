@@ -10,6 +10,7 @@ where cohort is a date and property is None where the question has none. Session
 
 from datetime import date, timedelta
 
+import sequences
 import transitions
 
 STEPS = ("view_item", "add_to_cart", "purchase")
@@ -35,6 +36,7 @@ QUESTIONS = {
     "transitions": dict(kind="transitions", by=False),
     "attribution_last": dict(kind="attribution", by=False, model="last"),
     "attribution_linear": dict(kind="attribution", by=False, model="linear"),
+    "sequence": dict(kind="sequence", by=False),
 }
 GAP_US = 30 * 60_000_000
 # What a session summary is compared by: whole numbers, durations in microseconds.
@@ -65,6 +67,8 @@ def sql(engine, question, parquet, constant):
     q, table = QUESTIONS[question], source(engine, parquet)
     if q["kind"] == "transitions":
         return transitions.sql(engine, table)
+    if q["kind"] == "sequence":
+        return sequences.sql(engine, table)
     if is_tenure(engine):
         return tenure(q, table)
     if q["kind"] == "sessions":
@@ -225,6 +229,8 @@ def answer(engine, question, rows):
     q = QUESTIONS[question]
     if q["kind"] == "transitions":
         return transitions.answer(engine, rows)
+    if q["kind"] == "sequence":
+        return sequences.answer(engine, rows)
     if is_tenure(engine):
         return tenure_answer(q, rows)
     if q["kind"] == "sessions":

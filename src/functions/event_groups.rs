@@ -11,7 +11,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, PrimitiveArray, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, PrimitiveArray, StructArray, UInt32Array};
+use arrow::buffer::NullBuffer;
 use arrow::datatypes::{
     ArrowPrimitiveType, DataType, Field, FieldRef, Fields, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
@@ -63,19 +64,19 @@ pub struct EventArguments {
     pub time: usize,
     /// Positions of the conditions, at most 64.
     pub conditions: Range<usize>,
-    /// Position of the struct of values kept with each event.
+    /// Position of what is kept with each event: a STRUCT of values, or one value, which is then the only field of one.
     pub kept: Option<usize>,
     /// Whether events that satisfy no condition take part too.
     pub every_event: bool,
 }
 
 impl EventArguments {
-    /// Fields of the kept struct.
+    /// Fields of what is kept.
     pub fn kept_fields(&self, types: &[DataType]) -> Option<Fields> {
-        match self.kept.map(|at| &types[at]) {
-            Some(DataType::Struct(fields)) => Some(fields.clone()),
-            _ => None,
-        }
+        self.kept.map(|at| match &types[at] {
+            DataType::Struct(fields) => fields.clone(),
+            other => Fields::from(vec![Field::new("value", other.clone(), true)]),
+        })
     }
 
     /// The fields of a partial state: times and masks, one list element an event. Where values are kept: which of the
@@ -100,11 +101,45 @@ pub fn event_groups(
     types: &[DataType],
     question: Box<dyn Question>,
 ) -> Result<Box<dyn GroupsAccumulator>> {
+    groups_of(name, arguments, types, question, false)
+}
+
+/// The same where a row takes no part if any of its conditions is NULL.
+pub fn known_event_groups(
+    name: &'static str,
+    arguments: EventArguments,
+    types: &[DataType],
+    question: Box<dyn Question>,
+) -> Result<Box<dyn GroupsAccumulator>> {
+    groups_of(name, arguments, types, question, true)
+}
+
+fn groups_of(
+    name: &'static str,
+    arguments: EventArguments,
+    types: &[DataType],
+    question: Box<dyn Question>,
+    known: bool,
+) -> Result<Box<dyn GroupsAccumulator>> {
     let kept = arguments.kept_fields(types).as_ref().map(KeptValues::new).transpose()?;
     Ok(match kept.is_none() && arguments.conditions.len() <= 32 {
-        true => Box::new(EventGroups::<Narrow>::new(name, arguments, kept, question)),
-        false => Box::new(EventGroups::<Wide>::new(name, arguments, kept, question)),
+        true => Box::new(EventGroups::<Narrow> { known, ..EventGroups::new(name, arguments, kept, question) }),
+        false => Box::new(EventGroups::<Wide> { known, ..EventGroups::new(name, arguments, kept, question) }),
     })
+}
+
+/// A filter that also drops the rows in which a condition is NULL; `None` where there is none.
+fn known_rows(conditions: &[ArrayRef], filter: Option<&BooleanArray>) -> Option<BooleanArray> {
+    let nulls = conditions.iter().map(|c| c.logical_nulls());
+    let known = nulls.fold(None, |known, nulls| NullBuffer::union(known.as_ref(), nulls.as_ref()))?;
+    let mut passes = known.into_inner();
+    if let Some(filter) = filter {
+        passes = &passes & filter.values();
+        if let Some(nulls) = filter.nulls() {
+            passes = &passes & nulls.inner();
+        }
+    }
+    Some(BooleanArray::new(passes, None))
 }
 
 /// One logged event: as small as the query allows.
@@ -178,6 +213,8 @@ impl Entry for Wide {
 struct EventGroups<E> {
     name: &'static str,
     arguments: EventArguments,
+    /// Rows with an unknown condition take no part.
+    known: bool,
     question: Box<dyn Question>,
     log: EventLog<E>,
     kept: Option<KeptValues>,
@@ -262,6 +299,7 @@ impl<E: Entry> EventGroups<E> {
         Self {
             name,
             arguments,
+            known: false,
             question,
             log: EventLog::default(),
             kept,
@@ -314,6 +352,17 @@ fn too_many(function: &str) -> Error {
     Error::resources(format!("{function}: more than 2 billion events in one partition; use more partitions"))
 }
 
+/// A column of structs as it is, any other as the only field of one.
+fn struct_of(column: &ArrayRef) -> ArrayRef {
+    match column.data_type() {
+        DataType::Struct(_) => Arc::clone(column),
+        other => {
+            let field = Arc::new(Field::new("value", other.clone(), true));
+            Arc::new(StructArray::from(vec![(field, Arc::clone(column))]))
+        }
+    }
+}
+
 /// Sorts a user's events; those that come in order by time alone cost one look.
 fn sort(events: &mut [Event], order: EventOrder, kept: Option<&KeptValues>) {
     match (order, kept) {
@@ -341,6 +390,8 @@ impl<E: Entry> GroupsAccumulator for EventGroups<E> {
         self.group_number(total_num_groups)?;
         let times = Times::read(&values[self.arguments.time])?;
         let conditions = &values[self.arguments.conditions.clone()];
+        let known = self.known.then(|| known_rows(conditions, opt_filter)).flatten();
+        let opt_filter = known.as_ref().or(opt_filter);
         masks(conditions, &times, opt_filter, &mut self.row_masks);
         let ticks = times.values();
         let every_event = self.arguments.every_event;
@@ -355,7 +406,7 @@ impl<E: Entry> GroupsAccumulator for EventGroups<E> {
                     .filter(|(row, mask)| takes_part(*row as usize, **mask))
                     .map(|(row, _)| row)
                     .collect();
-                kept.number(&values[at], &rows, &mut self.row_numbers)?;
+                kept.number(&struct_of(&values[at]), &rows, &mut self.row_numbers)?;
                 for (row, number) in rows.iter().zip(&self.row_numbers) {
                     let row = *row as usize;
                     self.log.push(E::pack(group_indices[row] as u32, ticks[row], self.row_masks[row], *number));
@@ -465,6 +516,7 @@ impl<E: Entry> GroupsAccumulator for EventGroups<E> {
         // Each row is a group of its own: the lists have one element, or none where it takes no part.
         let kept = self.kept.as_ref().map(|kept| KeptValues::new(kept.fields())).transpose()?;
         let single = EventGroups::<Wide>::new(self.name, self.arguments.clone(), kept, Box::new(Unasked));
+        let single = EventGroups { known: self.known, ..single };
         states_of_rows(single, values, opt_filter)
     }
 

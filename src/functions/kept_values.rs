@@ -17,6 +17,7 @@ use datafusion::common::hash_utils::RandomState;
 use datafusion::error::Result;
 use hashbrown::HashTable;
 
+use crate::algo::event::NO_CLASS;
 use crate::error::Error;
 
 /// Distinct rows of a struct, numbered from 0.
@@ -160,6 +161,30 @@ impl KeptValues {
             return Ok(self.fields.iter().map(|f| new_empty_array(f.data_type())).collect());
         }
         Ok(self.converter.convert_rows(numbers.map(|n| self.rows.row(n)))?)
+    }
+
+    /// The class of each value by some of its fields: values with equal fields are of one class, classes are numbered in
+    /// the order of those fields, and a value with a NULL among them is of none, [`NO_CLASS`].
+    pub fn classes(&self, fields: &[usize]) -> Result<Vec<u32>> {
+        if self.count() == 0 {
+            return Ok(Vec::new());
+        }
+        let distinct = self.converter.convert_rows(self.rows.iter())?;
+        let columns: Vec<ArrayRef> = fields.iter().map(|f| Arc::clone(&distinct[*f])).collect();
+        let sort = columns.iter().map(|c| SortField::new(c.data_type().clone())).collect();
+        let rows = RowConverter::new(sort)?.convert_columns(&columns)?;
+        let mut order: Vec<usize> = (0..rows.num_rows()).collect();
+        order.sort_unstable_by(|a, b| rows.row(*a).cmp(&rows.row(*b)));
+        let mut classes = vec![NO_CLASS; order.len()];
+        let (mut class, mut before) = (0, None);
+        for at in order {
+            class += u32::from(before.is_some_and(|b| rows.row(b) != rows.row(at)));
+            before = Some(at);
+            if columns.iter().all(|c| c.is_valid(at)) {
+                classes[at] = class;
+            }
+        }
+        Ok(classes)
     }
 
     /// Bytes held.

@@ -20,6 +20,7 @@ pub mod grouped;
 pub mod kept_values;
 pub mod path;
 pub mod retention;
+pub mod sequence;
 pub mod session;
 mod single_group;
 pub mod wilson;
@@ -73,7 +74,16 @@ pub struct FunctionDoc {
 
 /// Every function of tenure, in the order of the manual; the relations have a list of their own.
 pub fn docs() -> Vec<FunctionDoc> {
-    [funnel::docs(), retention::docs(), session::docs(), churn::docs(), bg_nbd::docs(), wilson::docs()].concat()
+    [
+        funnel::docs(),
+        sequence::docs(),
+        session::docs(),
+        retention::docs(),
+        churn::docs(),
+        bg_nbd::docs(),
+        wilson::docs(),
+    ]
+    .concat()
 }
 
 /// Every aggregate.
@@ -81,7 +91,12 @@ fn aggregates() -> Vec<AggregateUDF> {
     vec![
         funnel::window_funnel(),
         funnel::funnel_chain(),
+        funnel::funnel_chains(),
         funnel::funnel_steps(),
+        sequence::sequence_match(),
+        sequence::sequence_count(),
+        sequence::sequence_match_events(),
+        sequence::sequence_next_event(),
         retention::retention(),
         retention::user_retention(),
         retention::retention_cells(),

@@ -9,7 +9,8 @@ use super::Relation;
 use super::call::{Breakdown, Call, unkeyed};
 use super::roles::{Roles, with_roles};
 use crate::error::{Error, Result};
-use crate::functions::funnel::arguments::spec;
+use crate::functions::funnel::modes::Mode;
+use crate::functions::funnel::options::FunnelOptions;
 use crate::functions::funnel::{funnel_chain, funnel_steps};
 use crate::functions::{ArgumentDoc, FunctionDoc, FunctionKind};
 
@@ -79,7 +80,8 @@ impl Relation for Funnel {
                 .hint("as in within => INTERVAL '7 days'"));
         };
         // Every constant is checked here, where the argument has a name.
-        spec(call.name(), &within, &mode, &roles.time_type, steps.len())?;
+        let options = FunnelOptions { mode: Mode::parse(call.name(), &mode)?, ..FunnelOptions::default() };
+        options.spec(call.name(), &within, &roles.time_type, steps.len())?;
         let reserved = OUTPUT.iter().find(|name| by.iter().any(|b| b.name == **name));
         if let Some(name) = reserved {
             return Err(call

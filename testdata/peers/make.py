@@ -21,6 +21,9 @@ DAY = 86_400_000_000
 WINDOWS = (0, 2_000_000, 6_000_000, 1_000_000_000)
 STEPS = (2, 3, 4)
 USERS_IN_A_SET = 80
+CLICKHOUSE_USERS_IN_A_SET = 80
+FUNNELS = [(1, 3)] + [(steps, window) for steps in (2, 3, 4) for window in (0, 3, 1000)]
+RETENTIONS = ("12", "123", "321", "42", "434")
 NAMES = ("a", "b", "c", "d", "x")
 
 
@@ -157,10 +160,101 @@ def retention_sql(unit, zone, week_start, periods, by):
     FROM counted ORDER BY ALL"""
 
 
+def clickhouse_events(random):
+    """Users for the functions that ClickHouse shares with tenure. The sets: `one`/`many` conditions a row, `null`: several,
+    some unknown; `spread`: a user's times all differ, `tied`: at most four different ones. Rows without any condition are
+    frequent, because the strict modes look at them."""
+    rows, user = [], 0
+    for name in ("one_spread", "one_tied", "many_spread", "many_tied", "null_spread", "null_tied"):
+        for _ in range(CLICKHOUSE_USERS_IN_A_SET):
+            user += 1
+            n = int(random.integers(1, 10))
+            often = random.choice((0.25, 0.4, 0.6))
+            if name.endswith("spread"):
+                times = random.choice(14, n, replace=False)
+            else:
+                times = random.integers(0, 4, n)
+            for time in times:
+                if name.startswith("one"):
+                    which = int(random.choice(5, p=(0.3, 0.24, 0.2, 0.14, 0.12)))
+                    mask = [which == i for i in range(4)]
+                else:
+                    mask = [bool(m) for m in random.random(4) < often]
+                if name.startswith("null"):
+                    mask = [None if random.random() < 0.06 else m for m in mask]
+                rows.append((user, name, BASE + int(time) * 1_000_000, *mask))
+    return [rows[i] for i in random.permutation(len(rows))]
+
+
+def clickhouse_answers(expressions):
+    """For each expression over `t` (seconds) and m1..m4: the answers of all users by number, one character each."""
+    chosen = ", ".join(f"toString(ifNull({e}, 0)) AS e{i}" for i, e in enumerate(expressions))
+    joined = ", ".join(f"arrayStringConcat(groupArray(e{i}))" for i in range(len(expressions)))
+    result = session.Session().query(f"""
+        SELECT {joined} FROM (SELECT user_id, {chosen}
+          FROM (SELECT *, toUInt64(toUnixTimestamp64Micro(ts) / 1000000) AS t FROM file('{HERE}/clickhouse_events.parquet', Parquet))
+          GROUP BY user_id ORDER BY user_id) SETTINGS max_threads = 1""", "CSV")
+    return [answer.strip('"') for answer in str(result).strip().split(",")]
+
+
+def random_pattern(random, limits):
+    """A pattern that means the same to ClickHouse and tenure: a time limit stands alone between two events."""
+    parts = []
+    for i in range(int(random.integers(1, 6))):
+        if i:
+            between = int(random.integers(0, 5 if limits else 3))
+            if between == 2:
+                parts.append(".*")
+            elif between > 2:
+                compare = random.choice(("<=", "<", ">=", ">", "=="))
+                parts.append(f"(?t{compare}{random.integers(compare == '<', 6)})")
+        parts.append("." if random.random() < 0.12 else f"(?{random.integers(1, 5)})")
+    return ".*" * (random.random() < 0.1) + "".join(parts)
+
+
+def make_clickhouse(random):
+    rows = clickhouse_events(random)
+    columns = list(zip(*rows))
+    fields = dict(user_id=pa.array(columns[0], pa.int64()), set=pa.array(columns[1]), ts=pa.array(columns[2], pa.timestamp("us")))
+    fields |= {f"m{i + 1}": pa.array(columns[3 + i], pa.bool_()) for i in range(4)}
+    pq.write_table(pa.table(fields), HERE / "clickhouse_events.parquet", compression="zstd")
+
+    patterns = sorted({random_pattern(random, limits=i % 2 == 1) for i in range(160)})
+    asked = [f"{function}('{p}')(t, m1, m2, m3, m4)" for p in patterns for function in ("sequenceMatch", "sequenceCount")]
+    answers = clickhouse_answers(asked)
+    with open(HERE / "clickhouse_sequences.csv", "w", newline="") as file:
+        out = csv.writer(file, lineterminator="\n")
+        out.writerow(("pattern", "matches", "counts"))
+        out.writerows((p, answers[2 * i], answers[2 * i + 1]) for i, p in enumerate(patterns))
+
+    questions = []
+    for order in ((), ("strict_order",), ("strict_order", "allow_reentry")):
+        for chosen in range(8):
+            others = ("strict_deduplication", "strict_increase", "strict_once")
+            modes = (*order, *(mode for i, mode in enumerate(others) if chosen >> i & 1))
+            questions += [(modes, steps, window) for steps, window in FUNNELS]
+    words = lambda modes: "".join(f", '{mode}'" for mode in modes)
+    conditions = lambda steps: ", ".join(f"m{i + 1}" for i in range(steps))
+    answers = clickhouse_answers([f"windowFunnel({w}{words(m)})(t, {conditions(k)})" for m, k, w in questions])
+    with open(HERE / "clickhouse_funnels.csv", "w", newline="") as file:
+        out = csv.writer(file, lineterminator="\n")
+        out.writerow(("modes", "steps", "window_s", "levels"))
+        out.writerows((" ".join(m), k, w, answer) for (m, k, w), answer in zip(questions, answers))
+
+    # One digit a user: the bits of the array, the first condition lowest.
+    answers = clickhouse_answers([f"arraySum(arrayMap((x, i) -> x * bitShiftLeft(1, i), retention(m{', m'.join(p)}), range({len(p)})))"
+                                  for p in RETENTIONS])
+    with open(HERE / "clickhouse_retention.csv", "w", newline="") as file:
+        out = csv.writer(file, lineterminator="\n")
+        out.writerow(("conditions", "met"))
+        out.writerows(zip(RETENTIONS, answers))
+
+
 def main():
     random = np.random.default_rng(20250301)
     make_funnel(random)
     make_retention(random)
+    make_clickhouse(np.random.default_rng(20260401))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ mod agreement;
 mod ask;
 mod churn;
 mod cli;
+mod clickhouse;
 mod docs;
 mod layering;
 mod memory;

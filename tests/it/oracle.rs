@@ -5,7 +5,10 @@
 
 mod attribution;
 mod funnel;
+mod funnel_brute;
+mod funnel_options;
 mod paths;
+mod pattern;
 mod retention;
 mod sessions;
 

@@ -157,14 +157,20 @@ fn forgotten_values_change_nothing() {
     let asked = open(folder.path(), 2);
     let table = "(SELECT *, concat(event, user_id) AS page, user_id % 5 AS five FROM t)";
     for sql in [
-        format!("SELECT * FROM sessions({table}, gap => INTERVAL '1 second', page => page, by => page) ORDER BY user_id, session_number"),
+        format!(
+            "SELECT * FROM sessions({table}, gap => INTERVAL '1 second', page => page, by => page) ORDER BY user_id, session_number"
+        ),
         format!("SELECT * FROM session_summary({table}, gap => INTERVAL '1 second', page => page, by => five)"),
         format!("SELECT * FROM pages({table}, gap => INTERVAL '1 second', page => page) ORDER BY page"),
         format!("SELECT * FROM transitions({table}, node => page, by => five, top => 9)"),
         format!("SELECT * FROM transitions({table}, node => event, session => page)"),
         format!("SELECT * FROM paths({table}, node => page, from => 'b8000', by => five)"),
-        format!("SELECT * FROM attribution({table}, conversion => 'c', touch => event <> 'c', channel => page, value => user_id, by => five, model => ['first', 'linear']) ORDER BY model, five, channel"),
-        format!("SELECT * FROM funnel({table}, steps => ['a', 'b'], within => INTERVAL '1 day', by => page) ORDER BY page, step"),
+        format!(
+            "SELECT * FROM attribution({table}, conversion => 'c', touch => event <> 'c', channel => page, value => user_id, by => five, model => ['first', 'linear']) ORDER BY model, five, channel"
+        ),
+        format!(
+            "SELECT * FROM funnel({table}, steps => ['a', 'b'], within => INTERVAL '1 day', by => page) ORDER BY page, step"
+        ),
     ] {
         assert!(plan(&asked, &sql).contains("UserAggregateExec"), "{sql}");
         let got = asked.rows(&sql);

@@ -1,45 +1,74 @@
-//! The answers of `window_funnel` and `funnel_chain`: from one user's events to a level or a chain.
+//! The answers of `window_funnel`, `funnel_chain` and `funnel_chains`: from one user's events to columns.
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int32Array, Int64Array, StructArray};
+use arrow::array::{Array, ArrayRef, BooleanArray, Date32Array, Int32Array, Int64Array, StructArray, UInt64Array};
+use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Field, Fields};
 use datafusion::error::Result;
 
+use super::arguments::Asked;
+use crate::algo::calendar::Calendar;
 use crate::algo::event::Event;
-use crate::algo::funnel::{self, Spec};
+use crate::algo::funnel::{Chain, Chains, Funnel, Order, Place};
 use crate::error::Error;
 use crate::functions::columns::{list_of, times_array};
 use crate::functions::event_groups::{EventOrder, Question};
 use crate::functions::kept_values::{KeptValues, kept_fields};
 
-/// Type of a chain: what `funnel_chain` answers.
-pub fn chain_type(time: &DataType, kept: Option<&Fields>) -> DataType {
-    DataType::Struct(chain_fields(time, kept))
+/// Type of a chain: what `funnel_chain` answers, and with its `period` an item of what `funnel_chains` answers.
+pub fn chain_type(time: &DataType, kept: Option<&Fields>, period: bool) -> DataType {
+    DataType::Struct(chain_fields(time, kept, period))
 }
 
-fn chain_fields(time: &DataType, kept: Option<&Fields>) -> Fields {
-    let mut fields = vec![
+fn chain_fields(time: &DataType, kept: Option<&Fields>, period: bool) -> Fields {
+    let list = |name: &str, item: DataType| Field::new(name, DataType::new_list(item, true), false);
+    let mut fields = match period {
+        true => vec![Field::new("period", DataType::Date32, true)],
+        false => Vec::new(),
+    };
+    fields.extend([
         Field::new("level", DataType::Int32, false),
-        Field::new("times", DataType::new_list(time.clone(), true), false),
-        Field::new("indexes", DataType::new_list(DataType::Int64, true), false),
-    ];
+        list("times", time.clone()),
+        list("indexes", DataType::Int64),
+        list("steps", DataType::Int32),
+        Field::new("met", DataType::UInt64, false),
+        Field::new("dropped", DataType::Boolean, false),
+    ]);
     if let Some(kept) = kept {
-        fields.push(Field::new("kept", DataType::new_list(DataType::Struct(kept_fields(kept)), true), false));
+        fields.push(list("kept", DataType::Struct(kept_fields(kept))));
     }
     fields.into()
 }
 
+/// The classes of kept values by what is held, renewed as values come.
+struct Held {
+    fields: Vec<usize>,
+    classes: Vec<u32>,
+}
+
+impl Held {
+    fn classes(&mut self, kept: Option<&KeptValues>) -> Result<Option<&[u32]>> {
+        let (Some(kept), false) = (kept, self.fields.is_empty()) else { return Ok(None) };
+        if self.classes.len() != kept.len() {
+            self.classes = kept.classes(&self.fields)?;
+        }
+        Ok(Some(&self.classes))
+    }
+}
+
 /// The level of each user's longest chain.
 pub struct Levels {
-    spec: Spec,
+    funnel: Funnel,
+    held: Held,
     levels: Vec<i32>,
 }
 
 impl Levels {
     /// No user yet.
-    pub fn new(spec: Spec) -> Self {
-        Self { spec, levels: Vec::new() }
+    pub fn new(asked: Asked) -> Self {
+        let held = Held { fields: asked.hold, classes: Vec::new() };
+        Self { funnel: Funnel::new(asked.spec), held, levels: Vec::new() }
     }
 }
 
@@ -48,8 +77,9 @@ impl Question for Levels {
         EventOrder::Time
     }
 
-    fn answer(&mut self, events: &[Event], _kept: Option<&KeptValues>) -> Result<()> {
-        self.levels.push(funnel::level(events, &self.spec) as i32);
+    fn answer(&mut self, events: &[Event], kept: Option<&KeptValues>) -> Result<()> {
+        let held = self.held.classes(kept)?;
+        self.levels.push(self.funnel.level(events, held).level as i32);
         Ok(())
     }
 
@@ -58,59 +88,160 @@ impl Question for Levels {
     }
 }
 
-/// Level, times, positions and kept values of each user's canonical chain.
-pub struct Chains {
-    spec: Spec,
+/// The chains of each user: one (perhaps of no events) or a list.
+pub struct ChainAnswers {
+    funnel: Funnel,
+    held: Held,
+    /// Numbers of periods as dates.
+    calendar: Option<Calendar>,
+    /// Steps have no order: the places of a chain are those of its events.
+    any_order: bool,
     time_type: DataType,
-    levels: Vec<i32>,
-    times: Vec<i64>,
-    indexes: Vec<i64>,
-    numbers: Vec<u32>,
-    offsets: Vec<i32>,
-    chain: Vec<u32>,
+    /// Whether the answer is a list.
+    several: bool,
+    /// Chains of the user at hand.
+    chains: Chains,
+    rows: Rows,
+    /// Where each user's chains end.
+    users: Vec<i32>,
 }
 
-impl Chains {
-    /// No user yet.
-    pub fn new(spec: Spec, time_type: DataType) -> Self {
-        let (levels, times, indexes, numbers, chain) = Default::default();
-        Self { spec, time_type, levels, times, indexes, numbers, offsets: vec![0], chain }
+/// Columns of chains, as they grow.
+#[derive(Default)]
+struct Rows {
+    periods: Vec<Option<i32>>,
+    levels: Vec<i32>,
+    met: Vec<u64>,
+    dropped: Vec<bool>,
+    /// Where each chain's places end.
+    ends: Vec<i32>,
+    times: Vec<i64>,
+    indexes: Vec<i64>,
+    steps: Vec<i32>,
+    numbers: Vec<u32>,
+    /// Whether a place has an event; kept only once one has none.
+    present: Option<Vec<bool>>,
+}
+
+impl Rows {
+    fn place(&mut self, place: &Place, event: &Event) {
+        self.times.push(event.time);
+        self.indexes.push(i64::from(place.at) + 1);
+        self.steps.push(place.step as i32 + 1);
+        self.numbers.push(event.tag);
+        if let Some(present) = &mut self.present {
+            present.push(true);
+        }
+    }
+
+    fn gap(&mut self) {
+        let places = self.times.len();
+        self.present.get_or_insert_with(|| vec![true; places]).push(false);
+        self.times.push(0);
+        self.indexes.push(0);
+        self.steps.push(0);
+        self.numbers.push(0);
+    }
+
+    fn chain(&mut self, period: Option<i32>, chain: Option<&Chain>, met: u64) -> Result<()> {
+        self.periods.push(period);
+        self.levels.push(chain.map_or(0, |c| c.reached.level as i32));
+        self.dropped.push(chain.is_some_and(|c| c.reached.dropped));
+        self.met.push(met);
+        self.ends.push(end(self.times.len())?);
+        Ok(())
     }
 }
 
-impl Question for Chains {
+fn end(length: usize) -> Result<i32> {
+    Ok(i32::try_from(length).map_err(|_| {
+        Error::resources("funnel_chain: more than 2 billion chain events in one partition; use more partitions")
+    })?)
+}
+
+fn offsets(ends: Vec<i32>) -> Vec<i32> {
+    std::iter::once(0).chain(ends).collect()
+}
+
+impl ChainAnswers {
+    /// No user yet; `several` tells whether the answer is a list.
+    pub fn new(asked: Asked, time_type: DataType, several: bool) -> Self {
+        Self {
+            held: Held { fields: asked.hold, classes: Vec::new() },
+            calendar: asked.spec.period.clone(),
+            any_order: asked.spec.order == Order::AnyOrder,
+            funnel: Funnel::new(asked.spec),
+            time_type,
+            several,
+            chains: Chains::default(),
+            rows: Rows::default(),
+            users: Vec::new(),
+        }
+    }
+}
+
+impl Question for ChainAnswers {
     fn order(&self) -> EventOrder {
         EventOrder::TimeAndValue
     }
 
-    fn answer(&mut self, events: &[Event], _kept: Option<&KeptValues>) -> Result<()> {
-        self.chain.clear();
-        self.levels.push(funnel::chain(events, &self.spec, &mut self.chain) as i32);
-        for at in &self.chain {
-            let event = &events[*at as usize];
-            self.times.push(event.time);
-            self.indexes.push(i64::from(*at) + 1);
-            self.numbers.push(event.tag);
+    fn answer(&mut self, events: &[Event], kept: Option<&KeptValues>) -> Result<()> {
+        self.chains.chains.clear();
+        self.chains.places.clear();
+        let held = self.held.classes(kept)?;
+        self.funnel.chains(events, held, &mut self.chains);
+        let mut from = 0;
+        for chain in &self.chains.chains {
+            let mut met = 0u64;
+            for (at, place) in self.chains.places[from..chain.end].iter().enumerate() {
+                let next = if self.any_order { at } else { met.checked_ilog2().map_or(0, |step| step as usize + 1) };
+                let skipped = if self.any_order { 0 } else { place.step as usize - next };
+                (0..skipped).for_each(|_| self.rows.gap());
+                self.rows.place(place, &events[place.at as usize]);
+                met |= 1 << place.step;
+            }
+            from = chain.end;
+            let day = chain.period.and_then(|number| self.calendar.as_ref()?.first_day(number));
+            self.rows.chain(day.and_then(|day| i32::try_from(day).ok()), Some(chain), met)?;
         }
-        let end = i32::try_from(self.times.len());
-        self.offsets.push(end.map_err(|_| {
-            Error::resources("funnel_chain: more than 2 billion chain events in one partition; use more partitions")
-        })?);
+        if !self.several && self.chains.chains.is_empty() {
+            self.rows.chain(None, None, 0)?;
+        }
+        self.users.push(end(self.rows.levels.len())?);
         Ok(())
     }
 
     fn finish(&mut self, kept: Option<&KeptValues>) -> Result<ArrayRef> {
-        let Self { levels, times, indexes, numbers, offsets, time_type, .. } =
-            std::mem::replace(self, Self::new(self.spec, self.time_type.clone()));
-        let mut columns: Vec<ArrayRef> = vec![
-            Arc::new(Int32Array::from(levels)),
-            list_of(times_array(times, None, &time_type)?, offsets.clone()),
-            list_of(Arc::new(Int64Array::from(indexes)), offsets.clone()),
-        ];
-        if let Some(kept) = kept {
-            columns.push(list_of(kept.values(numbers)?, offsets));
+        let rows = std::mem::take(&mut self.rows);
+        let present = rows.present.map(NullBuffer::from);
+        let ends = offsets(rows.ends);
+        let mut columns: Vec<ArrayRef> = Vec::new();
+        if self.several {
+            columns.push(Arc::new(Date32Array::from(rows.periods)));
         }
-        let fields = chain_fields(&time_type, kept.map(KeptValues::fields));
-        Ok(Arc::new(StructArray::try_new(fields, columns, None)?))
+        columns.extend([
+            Arc::new(Int32Array::from(rows.levels)) as ArrayRef,
+            list_of(times_array(rows.times, present.clone(), &self.time_type)?, ends.clone()),
+            list_of(Arc::new(Int64Array::new(rows.indexes.into(), present.clone())), ends.clone()),
+            list_of(Arc::new(Int32Array::new(rows.steps.into(), present.clone())), ends.clone()),
+            Arc::new(UInt64Array::from(rows.met)),
+            Arc::new(BooleanArray::from(rows.dropped)),
+        ]);
+        if let Some(kept) = kept {
+            let values = kept.values(rows.numbers)?;
+            let values = match present {
+                None => values,
+                Some(_) => {
+                    let (fields, columns, _) = arrow::array::AsArray::as_struct(&values).clone().into_parts();
+                    Arc::new(StructArray::try_new(fields, columns, present)?)
+                }
+            };
+            columns.push(list_of(values, ends));
+        }
+        let fields = chain_fields(&self.time_type, kept.map(KeptValues::fields), self.several);
+        let chains: ArrayRef = Arc::new(StructArray::try_new(fields, columns, None)?);
+        let users = offsets(std::mem::take(&mut self.users));
+        debug_assert!(self.several || chains.len() + 1 == users.len());
+        Ok(if self.several { list_of(chains, users) } else { chains })
     }
 }

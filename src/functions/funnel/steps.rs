@@ -84,7 +84,7 @@ impl AggregateUDFImpl for FunnelSteps {
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
         let fields = args.expr_fields;
-        Ok(Box::new(SingleGroup::new(self.create_groups_accumulator(args)?, fields)))
+        Ok(Box::new(SingleGroup::new(self.create_groups_accumulator(args)?, fields).answering_once()))
     }
 
     fn groups_accumulator_supported(&self, _args: AccumulatorArgs) -> bool {

@@ -33,7 +33,9 @@ pub fn docs() -> Vec<FunctionDoc> {
                 "Element 1: some row satisfies condition 1. Element i: that, and some row satisfies condition i.",
             )],
             text: "The function of the same name in ClickHouse, with booleans for its 0 and 1. Order in time plays no part: \
-                   put it into the conditions, or use the relation `retention`. State: 8 bytes a group.",
+                   put it into the conditions, or use the relation `retention`. ClickHouse drops a row in which any condition \
+                   is NULL, which can hide conditions that the row does satisfy: with (true, NULL) as the only row its \
+                   element 1 is 0, and true here. State: 8 bytes a group.",
             example: "SELECT sum(CAST(r[1] AS INT)) AS january, sum(CAST(r[2] AS INT)) AS also_february\nFROM (\n  SELECT retention(month = 1, month = 2) AS r\n  FROM (SELECT user_id, date_part('month', ts) AS month FROM events)\n  GROUP BY user_id\n)",
         },
         FunctionDoc {

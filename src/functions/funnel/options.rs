@@ -1,0 +1,712 @@
+//! The options of the funnel aggregates: how they are written, read, and which of them go together.
+//!
+//! In SQL they are one constant: mode words, `'increase'`, or a STRUCT that names what differs from the default,
+//! `{'mode': 'dedup', 'window_end': 'exclusive', 'step_within': [INTERVAL '1 hour', NULL]}`. Relations build
+//! [`FunnelOptions`], check them with [`FunnelOptions::spec`] and pass [`FunnelOptions::literal`]. Every refusal is here.
+//! Does not deal with: what an option means for a chain (`algo::funnel`).
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, StructArray};
+use arrow::datatypes::{DataType, Field};
+use datafusion::common::ScalarValue;
+
+use super::modes::Mode;
+use crate::algo::calendar::{Calendar, Clock, Unit, WEEKDAYS, weekday};
+use crate::algo::funnel::{Between, Entry, Exclusion, MAX_STEPS, Order, Pick, Spec, Window};
+use crate::error::{Error, Result, suggest};
+use crate::functions::columns::{self, check_step_count};
+
+/// How a window ends, as written in SQL.
+pub const WINDOW_ENDS: [&str; 3] = ["inclusive", "exclusive", "calendar"];
+/// Which chains are asked for, as written in SQL.
+pub const ENTRIES: [&str; 3] = ["best", "first", "all"];
+/// Which chain is canonical, as written in SQL.
+pub const CHAINS: [&str; 2] = ["canonical", "earliest_start"];
+/// What an exclusion does, as written in SQL.
+pub const EXCLUDE_POLICIES: [&str; 2] = ["truncate", "drop"];
+
+/// The names of the options.
+const NAMES: [&str; 14] = [
+    "mode",
+    "window_end",
+    "step_within",
+    "step_after",
+    "exclude",
+    "exclude_policy",
+    "optional",
+    "hold",
+    "anchors",
+    "entry",
+    "chain",
+    "period",
+    "tz",
+    "week_start",
+];
+
+/// How a window ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WindowEnd {
+    /// `t(em) - t(e1) <= window`.
+    #[default]
+    Inclusive,
+    /// `t(em) - t(e1) < window`.
+    Exclusive,
+    /// With the n-th local day (or month) counted from that of the first event, which is the first.
+    Calendar,
+}
+
+/// Between which steps an exclusion holds; `None` is the first and the last step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Exclude {
+    /// Step number from 1.
+    pub after: Option<i64>,
+    /// Step number from 1.
+    pub before: Option<i64>,
+}
+
+/// Everything that can be asked of a funnel beyond its window and conditions.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FunnelOptions {
+    /// What the mode words say.
+    pub mode: Mode,
+    /// How the window ends.
+    pub window_end: WindowEnd,
+    /// Largest times between a step and the next: an INTERVAL, or NULL for no limit, for each step but the last; may be
+    /// shorter.
+    pub step_within: Vec<ScalarValue>,
+    /// Smallest times, likewise.
+    pub step_after: Vec<ScalarValue>,
+    /// One for each condition after the steps' own: those conditions are exclusions.
+    pub exclude: Vec<Exclude>,
+    /// `exclude_policy => 'drop'`.
+    pub drop_excluded: bool,
+    /// Numbers (from 1) of the steps that may be skipped.
+    pub optional: Vec<i64>,
+    /// Names of the kept fields of which all events of a chain must have the same value, none of them NULL.
+    pub hold: Vec<String>,
+    /// Numbers (from 1) of the steps of mode `any_order` that keep their place.
+    pub anchors: Vec<i64>,
+    /// Which chains are asked for.
+    pub entry: Entry,
+    /// Which chain is canonical.
+    pub chain: Pick,
+    /// Chains are asked for each of these calendar periods.
+    pub period: Option<Unit>,
+    /// Zone of calendar windows and periods, an IANA name.
+    pub tz: String,
+    /// First day of weekly periods.
+    pub week_start: String,
+}
+
+impl Default for FunnelOptions {
+    fn default() -> Self {
+        Self {
+            mode: Mode::default(),
+            window_end: WindowEnd::default(),
+            step_within: Vec::new(),
+            step_after: Vec::new(),
+            exclude: Vec::new(),
+            drop_excluded: false,
+            optional: Vec::new(),
+            hold: Vec::new(),
+            anchors: Vec::new(),
+            entry: Entry::default(),
+            chain: Pick::default(),
+            period: None,
+            tz: "UTC".to_string(),
+            week_start: WEEKDAYS[0].to_string(),
+        }
+    }
+}
+
+impl FunnelOptions {
+    /// The options in a constant: mode words or a STRUCT.
+    pub fn read(function: &str, value: &ScalarValue) -> Result<Self> {
+        match value {
+            ScalarValue::Struct(fields) => Reader { function }.options(fields),
+            other => match other.try_as_str() {
+                Some(words) => Ok(Self { mode: Mode::parse(function, words.unwrap_or_default())?, ..Self::default() }),
+                None => Err(Error::user(format!(
+                    "{function}: the options must be mode words such as 'increase', or a STRUCT such as \
+                     {{'mode': 'increase'}}; got {other}"
+                ))),
+            },
+        }
+    }
+
+    /// The options as a constant that [`FunnelOptions::read`] reads: a STRUCT of those that differ from the default.
+    pub fn literal(&self) -> Result<ScalarValue> {
+        let default = Self::default();
+        let mut fields: Vec<(&str, ScalarValue)> = vec![("mode", self.mode.words().into())];
+        let mut add = |name: &'static str, differs: bool, value: ScalarValue| {
+            if differs {
+                fields.push((name, value));
+            }
+        };
+        let numbers = |numbers: &[i64]| {
+            let items: Vec<ScalarValue> = numbers.iter().map(|n| ScalarValue::from(*n)).collect();
+            list(&items, &DataType::Int64)
+        };
+        add("window_end", self.window_end != default.window_end, WINDOW_ENDS[self.window_end as usize].into());
+        add("step_within", !self.step_within.is_empty(), list(&self.step_within, &columns::interval_type()));
+        add("step_after", !self.step_after.is_empty(), list(&self.step_after, &columns::interval_type()));
+        if !self.exclude.is_empty() {
+            let bounds = |bound: fn(&Exclude) -> Option<i64>| -> ArrayRef {
+                Arc::new(self.exclude.iter().map(bound).collect::<arrow::array::Int64Array>())
+            };
+            let bounds = StructArray::try_from(vec![("after", bounds(|e| e.after)), ("before", bounds(|e| e.before))])?;
+            add("exclude", true, ScalarValue::List(Arc::new(one_list(Arc::new(bounds)))));
+        }
+        add("exclude_policy", self.drop_excluded, EXCLUDE_POLICIES[usize::from(self.drop_excluded)].into());
+        add("optional", !self.optional.is_empty(), numbers(&self.optional));
+        let hold: Vec<ScalarValue> = self.hold.iter().map(|name| name.as_str().into()).collect();
+        add("hold", !hold.is_empty(), list(&hold, &DataType::Utf8));
+        add("anchors", !self.anchors.is_empty(), numbers(&self.anchors));
+        add("entry", self.entry != default.entry, ENTRIES[self.entry as usize].into());
+        add("chain", self.chain != default.chain, CHAINS[self.chain as usize].into());
+        add("period", self.period.is_some(), self.period.map_or("", Unit::name).into());
+        add("tz", self.tz != default.tz, self.tz.as_str().into());
+        add("week_start", self.week_start != default.week_start, self.week_start.as_str().into());
+        let columns = fields
+            .into_iter()
+            .map(|(name, value)| {
+                Ok((Arc::new(Field::new(name, value.data_type(), true)), value.to_array().map_err(Error::from)?))
+            })
+            .collect::<Result<Vec<_>>>()?;
+        Ok(ScalarValue::Struct(Arc::new(StructArray::from(columns))))
+    }
+
+    /// What the kernel needs, checked: `conditions` counts steps and exclusions, `time` is the time column's type.
+    pub fn spec(&self, function: &str, window: &ScalarValue, time: &DataType, conditions: usize) -> Result<Spec> {
+        let refuse = |text: String| Err(Error::user(format!("{function}: {text}")));
+        let clock = columns::clock_of(time).unwrap_or(Clock::Dates);
+        let exclusions = self.exclude.len();
+        let steps = conditions.saturating_sub(exclusions);
+        check_step_count(function, steps)?;
+        if conditions > MAX_STEPS {
+            return refuse(format!(
+                "{steps} steps and {exclusions} exclusions given, together at most {MAX_STEPS} are allowed"
+            ));
+        }
+        let optional = self.step_bits(function, "optional", &self.optional, steps)?;
+        let anchors = self.step_bits(function, "anchors", &self.anchors, steps)?;
+        let spec = Spec {
+            steps,
+            window: self.window(function, window, clock)?,
+            order: self.mode.order,
+            reuse: self.mode.reuse,
+            between: self.mode.between,
+            step_within: limits(function, "step_within", &self.step_within, steps, clock, false)?,
+            step_after: limits(function, "step_after", &self.step_after, steps, clock, true)?,
+            exclusions: self.exclusions(function, steps)?,
+            drop_excluded: self.drop_excluded,
+            optional,
+            anchors,
+            entry: self.entry,
+            pick: self.chain,
+            period: self.period.map(|unit| self.calendar(function, unit, clock)).transpose()?,
+        };
+        self.check_together(function, &spec)?;
+        Ok(spec)
+    }
+
+    /// Refuses what cannot be asked together.
+    fn check_together(&self, function: &str, spec: &Spec) -> Result<()> {
+        let refuse = |text: String| Err(Error::user(format!("{function}: {text}")));
+        let any_order = spec.order == Order::AnyOrder;
+        if spec.anchors != 0 && !any_order {
+            return refuse("'anchors' needs mode 'any_order'; in every other mode all steps keep their place".into());
+        }
+        if any_order {
+            for (name, given) in [
+                ("step_within", !self.step_within.is_empty()),
+                ("step_after", !self.step_after.is_empty()),
+                ("optional", spec.optional != 0),
+            ] {
+                if given {
+                    return refuse(format!(
+                        "'{name}' cannot go with mode 'any_order', where no step comes before another"
+                    ));
+                }
+            }
+            if let Some(at) = self.exclude.iter().position(|e| e.after.is_some() || e.before.is_some()) {
+                return refuse(format!(
+                    "exclusion {} cannot have 'after' or 'before' in mode 'any_order': it holds over the whole chain",
+                    at + 1
+                ));
+            }
+        }
+        if spec.optional & 1 != 0 {
+            return refuse("step 1 cannot be optional: a chain starts with it".into());
+        }
+        if spec.optional != 0 && matches!(spec.between, Between::Dedup | Between::DedupFirst) {
+            return refuse(format!("'optional' cannot go with mode '{}'", self.mode.words()));
+        }
+        for (name, limits, none) in [("step_within", &spec.step_within, i64::MAX), ("step_after", &spec.step_after, 0)]
+        {
+            for (at, _) in limits.iter().enumerate().filter(|(_, limit)| **limit != none) {
+                if spec.optional >> at & 3 != 0 {
+                    return refuse(format!(
+                        "'{name}' {} limits the time from step {} to step {}, of which one is optional",
+                        at + 1,
+                        at + 1,
+                        at + 2
+                    ));
+                }
+            }
+        }
+        for (at, (within, after)) in spec.step_within.iter().zip(&spec.step_after).enumerate() {
+            if within < after {
+                return refuse(format!("no time is both 'step_within' {0} and 'step_after' {0}", at + 1));
+            }
+        }
+        if spec.drop_excluded && spec.exclusions.is_empty() {
+            return refuse("'exclude_policy' needs 'exclude'".into());
+        }
+        if spec.drop_excluded && spec.entry == Entry::All {
+            return refuse("'exclude_policy' 'drop' cannot go with 'entry' 'all': a user has several chains".into());
+        }
+        for (at, e) in spec.exclusions.iter().enumerate() {
+            for (name, step) in [("after", e.after), ("before", e.before)] {
+                // The last step may be optional where the exclusion names none: it ends with the chain then.
+                if spec.optional >> (step - 1) & 1 != 0 && (name == "after" || self.exclude[at].before.is_some()) {
+                    return refuse(format!("exclusion {}: '{name}' is step {step}, which is optional", at + 1));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn step_bits(&self, function: &str, name: &str, numbers: &[i64], steps: usize) -> Result<u64> {
+        numbers.iter().try_fold(0u64, |bits, number| {
+            let step = step_number(function, &format!("'{name}'"), *number, steps)?;
+            Ok(bits | 1 << (step - 1))
+        })
+    }
+
+    fn exclusions(&self, function: &str, steps: usize) -> Result<Vec<Exclusion>> {
+        let one = |(at, e): (usize, &Exclude)| {
+            if steps < 2 {
+                return Err(Error::user(format!("{function}: 'exclude' needs two steps between which events can lie")));
+            }
+            let number = |name: &str, given: Option<i64>, default: usize| match given {
+                Some(n) => step_number(function, &format!("exclusion {}: '{name}'", at + 1), n, steps),
+                None => Ok(default),
+            };
+            let (after, before) = (number("after", e.after, 1)?, number("before", e.before, steps)?);
+            if after >= before {
+                return Err(Error::user(format!(
+                    "{function}: exclusion {}: 'after' (step {after}) must be before 'before' (step {before})",
+                    at + 1
+                )));
+            }
+            Ok(Exclusion { after, before })
+        };
+        self.exclude.iter().enumerate().map(one).collect()
+    }
+
+    fn calendar(&self, function: &str, unit: Unit, clock: Clock) -> Result<Calendar> {
+        let Some(start) = weekday(&self.week_start) else {
+            return Err(Error::user(format!(
+                "{function}: unknown week_start '{}'; {}",
+                self.week_start,
+                suggest(&self.week_start, WEEKDAYS)
+            )));
+        };
+        Calendar::new(unit, &self.tz, start, clock).ok_or_else(|| {
+            Error::user(format!(
+                "{function}: unknown time zone '{}'; an IANA name such as 'Europe/Berlin' is needed",
+                self.tz
+            ))
+        })
+    }
+
+    fn window(&self, function: &str, window: &ScalarValue, clock: Clock) -> Result<Window> {
+        if self.window_end == WindowEnd::Calendar {
+            let wrong = || {
+                Error::user(format!(
+                    "{function}: with window_end 'calendar' the window must be whole days or whole months above zero, \
+                     such as INTERVAL '3 days'; got {window}"
+                ))
+            };
+            let (months, days, nanos) = interval_parts(window).ok_or_else(wrong)?;
+            let (unit, count) = match (months, days, nanos) {
+                (1.., 0, 0) => (Unit::Month, months),
+                (0, 1.., 0) => (Unit::Day, days),
+                _ => return Err(wrong()),
+            };
+            return Ok(Window::Calendar(self.calendar(function, unit, clock)?, i64::from(count)));
+        }
+        let inclusive = columns::window_ticks(function, window, clock)?;
+        Ok(Window::Ticks(match (self.window_end, interval_parts(window)) {
+            (WindowEnd::Exclusive, Some((_, days, nanos))) => ticks(days, nanos, clock).1 - 1,
+            _ => inclusive,
+        }))
+    }
+}
+
+fn step_number(function: &str, what: &str, number: i64, steps: usize) -> Result<usize> {
+    match usize::try_from(number) {
+        Ok(step) if (1..=steps).contains(&step) => Ok(step),
+        _ => Err(Error::user(format!("{function}: {what} must be a step's number, 1 to {steps}; got {number}"))),
+    }
+}
+
+/// Months, days and nanoseconds of an interval.
+fn interval_parts(value: &ScalarValue) -> Option<(i32, i32, i64)> {
+    match value {
+        ScalarValue::IntervalMonthDayNano(Some(v)) => Some((v.months, v.days, v.nanoseconds)),
+        ScalarValue::IntervalDayTime(Some(v)) => Some((0, v.days, i64::from(v.milliseconds) * 1_000_000)),
+        ScalarValue::IntervalYearMonth(Some(months)) => Some((*months, 0, 0)),
+        _ => None,
+    }
+}
+
+/// An interval without months in ticks: floored and ceiled.
+fn ticks(days: i32, nanos: i64, clock: Clock) -> (i64, i64) {
+    const DAY: i128 = 86_400_000_000_000;
+    let nanos = i128::from(days) * DAY + i128::from(nanos);
+    let tick = match clock {
+        Clock::Instants(per_second) => 1_000_000_000 / i128::from(per_second),
+        Clock::Dates => DAY,
+    };
+    let saturated = |ticks: i128| i64::try_from(ticks).unwrap_or(if ticks < 0 { i64::MIN } else { i64::MAX });
+    (saturated(nanos.div_euclid(tick)), saturated(-(-nanos).div_euclid(tick)))
+}
+
+/// Limits between steps in ticks: a largest time is floored to whole ticks, a smallest one ceiled.
+fn limits(
+    function: &str,
+    name: &str,
+    given: &[ScalarValue],
+    steps: usize,
+    clock: Clock,
+    smallest: bool,
+) -> Result<Vec<i64>> {
+    if given.len() >= steps && !given.is_empty() {
+        return Err(Error::user(format!(
+            "{function}: '{name}' has {} limits, but {steps} steps have only {} between them",
+            given.len(),
+            steps - 1
+        )));
+    }
+    let limit = |(at, value): (usize, &ScalarValue)| {
+        if value.is_null() {
+            return Ok(if smallest { 0 } else { i64::MAX });
+        }
+        match interval_parts(value) {
+            Some((0, days, nanos)) => match ticks(days, nanos, clock) {
+                (..0, _) => Err(Error::user(format!("{function}: '{name}' {} is below zero", at + 1))),
+                (floored, ceiled) => Ok(if smallest { ceiled } else { floored }),
+            },
+            Some(_) => Err(Error::user(format!(
+                "{function}: '{name}' {} has months, which have no fixed length; say it in days",
+                at + 1
+            ))),
+            None => {
+                Err(Error::user(format!("{function}: '{name}' {} must be an INTERVAL or NULL, got {value}", at + 1)))
+            }
+        }
+    };
+    given.iter().enumerate().map(limit).collect()
+}
+
+fn one_list(items: ArrayRef) -> arrow::array::ListArray {
+    let field = Arc::new(Field::new_list_field(items.data_type().clone(), true));
+    let offsets = arrow::buffer::OffsetBuffer::from_lengths([items.len()]);
+    arrow::array::ListArray::new(field, offsets, items, None)
+}
+
+fn list(items: &[ScalarValue], of: &DataType) -> ScalarValue {
+    ScalarValue::List(ScalarValue::new_list_nullable(items, of))
+}
+
+/// Reads a STRUCT of options.
+struct Reader<'a> {
+    function: &'a str,
+}
+
+impl Reader<'_> {
+    fn wrong(&self, name: &str, wanted: &str, got: &ScalarValue) -> Error {
+        Error::user(format!("{}: option '{name}' must be {wanted}, got {got}", self.function))
+    }
+
+    fn options(&self, fields: &StructArray) -> Result<FunnelOptions> {
+        let mut options = FunnelOptions::default();
+        for (name, column) in fields.column_names().into_iter().zip(fields.columns()) {
+            let value = ScalarValue::try_from_array(column, 0).map_err(Error::from)?;
+            if !NAMES.contains(&name) {
+                return Err(Error::user(format!(
+                    "{}: unknown option '{name}'; {}",
+                    self.function,
+                    suggest(name, NAMES)
+                )));
+            }
+            if !value.is_null() {
+                self.option(&mut options, name, &value)?;
+            }
+        }
+        Ok(options)
+    }
+
+    fn option(&self, options: &mut FunnelOptions, name: &str, value: &ScalarValue) -> Result<()> {
+        match name {
+            "mode" => options.mode = Mode::parse(self.function, self.text(name, value)?)?,
+            "window_end" => {
+                options.window_end = match self.choice(name, value, &WINDOW_ENDS)? {
+                    0 => WindowEnd::Inclusive,
+                    1 => WindowEnd::Exclusive,
+                    _ => WindowEnd::Calendar,
+                }
+            }
+            "step_within" => options.step_within = self.items(name, "a list of INTERVALs", value)?,
+            "step_after" => options.step_after = self.items(name, "a list of INTERVALs", value)?,
+            "exclude" => options.exclude = self.exclude(name, value)?,
+            "exclude_policy" => options.drop_excluded = self.choice(name, value, &EXCLUDE_POLICIES)? == 1,
+            "optional" => options.optional = self.numbers(name, value)?,
+            "anchors" => options.anchors = self.numbers(name, value)?,
+            "hold" => {
+                let items = match value.try_as_str() {
+                    Some(_) => vec![value.clone()],
+                    None => self.items(name, "a list of names of kept fields", value)?,
+                };
+                options.hold =
+                    items.iter().map(|item| self.text(name, item).map(String::from)).collect::<Result<_>>()?;
+            }
+            "entry" => {
+                options.entry = [Entry::Best, Entry::First, Entry::All][self.choice(name, value, &ENTRIES)?];
+            }
+            "chain" => {
+                options.chain = [Pick::EarliestCompletion, Pick::EarliestStart][self.choice(name, value, &CHAINS)?];
+            }
+            "period" => {
+                let given = self.text(name, value)?;
+                options.period = Some(Unit::parse(given).ok_or_else(|| {
+                    Error::user(format!("{}: unknown period '{given}'; {}", self.function, suggest(given, Unit::NAMES)))
+                })?);
+            }
+            "tz" => options.tz = self.text(name, value)?.to_string(),
+            _ => options.week_start = self.text(name, value)?.to_string(),
+        }
+        Ok(())
+    }
+
+    fn text<'v>(&self, name: &str, value: &'v ScalarValue) -> Result<&'v str> {
+        value.try_as_str().flatten().ok_or_else(|| self.wrong(name, "a string", value))
+    }
+
+    fn choice(&self, name: &str, value: &ScalarValue, allowed: &[&'static str]) -> Result<usize> {
+        let given = self.text(name, value)?;
+        allowed.iter().position(|a| *a == given).ok_or_else(|| {
+            Error::user(format!(
+                "{}: option '{name}' cannot be '{given}'; {}",
+                self.function,
+                suggest(given, allowed.iter().copied())
+            ))
+        })
+    }
+
+    fn items(&self, name: &str, wanted: &str, value: &ScalarValue) -> Result<Vec<ScalarValue>> {
+        let items = match value {
+            ScalarValue::List(list) => list.value(0),
+            ScalarValue::LargeList(list) => list.value(0),
+            ScalarValue::FixedSizeList(list) => list.value(0),
+            other => return Err(self.wrong(name, wanted, other)),
+        };
+        (0..items.len()).map(|at| ScalarValue::try_from_array(&items, at).map_err(Error::from)).collect()
+    }
+
+    fn number(&self, name: &str, wanted: &str, value: &ScalarValue) -> Result<i64> {
+        match value.cast_to(&DataType::Int64) {
+            Ok(ScalarValue::Int64(Some(n))) if value.data_type().is_integer() => Ok(n),
+            _ => Err(self.wrong(name, wanted, value)),
+        }
+    }
+
+    fn numbers(&self, name: &str, value: &ScalarValue) -> Result<Vec<i64>> {
+        let wanted = "a list of step numbers";
+        self.items(name, wanted, value)?.iter().map(|n| self.number(name, wanted, n)).collect()
+    }
+
+    fn exclude(&self, name: &str, value: &ScalarValue) -> Result<Vec<Exclude>> {
+        let wanted = "the number of exclusions, or a list with {'after': step, 'before': step} for each of them";
+        if value.data_type().is_integer() {
+            let count = self.number(name, wanted, value)?;
+            let count = usize::try_from(count).ok().filter(|c| *c <= MAX_STEPS);
+            return Ok(vec![Exclude::default(); count.ok_or_else(|| self.wrong(name, wanted, value))?]);
+        }
+        let one = |item: &ScalarValue| {
+            let mut exclude = Exclude::default();
+            let ScalarValue::Struct(fields) = item else {
+                return if item.is_null() { Ok(exclude) } else { Err(self.wrong(name, wanted, item)) };
+            };
+            for (key, column) in fields.column_names().into_iter().zip(fields.columns()) {
+                let bound = ScalarValue::try_from_array(column, 0).map_err(Error::from)?;
+                let place = match key {
+                    "after" => &mut exclude.after,
+                    "before" => &mut exclude.before,
+                    _ => return Err(self.wrong(name, wanted, item)),
+                };
+                if !bound.is_null() {
+                    *place = Some(self.number(name, wanted, &bound)?);
+                }
+            }
+            Ok(exclude)
+        };
+        self.items(name, wanted, value)?.iter().map(one).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::datatypes::{IntervalMonthDayNanoType, TimeUnit};
+
+    fn interval(days: i32, nanos: i64) -> ScalarValue {
+        ScalarValue::IntervalMonthDayNano(Some(IntervalMonthDayNanoType::make_value(0, days, nanos)))
+    }
+
+    const HOUR: i64 = 3_600_000_000_000;
+
+    fn spec(options: &FunnelOptions, conditions: usize) -> Result<Spec, String> {
+        let time = DataType::Timestamp(TimeUnit::Second, None);
+        options.spec("f", &interval(1, 0), &time, conditions).map_err(|e| e.message().to_string())
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let default = FunnelOptions::default();
+        let written = FunnelOptions {
+            mode: Mode::parse("f", "strict, reuse").unwrap(),
+            window_end: WindowEnd::Calendar,
+            step_within: vec![interval(0, HOUR), ScalarValue::IntervalMonthDayNano(None)],
+            step_after: vec![interval(0, 5)],
+            exclude: vec![Exclude { after: Some(1), before: None }, Exclude::default()],
+            drop_excluded: true,
+            optional: vec![2],
+            hold: vec!["item".into(), "shop".into()],
+            anchors: vec![1, 3],
+            entry: Entry::First,
+            chain: Pick::EarliestStart,
+            period: Some(Unit::Week),
+            tz: "Europe/Berlin".into(),
+            week_start: "sunday".into(),
+        };
+        for options in [default, written] {
+            assert_eq!(FunnelOptions::read("f", &options.literal().unwrap()).unwrap(), options);
+        }
+        let words = FunnelOptions::read("f", &ScalarValue::from("dedup")).unwrap();
+        assert_eq!(words.mode.between, Between::Dedup);
+    }
+
+    #[test]
+    fn windows_and_limits_become_ticks() {
+        let time = DataType::Timestamp(TimeUnit::Second, None);
+        let ticks = |end, window| {
+            let options = FunnelOptions { window_end: end, ..FunnelOptions::default() };
+            match options.spec("f", &window, &time, 1).unwrap().window {
+                Window::Ticks(ticks) => ticks,
+                Window::Calendar(..) => unreachable!(),
+            }
+        };
+        assert_eq!(ticks(WindowEnd::Inclusive, interval(0, 10_000_000_000)), 10);
+        assert_eq!(ticks(WindowEnd::Exclusive, interval(0, 10_000_000_000)), 9);
+        // 10.5 seconds hold ten whole ones, whether the end is in or not.
+        assert_eq!(ticks(WindowEnd::Inclusive, interval(0, 10_500_000_000)), 10);
+        assert_eq!(ticks(WindowEnd::Exclusive, interval(0, 10_500_000_000)), 10);
+        let limits = FunnelOptions {
+            step_within: vec![interval(0, 10_500_000_000)],
+            step_after: vec![interval(0, 9_500_000_000)],
+            ..FunnelOptions::default()
+        };
+        let spec = spec(&limits, 2).unwrap();
+        assert_eq!((spec.step_within, spec.step_after), (vec![10], vec![10]));
+        let extreme = FunnelOptions { step_within: vec![interval(i32::MAX, i64::MAX)], ..FunnelOptions::default() };
+        assert!(super::tests::spec(&extreme, 2).is_ok());
+        let extreme = FunnelOptions { step_after: vec![interval(i32::MIN, i64::MIN)], ..FunnelOptions::default() };
+        assert!(super::tests::spec(&extreme, 2).unwrap_err().contains("below zero"));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        let default = FunnelOptions::default;
+        let mode = |words: &str| Mode::parse("f", words).unwrap();
+        let exclude = |after, before| Exclude { after, before };
+        let month = ScalarValue::IntervalYearMonth(Some(1));
+        for (options, conditions, says) in [
+            (FunnelOptions { anchors: vec![1], ..default() }, 2, "needs mode 'any_order'"),
+            (FunnelOptions { anchors: vec![3], mode: mode("any_order"), ..default() }, 2, "1 to 2; got 3"),
+            (FunnelOptions { optional: vec![1], ..default() }, 2, "step 1 cannot be optional"),
+            (FunnelOptions { optional: vec![0], ..default() }, 2, "1 to 2; got 0"),
+            (FunnelOptions { optional: vec![2], mode: mode("dedup"), ..default() }, 2, "cannot go with mode 'dedup'"),
+            (FunnelOptions { optional: vec![2], mode: mode("any_order"), ..default() }, 2, "'any_order'"),
+            (
+                FunnelOptions { optional: vec![2], step_within: vec![interval(1, 0)], ..default() },
+                3,
+                "of which one is optional",
+            ),
+            (FunnelOptions { step_within: vec![interval(1, 0); 2], ..default() }, 2, "have only 1 between them"),
+            (FunnelOptions { step_within: vec![interval(-1, 0)], ..default() }, 2, "below zero"),
+            (FunnelOptions { step_within: vec![month], ..default() }, 2, "say it in days"),
+            (
+                FunnelOptions { step_after: vec![ScalarValue::from(3i64)], ..default() },
+                2,
+                "must be an INTERVAL or NULL",
+            ),
+            (
+                FunnelOptions { step_within: vec![interval(1, 0)], step_after: vec![interval(2, 0)], ..default() },
+                2,
+                "no time is both",
+            ),
+            (
+                FunnelOptions { step_after: vec![interval(2, 0)], mode: mode("any_order"), ..default() },
+                2,
+                "no step comes before another",
+            ),
+            (FunnelOptions { exclude: vec![exclude(Some(2), Some(2))], ..default() }, 4, "must be before"),
+            (FunnelOptions { exclude: vec![exclude(None, Some(5))], ..default() }, 4, "1 to 3; got 5"),
+            (FunnelOptions { exclude: vec![exclude(None, None)], ..default() }, 2, "needs two steps"),
+            (FunnelOptions { exclude: vec![exclude(None, None)], ..default() }, 1, "at least one step"),
+            (
+                FunnelOptions { exclude: vec![exclude(Some(2), None)], optional: vec![2], ..default() },
+                4,
+                "which is optional",
+            ),
+            (
+                FunnelOptions { exclude: vec![exclude(Some(1), None)], mode: mode("any_order"), ..default() },
+                3,
+                "over the whole chain",
+            ),
+            (FunnelOptions { drop_excluded: true, ..default() }, 3, "needs 'exclude'"),
+            (
+                FunnelOptions {
+                    drop_excluded: true,
+                    exclude: vec![exclude(None, None)],
+                    entry: Entry::All,
+                    ..default()
+                },
+                3,
+                "several chains",
+            ),
+            (FunnelOptions { exclude: vec![exclude(None, None); 2], ..default() }, 66, "together at most 64"),
+            (
+                FunnelOptions { window_end: WindowEnd::Calendar, tz: "Mars/Olympus".into(), ..default() },
+                1,
+                "unknown time zone",
+            ),
+            (
+                FunnelOptions { period: Some(Unit::Week), week_start: "mony".into(), ..default() },
+                1,
+                "did you mean 'monday'",
+            ),
+        ] {
+            let message = spec(&options, conditions).unwrap_err();
+            assert!(message.contains(says), "{message}");
+        }
+        let half_days = FunnelOptions { window_end: WindowEnd::Calendar, ..default() };
+        let time = DataType::Timestamp(TimeUnit::Second, None);
+        let message = half_days.spec("f", &interval(1, HOUR), &time, 1).unwrap_err().message().to_string();
+        assert!(message.contains("whole days or whole months"), "{message}");
+    }
+}
