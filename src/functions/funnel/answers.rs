@@ -50,7 +50,7 @@ struct Held {
 impl Held {
     fn classes(&mut self, kept: Option<&KeptValues>) -> Result<Option<&[u32]>> {
         let (Some(kept), false) = (kept, self.fields.is_empty()) else { return Ok(None) };
-        if self.classes.len() != kept.len() {
+        if self.classes.len() != kept.count() {
             self.classes = kept.classes(&self.fields)?;
         }
         Ok(Some(&self.classes))
@@ -75,6 +75,11 @@ impl Levels {
 impl Question for Levels {
     fn order(&self) -> EventOrder {
         EventOrder::Time
+    }
+
+    fn forget_numbers(&mut self) -> Result<()> {
+        self.held.classes.clear();
+        Ok(())
     }
 
     fn answer(&mut self, events: &[Event], kept: Option<&KeptValues>) -> Result<()> {
@@ -183,6 +188,11 @@ impl ChainAnswers {
 impl Question for ChainAnswers {
     fn order(&self) -> EventOrder {
         EventOrder::TimeAndValue
+    }
+
+    fn forget_numbers(&mut self) -> Result<()> {
+        self.held.classes.clear();
+        Ok(())
     }
 
     fn answer(&mut self, events: &[Event], kept: Option<&KeptValues>) -> Result<()> {
