@@ -3,6 +3,7 @@
 pub mod answers;
 pub mod arguments;
 mod clickhouse;
+mod literal;
 mod manual;
 pub mod modes;
 pub mod options;
