@@ -92,6 +92,7 @@ fn aggregates() -> Vec<AggregateUDF> {
 fn scalars() -> Vec<ScalarUDF> {
     vec![
         breakdown::breakdown(),
+        funnel::funnel_touches(),
         retention::period_end(),
         churn::churn_features(),
         churn::churn_score(),

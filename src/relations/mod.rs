@@ -37,8 +37,13 @@ pub trait Relation: fmt::Debug + Send + Sync {
 }
 
 /// Every relation, in the order of the manual.
-pub const RELATIONS: &[&dyn Relation] =
-    &[&funnel::Funnel, &retention::Retention, &retention::RetentionCurve, &churn_scores::ChurnScores];
+pub const RELATIONS: &[&dyn Relation] = &[
+    &funnel::Funnel,
+    &funnel::FunnelUsers,
+    &retention::Retention,
+    &retention::RetentionCurve,
+    &churn_scores::ChurnScores,
+];
 
 /// Plans calls of [`RELATIONS`]; everything else is left to the next planner.
 pub struct BehaviourRelations {
