@@ -72,32 +72,39 @@ impl<'a> TiedSteps<'a> {
         (i..self.candidates.len()).take_while(|step| self.augment(*step, &mut matching)).count() + i
     }
 
-    /// Events for steps `i+1..=j`: step `i+1` gets the earliest position it can, then step `i+2`, and so on.
-    /// The caller must know that the stretch can be served.
-    ///
-    /// One matching of the stretch is kept and changed by one path for each candidate: matching anew for each took
-    /// 40 ms for 64 events that have a single assignment.
-    pub fn choose(&self, i: usize, j: usize, chosen: &mut Vec<u32>) {
+    /// Whether these steps (0-based) can be served together.
+    pub fn servable(&self, steps: impl IntoIterator<Item = usize>) -> bool {
         let mut matching = self.unmatched();
-        for step in i..j {
-            self.augment(step, &mut matching);
+        steps.into_iter().all(|step| self.augment(step, &mut matching))
+    }
+
+    /// Events for these steps (0-based, ascending): the first gets the earliest position it can, then the second, and so on.
+    /// The caller must know that they can be served.
+    ///
+    /// One matching of the steps is kept and changed by one path for each candidate: matching anew for each took
+    /// 40 ms for 64 events that have a single assignment.
+    pub fn choose(&self, steps: &[usize]) -> Vec<u32> {
+        let mut matching = self.unmatched();
+        for step in steps {
+            self.augment(*step, &mut matching);
         }
-        for step in i..j {
+        let mut chosen = Vec::with_capacity(steps.len());
+        for step in steps {
             let mut failed: Vec<u64> = Vec::new();
-            for &event in &self.candidates[step] {
+            for &event in &self.candidates[*step] {
                 let mask = self.masks[event as usize];
-                let settled = (i..step).any(|s| matching.event_of_step[s] == event);
                 // An event that leaves the rest unservable speaks for all events with the same mask.
-                if settled || failed.contains(&mask) {
+                if chosen.contains(&event) || failed.contains(&mask) {
                     continue;
                 }
-                if self.give(step, event, &mut matching) {
+                if self.give(*step, event, &mut matching) {
                     chosen.push(event);
                     break;
                 }
                 failed.push(mask);
             }
         }
+        chosen
     }
 
     /// Gives `event` to `step` in a matching of the stretch, if the steps after it can still be served; the steps before
@@ -192,8 +199,9 @@ mod tests {
             for i in 0..steps {
                 let want = (i..=steps).rev().find(|j| servable(i, *j)).unwrap();
                 assert_eq!(tied.reach(i), want, "{masks:?} i={i}");
-                let mut chosen = Vec::new();
-                tied.choose(i, want, &mut chosen);
+                let steps: Vec<usize> = (i..want).collect();
+                assert!(tied.servable(steps.iter().copied()));
+                let chosen = tied.choose(&steps);
                 let mut used = vec![false; masks.len()];
                 for (step, event) in (i..want).zip(&chosen) {
                     let earliest = (0..masks.len()).find(|e| {
@@ -220,8 +228,6 @@ mod tests {
         let masks: Vec<u64> = (0..100_000u64).map(|i| u64::MAX ^ (1 << (i % 64))).collect();
         let tied = TiedSteps::new(&masks, 64);
         assert_eq!(tied.shortest_prefixes()[64], 0);
-        let mut chosen = Vec::new();
-        tied.choose(0, 64, &mut chosen);
-        assert_eq!(chosen.len(), 64);
+        assert_eq!(tied.choose(&(0..64).collect::<Vec<_>>()).len(), 64);
     }
 }

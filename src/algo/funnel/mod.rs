@@ -6,13 +6,22 @@
 //! Deals with: one user's events, sorted by time, and which method finds their chains. Does not deal with: grouping, Arrow,
 //! the report over users.
 //!
+//! - `spec`: what counts as a chain. `window`: when it must be over.
+//! - `plain`, `gaps`, `any_order`: one method each; `ties`: what events at one instant can serve.
+//! - `method`: one user's chains, whichever method finds them; `held`: the same where events are told apart by a value.
+//!
 //! Events at one instant are unordered: they may serve steps in any order, and none of them lies between the others.
 
-pub mod plain;
-pub mod spec;
+mod any_order;
+mod gaps;
+mod held;
+mod method;
+mod plain;
+mod spec;
+mod ties;
+mod window;
 
-use super::event::Event;
-pub use plain::{chain, level};
+pub use held::Funnel;
 pub use spec::{Between, Entry, Exclusion, MAX_STEPS, Order, Pick, Spec, Window};
 
 /// How far a user came.
@@ -53,33 +62,16 @@ pub struct Chains {
     pub places: Vec<Place>,
 }
 
-/// The funnel of one query, with what it needs to hold between users.
-#[derive(Debug, Clone)]
-pub struct Funnel {
-    spec: Spec,
-    chain: Vec<u32>,
+/// A chain as the first pass knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Found {
+    /// Its level; the rest has no meaning where that is 0.
+    level: usize,
+    /// When it starts.
+    start: i64,
+    /// When it reaches its last step that counts; `None` where that is as early as it can be.
+    completed: Option<i64>,
 }
 
-impl Funnel {
-    /// A funnel.
-    pub fn new(spec: Spec) -> Self {
-        Self { spec, chain: Vec::new() }
-    }
-
-    /// How far a user came. `held` gives the class of each tag, where all events of a chain must be of one class.
-    pub fn level(&mut self, events: &[Event], _held: Option<&[u32]>) -> Reached {
-        Reached { level: level(events, &self.spec), dropped: false }
-    }
-
-    /// Appends the chains asked for, without those of level 0 (but with those that were dropped).
-    pub fn chains(&mut self, events: &[Event], _held: Option<&[u32]>, chains: &mut Chains) {
-        self.chain.clear();
-        let level = chain(events, &self.spec, &mut self.chain);
-        if level > 0 {
-            let places = self.chain.iter().zip(0..).map(|(at, step)| Place { step, at: *at });
-            chains.places.extend(places);
-            let reached = Reached { level, dropped: false };
-            chains.chains.push(Chain { period: None, reached, end: chains.places.len() });
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,180 @@
+//! One user's chains, by the method that the spec needs.
+//!
+//! Deals with: choosing the method; the canonical chain among the longest; the starts that `entry` and `period` allow.
+//! Does not deal with: held values (`held`).
+
+use super::any_order::AnyOrder;
+use super::gaps::Gaps;
+use super::spec::{Between, Entry, Order, Pick, Spec};
+use super::window::{Deadline, Deadlines, Starts};
+use super::{Found, Place, plain};
+use crate::algo::calendar::Calendar;
+use crate::algo::event::Event;
+
+/// How chains are found.
+#[derive(Debug, Clone)]
+enum How {
+    Plain,
+    Gaps(Box<Gaps>),
+    AnyOrder(Box<AnyOrder>),
+}
+
+/// The method of a spec.
+#[derive(Debug, Clone)]
+pub struct Method {
+    spec: Spec,
+    how: How,
+    deadlines: Deadlines,
+    /// The most steps that count.
+    pub most: usize,
+    /// The steps with which a chain can start.
+    pub openings: u64,
+}
+
+/// A calendar period, or all of time, and the starts in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// Number of the period.
+    pub period: Option<i64>,
+    /// The starts allowed.
+    pub starts: Starts,
+}
+
+impl Method {
+    /// For a spec.
+    pub fn new(spec: Spec) -> Self {
+        let plain = spec.between == Between::Anything
+            && spec.optional == 0
+            && spec.exclusions.is_empty()
+            && spec.step_within.iter().all(|limit| *limit == i64::MAX)
+            && spec.step_after.iter().all(|limit| *limit == 0);
+        let (how, openings) = match spec.order {
+            Order::AnyOrder => {
+                let any_order = AnyOrder::new(&spec);
+                let openings = any_order.openings();
+                (How::AnyOrder(Box::new(any_order)), openings)
+            }
+            _ if plain => (How::Plain, 1),
+            _ => (How::Gaps(Box::new(Gaps::new(&spec))), 1),
+        };
+        let most = spec.required().count_ones() as usize;
+        Self { deadlines: Deadlines::new(spec.window.clone()), spec, how, most, openings }
+    }
+
+    /// Makes ready for the questions about a user.
+    pub fn prepare(&mut self, events: &[Event]) {
+        debug_assert!(events.is_sorted_by_key(|e| e.time));
+        if let How::AnyOrder(any_order) = &mut self.how {
+            any_order.prepare(events);
+        }
+    }
+
+    /// The longest chain that starts at one of `starts` (no longer than `cap`); of those the one that completes earliest,
+    /// and of those the one that starts latest.
+    #[inline]
+    pub fn best(&mut self, events: &[Event], starts: Starts, cap: usize) -> Found {
+        let Self { spec, how, deadlines, .. } = self;
+        match how {
+            How::Plain => match deadlines.ticks() {
+                Some(mut ticks) => plain::best(events, spec, &mut ticks, starts, cap),
+                None => plain::best(events, spec, deadlines, starts, cap),
+            },
+            How::Gaps(gaps) => gaps.best(events, deadlines, starts, cap),
+            How::AnyOrder(any_order) => any_order.best(events, deadlines, starts, cap),
+        }
+    }
+
+    /// The canonical chain, as far as its events are not needed. Level 0 where there is none.
+    pub fn canonical(&mut self, events: &[Event], starts: Starts, cap: usize) -> Found {
+        let found = self.best(events, starts, cap);
+        if self.spec.pick == Pick::EarliestCompletion || found.level == 0 {
+            return found;
+        }
+        // To allow more starts never makes chains shorter: the earliest start is found by bisection.
+        let from = events.partition_point(|e| e.time < starts.from);
+        let until = events.partition_point(|e| e.time <= found.start);
+        let mut candidates: Vec<i64> =
+            events[from..until].iter().filter(|e| e.mask & self.openings != 0).map(|e| e.time).collect();
+        candidates.dedup();
+        let earliest = candidates.partition_point(|last| {
+            let starts = Starts { last: *last, ..starts };
+            self.best(events, starts, found.level).level < found.level
+        });
+        Found { start: candidates.get(earliest).copied().unwrap_or(found.start), completed: None, ..found }
+    }
+
+    /// The events of a chain that was found, appended to `places`.
+    pub fn chain(&mut self, events: &[Event], found: &Found, places: &mut Vec<Place>) {
+        let Self { spec, how, deadlines, .. } = self;
+        match how {
+            How::Plain => plain::chain(events, spec, found, places),
+            How::Gaps(gaps) => gaps.chain(events, deadlines, found, places),
+            How::AnyOrder(any_order) => any_order.chain(events, deadlines, found, places),
+        }
+    }
+
+    /// One chain after the other among those that start at one of `starts`: `each` gets them with the number of events
+    /// that `places` had before.
+    ///
+    /// Levels never increase from one chain to the next, so that all chains of a level cost one pass together and each
+    /// lower level costs one more to the end: O(k) passes.
+    pub fn all(
+        &mut self,
+        events: &[Event],
+        mut starts: Starts,
+        places: &mut Vec<Place>,
+        mut each: impl FnMut(&Found, usize, &[Place]),
+    ) {
+        let mut cap = self.most;
+        loop {
+            let found = self.canonical(events, starts, cap);
+            if found.level == 0 {
+                return;
+            }
+            cap = found.level;
+            let before = places.len();
+            self.chain(events, &found, places);
+            each(&found, before, places);
+            let end = match found.level == self.most {
+                true => places[before..].iter().map(|p| events[p.at as usize].time).max().unwrap_or(found.start),
+                false => self.deadlines.of(found.start),
+            };
+            match end.checked_add(1) {
+                Some(next) if next <= starts.last => starts.from = next,
+                _ => return,
+            }
+        }
+    }
+
+    /// The spans of time whose chains are asked for, from all events at which one of them may start.
+    pub fn spans(&mut self, events: &[Event], spans: &mut Vec<Span>) {
+        spans.clear();
+        let first_only = self.spec.entry == Entry::First;
+        let openings = self.openings;
+        let mut opens = events.iter().filter(|e| e.mask & openings != 0).map(|e| e.time);
+        let Some(calendar) = &mut self.spec.period else {
+            match first_only {
+                true => spans
+                    .extend(opens.next().map(|time| Span { period: None, starts: Starts { from: time, last: time } })),
+                false => spans.push(Span { period: None, starts: Starts::ANY }),
+            }
+            return;
+        };
+        for time in opens {
+            // A time beyond the calendar is in no period.
+            let Some(period) = bucket(calendar, time) else { continue };
+            match spans.last_mut() {
+                Some(span) if span.period == Some(period) => {
+                    if !first_only {
+                        span.starts.last = time;
+                    }
+                }
+                _ => spans.push(Span { period: Some(period), starts: Starts { from: time, last: time } }),
+            }
+        }
+    }
+}
+
+fn bucket(calendar: &mut Calendar, time: i64) -> Option<i64> {
+    calendar.bucket(time)
+}
