@@ -106,10 +106,7 @@ impl AggregateUDFImpl for FunnelSteps {
         let steps = literal_integer(NAME, "the number of steps", args.exprs, 1)?;
         let steps = usize::try_from(steps).unwrap_or(0);
         check_step_count(NAME, steps)?;
-        let seconds_per_tick = match chain_time(args.expr_fields[0].data_type()).and_then(clock_of) {
-            Some(Clock::Instants(per_second)) => 1.0 / per_second as f64,
-            _ => 86_400.0,
-        };
+        let clock = chain_time(args.expr_fields[0].data_type()).and_then(clock_of).unwrap_or(Clock::Dates);
         let optional = match args.exprs.get(2) {
             Some(_) => match literal(NAME, "the optional steps", args.exprs, 2)? {
                 ScalarValue::UInt64(Some(bits)) => *bits,
@@ -119,7 +116,7 @@ impl AggregateUDFImpl for FunnelSteps {
             },
             None => 0,
         };
-        Ok(Box::new(StepGroups { steps, optional, seconds_per_tick, users: Vec::new(), log: EventLog::default() }))
+        Ok(Box::new(StepGroups { steps, optional, clock, users: Vec::new(), log: EventLog::default() }))
     }
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
@@ -157,7 +154,7 @@ struct StepGroups {
     steps: usize,
     /// Bits of the steps that may be skipped.
     optional: u64,
-    seconds_per_tick: f64,
+    clock: Clock,
     /// `users[group * steps + step]`: users whose chain reaches the step.
     users: Vec<i64>,
     log: EventLog<Arrival>,
@@ -256,7 +253,11 @@ impl GroupsAccumulator for StepGroups {
                 let (starts, previous) = (&mut from_start[step], &mut from_previous[step]);
                 starts.sort_unstable();
                 previous.sort_unstable();
-                let seconds = |ticks: f64| ticks * self.seconds_per_tick;
+                let seconds = |ticks: f64| match self.clock {
+                    // A product with a billionth would give 465.00000000000006.
+                    Clock::Instants(per_second) => ticks / per_second as f64,
+                    Clock::Dates => ticks * 86_400.0,
+                };
                 let sum: i128 = starts.iter().map(|t| i128::from(*t)).sum();
                 step_numbers.push(step as i32 + 1);
                 dropped.push(if optional { 0 } else { before - reached[step] });
@@ -340,7 +341,7 @@ impl GroupsAccumulator for StepGroups {
         let single = StepGroups {
             steps: self.steps,
             optional: self.optional,
-            seconds_per_tick: self.seconds_per_tick,
+            clock: self.clock,
             users: Vec::new(),
             log: EventLog::default(),
         };

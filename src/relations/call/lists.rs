@@ -7,7 +7,8 @@ use datafusion::common::ScalarValue;
 use datafusion::sql::sqlparser::ast::{DictionaryField, Expr as SqlExpr};
 
 use super::{Call, Condition};
-use crate::error::{Result, suggest};
+use crate::error::{Error, Result, suggest};
+use crate::functions::columns::interval_type;
 
 /// Events that must not happen between two steps.
 #[derive(Debug, Clone)]
@@ -48,7 +49,9 @@ impl Call<'_> {
         for element in array.elem {
             let value = self.folded(key, element)?;
             match value.data_type() {
-                DataType::Interval(_) | DataType::Null => items.push(value),
+                DataType::Interval(_) | DataType::Null => {
+                    items.push(value.cast_to(&interval_type()).map_err(Error::from)?)
+                }
                 _ => return Err(wrong),
             }
         }

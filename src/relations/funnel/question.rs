@@ -4,12 +4,13 @@
 //! numbers cannot disagree.
 //! Does not deal with: what a relation shows of a chain.
 
+use arrow::datatypes::DataType;
 use datafusion::common::{Column, ScalarValue};
 use datafusion::functions::core::expr_ext::FieldAccessor;
 use datafusion::functions::core::expr_fn::named_struct;
 use datafusion::functions_nested::expr_fn::array_element;
 use datafusion::functions_nested::position::array_position_udf;
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, lit, when};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, lit, when};
 
 use crate::algo::calendar::{Unit, WEEKDAYS};
 use crate::algo::funnel::{Entry, Order, Pick};
@@ -178,7 +179,10 @@ impl Question {
     /// Position, in the lists of a chain, of the event that serves a step (from 1).
     pub fn place_of_step(&self, chain: &str, step: usize) -> Expr {
         match self.any_order() {
-            true => array_position_udf().call(vec![column(chain).field("steps"), lit(step as i32)]),
+            true => {
+                let position = array_position_udf().call(vec![column(chain).field("steps"), lit(step as i32)]);
+                cast(position, DataType::Int64)
+            }
             false => lit(step as i64),
         }
     }
@@ -275,7 +279,9 @@ impl Question {
             columns: Vec::new(),
         };
         kept.hold = self.hold.iter().map(|h| kept.add(h)).collect();
-        if !self.by.is_empty() && !columns.is_empty() {
+        // The first event of a chain is the least of those that can be it, whatever comes after its `by` values.
+        let settled = self.by.is_empty() || (self.by_place == ByPlace::Start && !self.any_order());
+        if !settled && !columns.is_empty() {
             // Without the columns, ties between equal `by` values are broken by conditions: the columns come after these, so
             // that asking for more of them moves nobody to another value.
             let conditions = self.conditions.iter().enumerate().map(|(bit, condition)| {
