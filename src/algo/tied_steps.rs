@@ -26,21 +26,36 @@ impl<'a> TiedSteps<'a> {
     /// The group's condition masks, one for each event; bit `s` is step `s` (0-based).
     pub fn new(masks: &'a [u64], steps: usize) -> Self {
         let mut candidates = vec![Vec::new(); steps];
+        // Steps that have not got enough candidates yet.
+        let mut open = if steps == 0 { 0 } else { u64::MAX >> (64 - steps) };
+        let mut events = 0;
         for (at, mask) in masks.iter().enumerate() {
-            let mut bits = *mask;
+            let mut bits = *mask & open;
+            if bits != 0 {
+                events = at + 1;
+            }
             while bits != 0 {
                 let step = bits.trailing_zeros() as usize;
                 bits &= bits - 1;
-                if step < steps && candidates[step].len() < steps {
-                    candidates[step].push(at as u32);
+                candidates[step].push(at as u32);
+                if candidates[step].len() == steps {
+                    open &= !(1 << step);
                 }
             }
+            if open == 0 {
+                break;
+            }
         }
-        Self { masks, candidates }
+        Self { masks: &masks[..events], candidates }
     }
 
     fn unmatched(&self) -> Matching {
         Matching { event_of_step: vec![FREE; self.candidates.len()], step_of_event: vec![FREE; self.masks.len()] }
+    }
+
+    /// How many events can serve a step (0-based), as far as it matters: at most `k`.
+    pub fn choices(&self, step: usize) -> usize {
+        self.candidates[step].len()
     }
 
     /// For each length `j` in `1..=k`, the smallest `i` such that steps `i+1..=j` (1-based) can be served together;

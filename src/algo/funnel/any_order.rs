@@ -63,8 +63,9 @@ struct Growth {
     block: usize,
     /// First and last instant of each block so far.
     ranges: Vec<(i64, i64)>,
-    /// Events taken, in the order in which they were.
+    /// Events taken, in the order in which they were, and the last of them.
     taken: Vec<u32>,
+    furthest: u32,
 }
 
 impl Growth {
@@ -80,6 +81,11 @@ impl Growth {
             }
         }
         event.mask & steps
+    }
+
+    /// Whether an event serves a step already.
+    fn has_taken(&self, event: u32) -> bool {
+        event <= self.furthest && self.taken.contains(&event)
     }
 
     /// Steps for which a new event would give the block one step more.
@@ -211,11 +217,12 @@ impl AnyOrder {
             block: 0,
             ranges: vec![(start, i64::MAX)],
             taken: Vec::new(),
+            furthest: 0,
         };
         let mut from = from;
         while growth.size < cap {
             let helpful = growth.helpful(&self.blocks);
-            let Some(at) = bits(helpful).filter_map(|step| self.next(events, step, from, &growth)).min() else { break };
+            let Some(at) = self.next(events, helpful, from, &growth) else { break };
             let event = &events[at as usize];
             if event.time > until {
                 break;
@@ -228,6 +235,7 @@ impl AnyOrder {
             growth.size += 1;
             growth.completed = event.time;
             growth.taken.push(at);
+            growth.furthest = growth.furthest.max(at);
             from = at + 1;
             if open & !growth.matched == 0 {
                 if growth.block + 1 == self.blocks.len() {
@@ -246,15 +254,22 @@ impl AnyOrder {
         growth
     }
 
-    /// The next event from a position on that may serve a step and was not taken.
-    fn next(&self, events: &[Event], step: usize, from: u32, growth: &Growth) -> Option<u32> {
-        let positions = &self.positions[step];
-        let cursor = self.cursors[step];
-        let cursor = if cursor > 0 && positions[cursor - 1] >= from { 0 } else { cursor };
-        let (_, last) = growth.ranges[self.block_of[step]];
-        let free = |at: &&u32| !bits(growth.matched).any(|s| growth.event_of_step[s] == **at);
-        let at = *positions[seek(positions, cursor, from)..].iter().find(free)?;
-        (events[at as usize].time <= last).then_some(at)
+    /// The next event from a position on that may serve one of these steps and was not taken.
+    fn next(&self, events: &[Event], helpful: u64, from: u32, growth: &Growth) -> Option<u32> {
+        // Where most events help it is the next one, and the search would cost more than all else.
+        let near = events.get(from as usize)?;
+        if growth.allowed(near, &self.blocks) & helpful != 0 && !growth.has_taken(from) {
+            return Some(from);
+        }
+        let first = |step: usize| {
+            let positions = &self.positions[step];
+            let cursor = self.cursors[step];
+            let cursor = if cursor > 0 && positions[cursor - 1] >= from { 0 } else { cursor };
+            let (_, last) = growth.ranges[self.block_of[step]];
+            let at = *positions[seek(positions, cursor, from)..].iter().find(|at| !growth.has_taken(**at))?;
+            (events[at as usize].time <= last).then_some(at)
+        };
+        bits(helpful).filter_map(first).min()
     }
 
     /// The best chain that starts at one of `starts`, of at most `cap` steps.
@@ -339,11 +354,11 @@ struct Exchange {
 impl Exchange {
     /// Gives an event to a step, if what is not fixed can be matched still; else changes nothing.
     fn give(&mut self, step: usize, event: usize) -> bool {
-        let before = *self;
         let holder = self.step_of[event];
         if holder == step {
             return true;
         }
+        let before = *self;
         let had = (self.matched >> step & 1 == 1).then(|| self.event_of(step));
         self.step_of[event] = step;
         self.matched = (self.matched | 1 << step) & !(1 << holder);

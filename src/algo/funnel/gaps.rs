@@ -62,8 +62,31 @@ pub struct Gaps {
     /// Limits after each step.
     within: Vec<i64>,
     after: Vec<i64>,
+    /// Chains that end with a step after which none may be skipped.
     ends: Vec<Ends>,
     ties: Ties,
+}
+
+/// The latest starts of chains that can go on with a step that may come after several others, since those between may be
+/// skipped. Such steps have no time limits, and what closes the gap after one of the others closes it after all of them.
+struct Ready {
+    /// For each step, the latest start of the chains that end with a step before it: never decreases within such a run.
+    starts: [i64; 64],
+    /// The steps for which there is one.
+    some: u64,
+}
+
+impl Ready {
+    /// Adds a chain that ends with a step before those of `follows`.
+    fn add(&mut self, follows: u64, start: i64) {
+        for step in bits(follows) {
+            if self.some >> step & 1 == 1 && self.starts[step] >= start {
+                break;
+            }
+            self.some |= 1 << step;
+            self.starts[step] = start;
+        }
+    }
 }
 
 impl Gaps {
@@ -89,6 +112,7 @@ impl Gaps {
             e.best.clear();
         });
         let mut closed_at = [i64::MIN; 64];
+        let mut ready = Ready { starts: [0; 64], some: 0 };
         let mut found = Found { level: 0, start: 0, completed: Some(0) };
         let mut from = events.partition_point(|e| e.time < starts.from);
         while from < events.len() && found.level < cap && events[from].time <= horizon {
@@ -101,42 +125,73 @@ impl Gaps {
             let mut arrived = 0u64;
             let mut arrivals = [0i64; 64];
             for s in bits(ties.steps) {
-                let start = match s {
-                    0 => starts.contain(time).then_some(time),
-                    _ => bits(rules.precedes[s])
-                        .filter_map(|p| {
-                            let oldest = match within[p] {
-                                i64::MAX => closed_at[p],
-                                limit => closed_at[p].max(time.saturating_sub(limit)),
-                            };
-                            ends[p].latest_start(oldest, time.saturating_sub(after[p]))
-                        })
-                        .max(),
+                let start = if s == 0 {
+                    starts.contain(time).then_some(time)
+                } else if rules.in_run(s) {
+                    (ready.some >> s & 1 == 1).then_some(ready.starts[s])
+                } else {
+                    let p = s - 1;
+                    let oldest = match within[p] {
+                        i64::MAX => closed_at[p],
+                        limit => closed_at[p].max(time.saturating_sub(limit)),
+                    };
+                    ends[p].latest_start(oldest, time.saturating_sub(after[p]))
                 };
                 if let Some(start) = start.filter(|start| deadlines.of(*start) >= time) {
                     arrived |= 1 << s;
                     arrivals[s] = start;
                 }
             }
-            if arrived != 0 {
-                for last in bits(ties.steps) {
-                    let latest = |firsts: u64| bits(firsts & arrived).map(|s| arrivals[s]).max();
-                    let firsts = ties.stretches[last];
-                    let Some(start) = latest(firsts) else { continue };
-                    if rules.required >> last & 1 == 1 && rules.levels[last] > found.level {
-                        found = Found { level: rules.levels[last], start, completed: Some(time) };
-                    }
-                    // All are committed after the instant has been read: what arrived came from earlier ones.
-                    if let Some(start) = latest(firsts & rules.may_leave(ties.conditions, last)) {
-                        match after[last] > 0 {
-                            true => ends[last].pending.push_back((time, start)),
-                            false => ends[last].add(time, start),
-                        }
-                    }
+            let closed = rules.closed(ties.conditions) & rules.bits;
+            for p in bits(closed) {
+                closed_at[p] = time;
+            }
+            ready.some &= !(closed << 1);
+            if arrived == 0 {
+                continue;
+            }
+            // What arrived came from earlier instants, so that chains can be committed now. The latest start over the stretch
+            // to a step is that over the stretch to the step before, where it is longer by this step alone.
+            let mut stretch = (0u64, None);
+            let mut latest_over = |firsts: u64, last: usize| {
+                let (known, latest): (u64, Option<i64>) = stretch;
+                let own = (arrived >> last & 1 == 1).then_some(arrivals[last]);
+                let latest = match known != 0 && firsts == known | 1 << last {
+                    true => latest.max(own),
+                    false => bits(firsts & arrived).map(|s| arrivals[s]).max(),
+                };
+                stretch = (firsts, latest);
+                latest
+            };
+            let mut commits = [0i64; 64];
+            let mut committed = 0u64;
+            for last in bits(ties.steps) {
+                let firsts = ties.stretches[last];
+                let Some(start) = latest_over(firsts, last) else { continue };
+                if rules.required >> last & 1 == 1 && rules.levels[last] > found.level {
+                    found = Found { level: rules.levels[last], start, completed: Some(time) };
+                }
+                let leaving = rules.may_leave(ties.conditions, last);
+                let start = match firsts & !leaving {
+                    0 => Some(start),
+                    _ => bits(firsts & leaving & arrived).map(|s| arrivals[s]).max(),
+                };
+                if let Some(start) = start {
+                    committed |= 1 << last;
+                    commits[last] = start;
                 }
             }
-            for p in bits(rules.closed(ties.conditions) & rules.bits) {
-                closed_at[p] = time;
+            // The last step first: its start is the latest of a run, and the others then change few entries.
+            while let Some(last) = committed.checked_ilog2() {
+                let last = last as usize;
+                committed &= !(1 << last);
+                if rules.follows[last] != 0 && rules.in_run(last + 1) {
+                    ready.add(rules.follows[last], commits[last]);
+                } else if after[last] > 0 {
+                    ends[last].pending.push_back((time, commits[last]));
+                } else {
+                    ends[last].add(time, commits[last]);
+                }
             }
         }
         found
@@ -203,8 +258,8 @@ impl Way<'_> {
             self.groups.push(group);
         }
         let steps = self.gaps.rules.steps;
-        // The next instant that closes the gap after a step, and the next one that a chain may enter with a step.
-        let (mut closes, mut enters) = (vec![i64::MAX; steps], vec![None::<i64>; steps]);
+        // The next instant that closes the gap after a step, and the next one that a chain may enter from it.
+        let (mut closes, mut entered) = (vec![i64::MAX; steps], vec![None::<i64>; steps]);
         // The same for steps that must wait: the earliest such instant that is far enough, and how far it was looked for.
         let mut far = vec![(None::<i64>, self.groups.len()); steps];
         for at in (0..self.groups.len()).rev() {
@@ -227,7 +282,7 @@ impl Way<'_> {
                         }
                         reachable(*found)
                     }
-                    false => bits(rules.follows[p]).any(|s| s <= self.last && reachable(enters[s])),
+                    false => reachable(entered[p]),
                 };
                 goes_on |= u64::from(reaches) << p;
             }
@@ -243,8 +298,8 @@ impl Way<'_> {
                 }
             }
             (self.groups[at].goes_on, self.groups[at].enters) = (goes_on, entry);
-            for s in bits(entry) {
-                enters[s] = Some(time);
+            for p in bits(bits(entry).fold(0, |before, s| before | rules.precedes[s])) {
+                entered[p] = Some(time);
             }
             for p in bits(closed & rules.bits) {
                 closes[p] = time;

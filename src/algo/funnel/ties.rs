@@ -19,6 +19,8 @@ pub struct Rules {
     pub follows: Vec<u64>,
     /// `precedes[s]`: the steps that may come right before `s`.
     pub precedes: Vec<u64>,
+    /// The steps that may come right after a step that may be skipped, or may be skipped themselves.
+    runs: u64,
     /// `levels[s]`: the level of a chain whose last step is `s`.
     pub levels: Vec<usize>,
     /// Bit `s`: steps `s` and `s + 1` may be served at one instant.
@@ -61,6 +63,7 @@ impl Rules {
             required,
             precedes: precedes.collect(),
             follows,
+            runs: spec.optional | spec.optional << 1,
             levels: (0..steps).map(|s| (required & span(0, s + 1)).count_ones() as usize).collect(),
             together: match spec.order {
                 Order::Increase => 0,
@@ -70,6 +73,11 @@ impl Rules {
             between: spec.between,
             exclusions: spec.exclusions.iter().map(|e| (e.after - 1, e.before - 1)).collect(),
         }
+    }
+
+    /// Whether a step may come after several others, some between being optional.
+    pub fn in_run(&self, step: usize) -> bool {
+        self.runs >> step & 1 == 1
     }
 
     /// The exclusions hit by events with these conditions.
@@ -187,7 +195,10 @@ impl Ties {
                 if inner & !self.steps != 0 || too_many || !rules.may_tie(first, s) {
                     break;
                 }
-                if tied.servable(bits(1 << first | inner | 1 << s)) {
+                let stretched = 1 << first | inner | 1 << s;
+                // Steps with as many choices as there are steps never get in each other's way.
+                let plenty = bits(stretched).all(|step| tied.choices(step) >= stretched.count_ones() as usize);
+                if plenty || tied.servable(bits(stretched)) {
                     stretch |= 1 << first;
                 }
             }
