@@ -75,7 +75,7 @@ impl Call<'_> {
         let value = self.folded(key, written)?;
         match value.cast_to(&DataType::Int64) {
             Ok(ScalarValue::Int64(Some(n))) if value.data_type().is_integer() => Ok(n),
-            _ => Err(self.error(format!("argument '{key}' must be a step's number, or a list of them; got {value}"))),
+            _ => Err(self.error(format!("argument '{key}': a step is told by its number, got {value}"))),
         }
     }
 
@@ -104,8 +104,8 @@ impl Call<'_> {
             let name = part.key.value.to_lowercase();
             match name.as_str() {
                 "when" => when = Some(self.read_condition(key, *part.value)?),
-                "after" => after = Some(self.step_number("exclude.after", *part.value)?),
-                "before" => before = Some(self.step_number("exclude.before", *part.value)?),
+                "after" => after = Some(self.step_number(&format!("{key}.after"), *part.value)?),
+                "before" => before = Some(self.step_number(&format!("{key}.before"), *part.value)?),
                 _ => {
                     return Err(
                         self.error(format!("argument '{key}': unknown part '{name}'; {}", suggest(&name, PARTS)))

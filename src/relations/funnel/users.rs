@@ -76,7 +76,9 @@ fn which(call: &mut Call, question: &Question) -> Result<Which> {
     }
     match (step + 1..=question.steps()).find(|next| !question.is_optional(*next)) {
         Some(next) => Ok(Which::Between(step, next)),
-        None => Err(call.error(format!("argument 'dropped_after': nobody is lost after step {step}, the last one"))),
+        None => Err(call.error(format!(
+            "argument 'dropped_after': nobody is lost after step {step}, which no step that must be met follows"
+        ))),
     }
 }
 
