@@ -10,7 +10,7 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampSeco
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::ask::Asked;
+use crate::ask::{Asked, rows};
 use crate::oracle::seed;
 
 const STEPS: usize = 4;
@@ -145,11 +145,9 @@ impl Question {
         (1..step).rev().find(|s| !self.optional.contains(s))
     }
 
-    fn check(&self, asked: &Asked, random: &mut ChaCha8Rng) {
-        let report = asked.rows(&format!("SELECT * FROM {}", self.call("funnel", "")));
-        let sql = format!("SELECT * FROM {}", self.call("funnel_users", ", columns => [id, city]"));
-        let users: Vec<Vec<String>> = asked.rows(&sql);
-        let told = |what: &str| format!("seed {}: {what} of {sql}\n{report:#?}", seed());
+    /// The rows of `funnel` against the rows of `funnel_users`.
+    fn check(&self, asked: &Asked, random: &mut ChaCha8Rng, report: Vec<Vec<String>>, users: Vec<Vec<String>>) {
+        let told = |what: &str| format!("seed {}: {what} of {}\n{report:#?}", seed(), self.call("funnel", ""));
         let mut groups: BTreeMap<Vec<String>, Vec<Vec<String>>> = BTreeMap::new();
         for row in users {
             groups.entry(row[..self.groups].to_vec()).or_default().push(row[self.groups + 1..].to_vec());
@@ -157,7 +155,7 @@ impl Question {
         let expected = if self.groups == 0 { STEPS } else { groups.len() * STEPS };
         assert_eq!(report.len(), expected, "{}", told("groups"));
         let asked_step = random.random_range(1..=STEPS);
-        let at = self.counts(asked, &format!(", at_step => {asked_step}, columns => [item, id]"));
+        let at = self.counts(asked, &format!(", at_step => {asked_step}, columns => [event, id]"));
         let lost = (self.before(asked_step).is_some() && !self.optional.contains(&asked_step))
             .then(|| self.counts(asked, &format!(", dropped_after => {}", self.before(asked_step).unwrap())));
         for row in &report {
@@ -239,10 +237,10 @@ fn the_numbers_are_counts_of_users() {
     for (at, option) in OPTIONS.iter().flat_map(|line| line.iter()).enumerate() {
         questions.push((vec![*option], at % PLACES.len()));
     }
-    for _ in 0..70 {
+    for _ in 0..40 {
         let mut options = Vec::new();
         for line in OPTIONS {
-            if random.random_bool(0.35) {
+            if random.random_bool(0.3) {
                 options.push(line[random.random_range(0..line.len())]);
             }
         }
@@ -251,22 +249,22 @@ fn the_numbers_are_counts_of_users() {
     let (mut answered, mut refused) = (0, 0);
     for (options, place) in questions {
         let question = Question::new(&options, place);
-        let refusal = |relation: &str| {
-            let sql = format!("EXPLAIN SELECT * FROM {}", question.call(relation, ""));
-            asked.batches(&sql).err().map(|e| e.message().replace(relation, ""))
+        let answer = |relation: &str, more: &str| {
+            let sql = format!("SELECT * FROM {}", question.call(relation, more));
+            asked.batches(&sql).map(|batches| rows(&batches)).map_err(|e| e.message().replace(relation, ""))
         };
-        let refusals = (refusal("funnel"), refusal("funnel_users"));
-        assert_eq!(refusals.0, refusals.1, "{}", question.options);
-        match refusals.0 {
-            Some(why) => {
-                assert!(options.len() > 1, "{options:?}: {why}");
-                refused += 1;
-            }
-            None => {
-                question.check(&asked, &mut random);
+        match (answer("funnel", ""), answer("funnel_users", ", columns => [id, event]")) {
+            (Ok(report), Ok(users)) => {
+                question.check(&asked, &mut random, report, users);
                 answered += 1;
+            }
+            (report, users) => {
+                let why = report.err();
+                assert!(why.is_some() && options.len() > 1, "{options:?}: {why:?}");
+                assert_eq!(why, users.err(), "{options:?}");
+                refused += 1;
             }
         }
     }
-    assert!(answered > 60 && refused > 10, "{answered} answered, {refused} refused");
+    assert!(answered > 50 && refused > 10, "{answered} answered, {refused} refused");
 }
