@@ -266,5 +266,5 @@ fn the_numbers_are_counts_of_users() {
             }
         }
     }
-    assert!(answered > 50 && refused > 10, "{answered} answered, {refused} refused");
+    assert!(answered > 50 && refused > 2, "{answered} answered, {refused} refused");
 }
