@@ -34,7 +34,7 @@ const COUNTRIES: &str =
     "SELECT count(*) FILTER (WHERE event = 'login' OR country = 'DE'), max(user_id), max(ts) FROM events";
 const GROUP: &str = "SELECT max(n) FROM (SELECT user_id, count(*) AS n FROM events GROUP BY user_id)";
 
-const QUERIES: [Query; 9] = [
+const QUERIES: [Query; 11] = [
     // Few of the rows satisfy a step: the scan, the conditions and the hash table are most of it.
     Query {
         name: "funnel",
@@ -54,6 +54,23 @@ const QUERIES: [Query; 9] = [
         sql: "SELECT * FROM funnel(events, steps => [event <> '', event <> '', event <> '', event <> '', event = 'nothing'], \
               within => INTERVAL '7 days')",
         scan: EVENTS,
+    },
+    // Options that each need more than the one pass: limits between steps, an exclusion, a step to skip, the countries of all
+    // events of the chain, and a funnel for each week.
+    Query {
+        name: "funnel_of_all_options",
+        sql: "SELECT * FROM funnel(events, steps => ['view_item', 'add_to_cart', 'begin_checkout', 'purchase'], \
+              within => INTERVAL '7 days', window_end => 'exclusive', step_within => [NULL, NULL, INTERVAL '1 day'], \
+              exclude => {'when': 'support_ticket', 'after': 1, 'before': 4}, optional => [2], chain => 'earliest_start', \
+              period => 'week', tz => 'Europe/Berlin', by => country, by_touch => 'all')",
+        scan: COUNTRIES,
+    },
+    // A row a user, sorted, with times and values of the event.
+    Query {
+        name: "funnel_users",
+        sql: "SELECT * FROM funnel_users(events, steps => ['view_item', 'add_to_cart', 'purchase'], \
+              within => INTERVAL '7 days', dropped_after => 1, columns => [country])",
+        scan: COUNTRIES,
     },
     // 31 cells for each of 180 cohorts; a return is logged for each active day.
     Query { name: "retention_day", sql: "SELECT * FROM retention(events, unit => 'day', periods => 30)", scan: TIMES },

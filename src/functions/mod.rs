@@ -116,6 +116,7 @@ fn aggregates() -> Vec<AggregateUDF> {
 fn scalars() -> Vec<ScalarUDF> {
     vec![
         breakdown::breakdown(),
+        funnel::funnel_touches(),
         retention::period_end(),
         session::session_id(),
         churn::churn_features(),

@@ -3,6 +3,8 @@
 //! Deals with: which argument is what, constants, conditions over the input's columns, error messages.
 //! Does not deal with: column roles (`roles`), or what a relation does with its arguments.
 
+mod lists;
+
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
@@ -160,7 +162,11 @@ impl<'a> Call<'a> {
 
     /// A constant, computed now: literals, casts and arithmetic over them.
     pub fn constant(&mut self, key: &str) -> Result<Option<ScalarValue>> {
-        let Some(written) = self.take(key) else { return Ok(None) };
+        self.take(key).map(|written| self.folded(key, written)).transpose()
+    }
+
+    /// The value of a constant expression.
+    fn folded(&mut self, key: &str, written: SqlExpr) -> Result<ScalarValue> {
         let empty = DFSchema::empty();
         let not_constant =
             |name: &str| Error::user(format!("{name}: argument '{key}' must be a constant, got {written}"));
@@ -178,7 +184,7 @@ impl<'a> Call<'a> {
         let simplifier = ExprSimplifier::new(context);
         let folded = simplifier.coerce(planned, &empty).and_then(|e| simplifier.simplify(e)).map_err(Error::from)?;
         match folded {
-            Expr::Literal(value, _) => Ok(Some(value)),
+            Expr::Literal(value, _) => Ok(value),
             _ => Err(not_constant(name)),
         }
     }

@@ -47,6 +47,7 @@ pub trait Relation: fmt::Debug + Send + Sync {
 /// Every relation, in the order of the manual.
 pub const RELATIONS: &[&dyn Relation] = &[
     &funnel::Funnel,
+    &funnel::FunnelUsers,
     &retention::Retention,
     &retention::RetentionCurve,
     &sessions::Sessions,

@@ -64,6 +64,7 @@ fn every_function_is_in_the_manual() {
         "breakdown",
         "flow_table",
         "funnel_steps",
+        "funnel_touches",
         "period_end",
         "retention_cells",
         "user_attribution",

@@ -6,6 +6,7 @@ mod churn;
 mod cli;
 mod clickhouse;
 mod docs;
+mod funnel_relations;
 mod layering;
 mod memory;
 mod oracle;

@@ -239,11 +239,14 @@ impl Question for ChainAnswers {
         ]);
         if let Some(kept) = kept {
             let values = kept.values(rows.numbers)?;
-            let values = match present {
+            let values = match &present {
                 None => values,
-                Some(_) => {
+                Some(places) => {
                     let (fields, columns, _) = arrow::array::AsArray::as_struct(&values).clone().into_parts();
-                    Arc::new(StructArray::try_new(fields, columns, present)?)
+                    // A field of a STRUCT that is NULL is read without asking the STRUCT: it must be NULL itself.
+                    let gaps = BooleanArray::new(!places.inner(), None);
+                    let columns = columns.iter().map(|c| arrow::compute::nullif(c, &gaps)).collect::<Result<_, _>>()?;
+                    Arc::new(StructArray::try_new(fields, columns, Some(places.clone()))?)
                 }
             };
             columns.push(list_of(values, ends));

@@ -8,6 +8,7 @@ mod manual;
 pub mod modes;
 pub mod options;
 mod steps;
+mod touches;
 
 use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::error::Result;
@@ -23,6 +24,7 @@ use crate::error::Error;
 
 pub use manual::docs;
 pub use steps::funnel_steps;
+pub use touches::{TOUCHES, funnel_touches};
 
 /// `window_funnel`: the level of each group's longest chain.
 pub fn window_funnel() -> AggregateUDF {

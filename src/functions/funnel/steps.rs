@@ -1,9 +1,13 @@
 //! `funnel_steps`: the report of a funnel, one row a step, from the chains of many users.
+//!
+//! A chain reaches a step where it has a time for it. Steps that may be skipped (a third argument, as bits) lose nobody: the
+//! step before is always the last one that may not.
 
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int32Array, Int64Array, StructArray};
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Int32Type, Int64Type};
+use datafusion::common::ScalarValue;
 use datafusion::error::Result;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::{
@@ -13,12 +17,12 @@ use datafusion::logical_expr::{
 use crate::algo::calendar::Clock;
 use crate::algo::event_log::{ByGroup, EventLog, Grouped};
 use crate::error::Error;
-use crate::functions::columns::{Times, check_step_count, clock_of, list_of, literal_integer};
+use crate::functions::columns::{Times, check_step_count, clock_of, list_of, literal, literal_integer};
 use crate::functions::single_group::{SingleGroup, states_of_rows};
 
 const NAME: &str = "funnel_steps";
 
-/// `funnel_steps(chain, k)`: a list of k structs.
+/// `funnel_steps(chain, k [, optional])`: a list of k structs.
 pub fn funnel_steps() -> AggregateUDF {
     FunnelSteps { signature: Signature::user_defined(Volatility::Immutable) }.into()
 }
@@ -69,8 +73,15 @@ impl AggregateUDFImpl for FunnelSteps {
             [chain, DataType::Int64 | DataType::Int32] if chain_time(chain).and_then(clock_of).is_some() => {
                 Ok(vec![chain.clone(), DataType::Int64])
             }
-            _ => Err(Error::user(format!("{NAME}: needs (chain, number of steps), where chain is a funnel_chain(..)"))
-                .into()),
+            [chain, DataType::Int64 | DataType::Int32, DataType::UInt64]
+                if chain_time(chain).and_then(clock_of).is_some() =>
+            {
+                Ok(vec![chain.clone(), DataType::Int64, DataType::UInt64])
+            }
+            _ => Err(Error::user(format!(
+                "{NAME}: needs (chain, number of steps [, optional steps as bits]), where chain is a funnel_chain(..)"
+            ))
+            .into()),
         }
     }
 
@@ -95,11 +106,17 @@ impl AggregateUDFImpl for FunnelSteps {
         let steps = literal_integer(NAME, "the number of steps", args.exprs, 1)?;
         let steps = usize::try_from(steps).unwrap_or(0);
         check_step_count(NAME, steps)?;
-        let seconds_per_tick = match chain_time(args.expr_fields[0].data_type()).and_then(clock_of) {
-            Some(Clock::Instants(per_second)) => 1.0 / per_second as f64,
-            _ => 86_400.0,
+        let clock = chain_time(args.expr_fields[0].data_type()).and_then(clock_of).unwrap_or(Clock::Dates);
+        let optional = match args.exprs.get(2) {
+            Some(_) => match literal(NAME, "the optional steps", args.exprs, 2)? {
+                ScalarValue::UInt64(Some(bits)) => *bits,
+                other => {
+                    return Err(Error::user(format!("{NAME}: the optional steps must be bits, got {other}")).into());
+                }
+            },
+            None => 0,
         };
-        Ok(Box::new(StepGroups { steps, seconds_per_tick, users: Vec::new(), log: EventLog::default() }))
+        Ok(Box::new(StepGroups { steps, optional, clock, users: Vec::new(), log: EventLog::default() }))
     }
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
@@ -135,7 +152,9 @@ impl Grouped for Arrival {
 
 struct StepGroups {
     steps: usize,
-    seconds_per_tick: f64,
+    /// Bits of the steps that may be skipped.
+    optional: u64,
+    clock: Clock,
     /// `users[group * steps + step]`: users whose chain reaches the step.
     users: Vec<i64>,
     log: EventLog<Arrival>,
@@ -184,23 +203,30 @@ impl GroupsAccumulator for StepGroups {
             return Err(Error::internal("funnel_steps: a chain has times").into());
         };
         let times = Times::read(lists.values())?;
+        let gaps = times.has_nulls();
         let (offsets, ticks) = (lists.value_offsets(), times.values());
         for (row, group) in group_indices.iter().enumerate() {
             let passes = opt_filter.is_none_or(|f| f.is_valid(row) && f.value(row));
             if !passes || chains.is_null(row) || lists.is_null(row) {
                 continue;
             }
-            let chain = &ticks[offsets[row] as usize..offsets[row + 1] as usize];
+            let from = offsets[row] as usize;
+            let chain = &ticks[from..offsets[row + 1] as usize];
+            let mut previous = chain.first().copied().unwrap_or(0);
             for (step, time) in chain.iter().enumerate().take(self.steps) {
+                if gaps && times.is_null(from + step) {
+                    continue;
+                }
                 self.users[group * self.steps + step] += 1;
                 if step > 0 {
                     self.log.push(Arrival {
                         from_start: time.saturating_sub(chain[0]),
-                        from_previous: time.saturating_sub(chain[step - 1]),
+                        from_previous: time.saturating_sub(previous),
                         group: *group as u32,
                         step: step as u32,
                     });
                 }
+                previous = *time;
             }
         }
         Ok(())
@@ -221,15 +247,20 @@ impl GroupsAccumulator for StepGroups {
                 from_previous[a.step as usize].push(a.from_previous);
             }
             let reached = &users[group * self.steps..(group + 1) * self.steps];
+            let mut before = reached[0];
             for step in 0..self.steps {
-                let before = if step == 0 { reached[0] } else { reached[step - 1] };
+                let optional = self.optional >> step & 1 != 0;
                 let (starts, previous) = (&mut from_start[step], &mut from_previous[step]);
                 starts.sort_unstable();
                 previous.sort_unstable();
-                let seconds = |ticks: f64| ticks * self.seconds_per_tick;
+                let seconds = |ticks: f64| match self.clock {
+                    // A product with a billionth would give 465.00000000000006.
+                    Clock::Instants(per_second) => ticks / per_second as f64,
+                    Clock::Dates => ticks * 86_400.0,
+                };
                 let sum: i128 = starts.iter().map(|t| i128::from(*t)).sum();
                 step_numbers.push(step as i32 + 1);
-                dropped.push(before - reached[step]);
+                dropped.push(if optional { 0 } else { before - reached[step] });
                 let row = [
                     ratio(reached[step], reached[0]),
                     ratio(reached[step], before),
@@ -239,6 +270,9 @@ impl GroupsAccumulator for StepGroups {
                     percentile(previous, 0.5).map(seconds),
                 ];
                 shares.iter_mut().zip(row).for_each(|(column, value)| column.push(value));
+                if !optional {
+                    before = reached[step];
+                }
             }
         }
         let [conversion, step_conversion, median, mean, p90, step_median] =
@@ -306,7 +340,8 @@ impl GroupsAccumulator for StepGroups {
     fn convert_to_state(&self, values: &[ArrayRef], opt_filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
         let single = StepGroups {
             steps: self.steps,
-            seconds_per_tick: self.seconds_per_tick,
+            optional: self.optional,
+            clock: self.clock,
             users: Vec::new(),
             log: EventLog::default(),
         };

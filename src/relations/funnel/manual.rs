@@ -1,0 +1,218 @@
+//! What the manual says of the funnel relations.
+
+use crate::functions::{ArgumentDoc, FunctionDoc, FunctionKind};
+use crate::relations::roles::with_roles;
+
+/// The entry of `funnel`.
+pub fn funnel() -> FunctionDoc {
+    with_roles(FunctionDoc {
+        name: "funnel",
+        kind: FunctionKind::Relation,
+        summary: "How many users reach each step within a window, and how long it takes them",
+        syntax: "funnel(table, steps => [..], within => INTERVAL '..' [, by => ..] [, mode => '..'])",
+        arguments: arguments(),
+        returns: vec![
+            ("by ..", "The breakdown columns, under their own names."),
+            ("period DATE", "First local day of the period in which the chain starts; only with `period`."),
+            ("step INTEGER", "1 to k."),
+            (
+                "name TEXT",
+                "The step's name: the event, the condition as written, or the name given. In mode `any_order` \
+                 `2 of steps 1 to 3` where several steps can come second.",
+            ),
+            (
+                "users BIGINT",
+                "Users whose chain reaches the step; with `entry => 'all'` the column is `completions` and counts chains. \
+                 At an optional step: those who meet it.",
+            ),
+            ("conversion DOUBLE", "Share of step 1, 0 to 1; NULL where nobody is in step 1."),
+            ("step_conversion DOUBLE", "Share of the step before (of the last one that is not optional)."),
+            (
+                "dropped BIGINT",
+                "Users of the step before (the last one that is not optional) who did not reach this one; 0 at an optional \
+                 step, where nobody is lost.",
+            ),
+            ("median_seconds, mean_seconds, p90_seconds DOUBLE", "Time from step 1, over canonical chains."),
+            ("step_median_seconds DOUBLE", "Time from the step before (from the last one met)."),
+        ],
+        text: TEXT,
+        example: "SELECT * FROM funnel(events, steps => ['view_item', 'add_to_cart', 'purchase'],\n  within => INTERVAL '7 days', by => country)\nORDER BY country, step LIMIT 6",
+    })
+}
+
+/// The entry of `funnel_users`.
+pub fn funnel_users() -> FunctionDoc {
+    let mut arguments = arguments();
+    arguments.extend([
+        ArgumentDoc {
+            name: "at_step",
+            kind: "BIGINT",
+            default: Some("all users of step 1"),
+            text: "Lists the users who reach this step: those that `funnel` counts in `users`.",
+        },
+        ArgumentDoc {
+            name: "dropped_after",
+            kind: "BIGINT",
+            default: Some("all users of step 1"),
+            text: "Lists those who reach this step and not the next one (that is not optional): those that `funnel` counts \
+                   in `dropped` of the next one.",
+        },
+        ArgumentDoc {
+            name: "columns",
+            kind: "column or list",
+            default: Some("nothing"),
+            text: "Values of the event at the step asked for; without one, of the last event of the chain.",
+        },
+    ]);
+    with_roles(FunctionDoc {
+        name: "funnel_users",
+        kind: FunctionKind::Relation,
+        summary: "The users at a step of a funnel, or lost after it",
+        syntax: "funnel_users(table, steps => [..], within => INTERVAL '..' [, at_step => i] [, columns => [..]])",
+        arguments,
+        returns: vec![
+            ("by ..", "The breakdown columns, under their own names."),
+            ("period DATE", "First local day of the period in which the chain starts; only with `period`."),
+            ("user", "The user, under the name of its column."),
+            ("level INTEGER", "Steps that the user's chain reaches, those that are optional not counted."),
+            (
+                "step_1_at, step_2_at, ..",
+                "When the chain meets each step, of the time column's type; NULL where it does not.",
+            ),
+            ("columns ..", "The values asked for."),
+        ],
+        text: USERS_TEXT,
+        example: "SELECT * FROM funnel_users(events, steps => ['add_to_cart', 'purchase'], within => INTERVAL '7 days',\n  dropped_after => 1, columns => [country])\nORDER BY step_1_at, user_id LIMIT 5",
+    })
+}
+
+fn arguments() -> Vec<ArgumentDoc> {
+    let argument = |name, kind, default, text| ArgumentDoc { name, kind, default, text };
+    vec![
+        argument("table", "table or (SELECT ..)", None, "The events."),
+        argument(
+            "steps",
+            "list",
+            None,
+            "Event names and conditions, `['view', 'cart', event = 'buy' AND price > 10]`, or named ones, \
+             `{'Saw it': event = 'view', 'Bought': event = 'buy'}`; 1 to 64.",
+        ),
+        argument("within", "INTERVAL", None, "The longest time from the first to the last step, inclusive."),
+        argument("by", "column or list", Some("nothing"), "Breaks the funnel down by the value at step 1."),
+        argument(
+            "mode",
+            "TEXT",
+            Some("'ordered'"),
+            "`ordered`, `increase`, `any_order`, and `strict`, `strict_steps`, `dedup`, `dedup_first`, `reuse`, several \
+             separated by commas: as for `window_funnel`.",
+        ),
+        argument("reuse", "BOOLEAN", Some("false"), "One event may serve several steps: the mode word `reuse`."),
+        argument(
+            "window_end",
+            "TEXT",
+            Some("'inclusive'"),
+            "`exclusive`: less than the window. `calendar`: the window is whole local days or months, of which that of the \
+             first event is the first: `within => INTERVAL '3 days'` ends with the second day after it.",
+        ),
+        argument(
+            "step_within",
+            "list of INTERVAL",
+            Some("no limit"),
+            "The largest time from each step to the next, `[INTERVAL '1 hour', NULL]`; NULL is no limit.",
+        ),
+        argument("step_after", "list of INTERVAL", Some("no limit"), "The smallest time, likewise."),
+        argument(
+            "exclude",
+            "event, condition, STRUCT or list",
+            Some("nothing"),
+            "Events that end a chain where they come between two of its steps: `'refund'`, or `{'when': event = 'refund', \
+             'after': 1, 'before': 2}` with the steps between which they count (the first and the last by default), or a \
+             list of these.",
+        ),
+        argument(
+            "exclude_policy",
+            "TEXT",
+            Some("'truncate'"),
+            "`truncate`: the chain counts up to the step before the exclusion. `drop`: the user leaves the funnel.",
+        ),
+        argument("optional", "list of BIGINT", Some("none"), "Numbers of the steps that may be skipped."),
+        argument(
+            "hold",
+            "column or list",
+            Some("nothing"),
+            "All events of a chain have the same value here, and none is NULL.",
+        ),
+        argument(
+            "anchors",
+            "list of BIGINT",
+            Some("none"),
+            "Numbers of the steps that keep their place in mode `any_order`.",
+        ),
+        argument(
+            "entry",
+            "TEXT",
+            Some("'best'"),
+            "`best`: the chain may start at any event. `first`: only at the user's first. `all`: every passage is counted, one \
+             after the other.",
+        ),
+        argument(
+            "chain",
+            "TEXT",
+            Some("'canonical'"),
+            "Which of the longest chains is reported: `canonical`, the one that completes earliest, or `earliest_start`.",
+        ),
+        argument("by_step", "BIGINT", Some("the first event"), "Reads the `by` values at this step instead."),
+        argument(
+            "by_touch",
+            "TEXT",
+            Some("the first event"),
+            "Reads the `by` values at the `first` or the `last` event of the chain that has one; `all`: a user counts once \
+             under every value along the chain.",
+        ),
+        argument(
+            "period",
+            "TEXT",
+            Some("none"),
+            "`day`, `week`, `month`, `quarter` or `year`: a funnel for each period, of the chains that start in it.",
+        ),
+        argument("tz", "TEXT", Some("'UTC'"), "IANA time zone of `period` and of calendar windows."),
+        argument("week_start", "TEXT", Some("'monday'"), "The day on which weeks start."),
+    ]
+}
+
+const TEXT: &str = "\
+Counts each user once, by the longest chain (see `window_funnel`, whose options these are): the counts never increase along \
+the steps. With `by`, a user belongs to the value at step 1 of the canonical chain (see `funnel_chain`). Rows whose user or \
+time is NULL take no part. Percentiles are continuous (linear between ranks).
+
+Without `by` and `period` there is always a row for every step; with them, for every value and period that some chain has.
+
+Options change what a chain is, or which of them count:
+
+- `optional`: a step that may be skipped has the users who meet it, so the next one can have more; the counts never increase \
+along the others.
+- `any_order`: step i is reached with the i-th step met, whichever it is; times are those of the i-th event.
+- `entry => 'all'`: chains are counted, not users, in `completions`; see `funnel_chains`.
+- `period`: each period is computed on its own, so a user can count in several; later steps may fall outside of it.
+- `hold`: each value is computed on its own; a user counts by the best chain over all values.
+- `exclude_policy => 'drop'`: whoever loses a step to an exclusion is in no row.
+- `by_step`: whoever does not come that far, or skips it, counts under NULL.
+- `by_touch`: an event with several `by` columns has a value where one of them is not NULL; a chain without any counts under \
+NULL. With `all` the counts of the values add up to more than the users.
+
+What contradicts itself is refused while the query is planned.
+
+Cost: one pass over the events that satisfy a condition (all events in mode `strict`), sorted for each user; see \
+`window_funnel` and, for `entry => 'all'` and `period`, `funnel_chains`.";
+
+const USERS_TEXT: &str = "\
+The rows behind the numbers of `funnel`: the arguments that both have mean the same, and the chains are the same ones. So \
+`at_step => i` lists as many rows as `funnel` counts users in step i, and `dropped_after => i` as many as it counts in \
+`dropped` of the step after; in every breakdown. Without either, everybody in step 1.
+
+A user has one row; one for each chain with `entry => 'all'`, for each period with `period`, for each value with `by_touch => \
+'all'`.
+
+In mode `any_order` the i-th step is the i-th met, as in `funnel`, while `step_i_at` is the time of the step with number i.
+
+Cost: that of `funnel`, the values asked for with each event, and a sort by user.";

@@ -1,0 +1,111 @@
+//! `FROM funnel(...)`: how many users reach each step within a window, and how long it takes them; `FROM
+//! funnel_users(...)`: who they are.
+
+mod manual;
+mod question;
+mod users;
+
+use datafusion::common::Column;
+use datafusion::functions::core::expr_ext::FieldAccessor;
+use datafusion::functions_nested::expr_fn::array_element;
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, SortExpr, col, lit};
+
+use self::question::{Question, free_name};
+use super::Relation;
+use super::call::{Call, unkeyed};
+use crate::error::{Error, Result};
+use crate::functions::FunctionDoc;
+use crate::functions::funnel::funnel_steps;
+
+pub use self::users::FunnelUsers;
+
+/// The relation.
+#[derive(Debug)]
+pub struct Funnel;
+
+impl Relation for Funnel {
+    fn doc(&self) -> FunctionDoc {
+        manual::funnel()
+    }
+
+    fn plan(&self, call: &mut Call) -> Result<LogicalPlan> {
+        let question = Question::read(call)?;
+        let output = output(&question);
+        let mut reserved = output.to_vec();
+        reserved.extend(question.by_period().then_some("period"));
+        question.check_names(call, &reserved)?;
+        report(call.input().clone(), &question, &output).map_err(Error::from)
+    }
+}
+
+/// The columns after the `by` columns and the period.
+fn output(question: &Question) -> [&'static str; 10] {
+    [
+        "step",
+        "name",
+        if question.every_passage() { "completions" } else { "users" },
+        "conversion",
+        "step_conversion",
+        "dropped",
+        "median_seconds",
+        "mean_seconds",
+        "p90_seconds",
+        "step_median_seconds",
+    ]
+}
+
+/// The chains, then the report over them.
+fn report(input: LogicalPlan, question: &Question, output: &[&str]) -> datafusion::error::Result<LogicalPlan> {
+    let (chains, names) = question.chains(input, None, &[])?;
+    let groups = question.by_names();
+    let group_columns = || groups.iter().map(|name| Expr::Column(Column::from_name(name)));
+    let chain = || Expr::Column(Column::from_name(names.chain.as_str()));
+    let reported = free_name("report", |name| groups.iter().any(|g| g == name));
+    let mut kept: Vec<Expr> = vec![chain()];
+    kept.extend(question.by_values(&names));
+
+    let mut shown: Vec<Expr> = groups.iter().map(|name| unkeyed(name)).collect();
+    let element = || array_element(Expr::Column(Column::from_name(reported.as_str())), col("step"));
+    shown.extend(output.iter().map(|name| match *name {
+        "step" | "name" => col(*name),
+        "completions" => element().field("users").alias(*name),
+        other => element().field(other).alias(other),
+    }));
+    let mut arguments = vec![chain(), lit(question.steps() as i64)];
+    if question.optional_bits() != 0 {
+        arguments.push(lit(question.optional_bits()));
+    }
+    // The report is a list with an element a step, spread by a join with the steps.
+    let rows = step_names(question).into_iter().zip(1i32..).map(|(name, step)| vec![lit(step), lit(name)]).collect();
+    let steps =
+        LogicalPlanBuilder::values(rows)?.project([col("column1").alias("step"), col("column2").alias("name")])?;
+    let order: Vec<SortExpr> =
+        group_columns().map(|c| c.sort(true, true)).chain([col("step").sort(true, true)]).collect();
+    chains
+        .project(kept)?
+        .aggregate(group_columns(), [funnel_steps().call(arguments).alias(reported.as_str())])?
+        .cross_join(steps.build()?)?
+        .project(shown)?
+        .sort(order)?
+        .build()
+}
+
+/// What the rows are called. Where steps come in any order, a row is about how many of them were met.
+fn step_names(question: &Question) -> Vec<String> {
+    let count = question.steps();
+    if !question.any_order() {
+        return question.names.clone();
+    }
+    let anchored = |step: usize| question.anchors().contains(&(step as i64));
+    (1..=count)
+        .map(|step| {
+            // Steps between two anchors change places among themselves alone.
+            let first = (1..step).rev().take_while(|s| !anchored(*s)).last().unwrap_or(step);
+            let last = (step + 1..=count).take_while(|s| !anchored(*s)).last().unwrap_or(step);
+            match anchored(step) || first == last {
+                true => question.names[step - 1].clone(),
+                false => format!("{} of steps {first} to {last}", step - first + 1),
+            }
+        })
+        .collect()
+}

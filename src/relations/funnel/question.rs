@@ -1,0 +1,372 @@
+//! What both funnel relations ask, read and checked once: steps, options, and where along a chain the values are read.
+//!
+//! [`Question::chains`] is the computation that both share; `funnel` counts its rows, `funnel_users` lists them. So their
+//! numbers cannot disagree.
+//! Does not deal with: what a relation shows of a chain.
+
+use arrow::datatypes::DataType;
+use datafusion::common::{Column, ScalarValue};
+use datafusion::functions::core::expr_ext::FieldAccessor;
+use datafusion::functions::core::expr_fn::named_struct;
+use datafusion::functions_nested::expr_fn::array_element;
+use datafusion::functions_nested::position::array_position_udf;
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, lit, when};
+
+use crate::algo::calendar::{Unit, WEEKDAYS};
+use crate::algo::funnel::{Entry, Order, Pick};
+use crate::error::{Error, Result, suggest};
+use crate::functions::funnel::modes::Mode;
+use crate::functions::funnel::options::{
+    CHAINS, ENTRIES, EXCLUDE_POLICIES, Exclude, FunnelOptions, WINDOW_ENDS, WindowEnd,
+};
+use crate::functions::funnel::{TOUCHES, funnel_chain, funnel_chains, funnel_touches};
+use crate::relations::call::{Breakdown, Call};
+use crate::relations::roles::Roles;
+
+/// Where along a chain the `by` values are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ByPlace {
+    /// At its first event.
+    Start,
+    /// At the event that serves this step (from 1).
+    Step(usize),
+    /// At one or all of its events with a value.
+    Touch(&'static str),
+}
+
+/// A call of either relation.
+pub struct Question {
+    /// Who, when, what.
+    pub roles: Roles,
+    /// What each step is called, in order.
+    pub names: Vec<String>,
+    /// The columns to break the answer down by.
+    pub by: Vec<Breakdown>,
+    by_place: ByPlace,
+    within: ScalarValue,
+    /// The mode words as they were written.
+    mode: String,
+    options: FunnelOptions,
+    /// The steps, then the exclusions.
+    conditions: Vec<Expr>,
+    hold: Vec<Breakdown>,
+}
+
+/// Names of the columns of [`Question::chains`], none of which clashes with one of the answer's.
+pub struct ChainColumns {
+    /// The chain.
+    pub chain: String,
+    /// The touch, where a chain has a row for each.
+    touch: String,
+    /// The kept fields that hold the columns asked for, in their order.
+    pub kept: Vec<String>,
+}
+
+fn column(name: &str) -> Expr {
+    Expr::Column(Column::from_name(name))
+}
+
+/// `name`, or the first of `name_`, `name__`, .. that is not taken.
+pub fn free_name(name: &str, taken: impl Fn(&str) -> bool) -> String {
+    let mut free = name.to_string();
+    while taken(&free) {
+        free.push('_');
+    }
+    free
+}
+
+impl Question {
+    /// Reads and checks everything that both relations take.
+    pub fn read(call: &mut Call) -> Result<Self> {
+        let roles = Roles::of(call)?;
+        let steps = call.steps("steps")?;
+        let by = call.breakdowns("by")?;
+        let mode = call.text("mode")?.unwrap_or_default();
+        let Some(within) = call.interval("within")? else {
+            return Err(call
+                .error("argument 'within' is missing: the longest time from the first to the last step")
+                .hint("as in within => INTERVAL '7 days'"));
+        };
+        let mode = if call.switch("reuse", false)? { words(&mode, "reuse") } else { mode };
+        let by_place = by_place(call, &by, steps.len())?;
+        let exclusions = call.exclusions("exclude")?;
+        let hold = call.breakdowns("hold")?;
+        if call.given("exclude_policy") && exclusions.is_empty() {
+            return Err(call.error("argument 'exclude_policy' needs 'exclude'"));
+        }
+        let entry = call.choice("entry", &ENTRIES, ENTRIES[0])?;
+        let chain = call.choice("chain", &CHAINS, CHAINS[0])?;
+        let window_end = call.choice("window_end", &WINDOW_ENDS, WINDOW_ENDS[0])?;
+        let mut options = FunnelOptions {
+            mode: Mode::parse(call.name(), &mode)?,
+            window_end: [WindowEnd::Inclusive, WindowEnd::Exclusive, WindowEnd::Calendar][at(&WINDOW_ENDS, window_end)],
+            step_within: call.intervals("step_within")?,
+            step_after: call.intervals("step_after")?,
+            exclude: exclusions.iter().map(|e| Exclude { after: e.after, before: e.before }).collect(),
+            drop_excluded: call.choice("exclude_policy", &EXCLUDE_POLICIES, EXCLUDE_POLICIES[0])?
+                == EXCLUDE_POLICIES[1],
+            optional: call.step_numbers("optional")?,
+            anchors: call.step_numbers("anchors")?,
+            entry: [Entry::Best, Entry::First, Entry::All][at(&ENTRIES, entry)],
+            chain: [Pick::EarliestCompletion, Pick::EarliestStart][at(&CHAINS, chain)],
+            period: Unit::parse(call.choice("period", &Unit::NAMES, "")?),
+            ..FunnelOptions::default()
+        };
+        calendar(call, &mut options)?;
+        // Every constant is checked here, where the argument has a name.
+        options.spec(call.name(), &within, &roles.time_type, steps.len() + exclusions.len())?;
+        let when = steps.iter().map(|s| &s.condition).chain(exclusions.iter().map(|e| &e.when));
+        let conditions = when.map(|condition| roles.condition(call, condition)).collect::<Result<Vec<_>>>()?;
+        let names = steps.into_iter().map(|s| s.name).collect();
+        Ok(Self { roles, names, by, by_place, within, mode, options, conditions, hold })
+    }
+
+    /// Number of steps.
+    pub fn steps(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Whether the steps have no order of their own: step i of the answer is then the i-th that was met.
+    pub fn any_order(&self) -> bool {
+        self.options.mode.order == Order::AnyOrder
+    }
+
+    /// Whether all passages through the funnel are counted.
+    pub fn every_passage(&self) -> bool {
+        self.options.entry == Entry::All
+    }
+
+    /// Whether chains are looked for in each period.
+    pub fn by_period(&self) -> bool {
+        self.options.period.is_some()
+    }
+
+    /// Whether a user can have several rows in [`Question::chains`].
+    pub fn several(&self) -> bool {
+        self.lists_chains() || self.by_place == ByPlace::Touch("all")
+    }
+
+    fn lists_chains(&self) -> bool {
+        self.every_passage() || self.by_period()
+    }
+
+    /// Whether a step (from 1) may be skipped.
+    pub fn is_optional(&self, step: usize) -> bool {
+        self.options.optional.contains(&(step as i64))
+    }
+
+    /// The optional steps as bits, bit 0 for step 1.
+    pub fn optional_bits(&self) -> u64 {
+        self.options.optional.iter().fold(0, |bits, step| bits | 1 << (step - 1))
+    }
+
+    /// The steps (from 1) that keep their place in mode `any_order`.
+    pub fn anchors(&self) -> &[i64] {
+        &self.options.anchors
+    }
+
+    /// Refuses an answer in which two columns have one name.
+    pub fn check_names(&self, call: &Call, output: &[&str]) -> Result<()> {
+        match self.by.iter().find(|b| output.contains(&b.name.as_str())) {
+            Some(b) => Err(call.error(format!(
+                "by column '{}' has the name of a result column; give it another in (SELECT ..)",
+                b.name
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    /// Position, in the lists of a chain, of the event that serves a step (from 1).
+    pub fn place_of_step(&self, chain: &str, step: usize) -> Expr {
+        match self.any_order() {
+            true => {
+                let position = array_position_udf().call(vec![column(chain).field("steps"), lit(step as i32)]);
+                cast(position, DataType::Int64)
+            }
+            false => lit(step as i64),
+        }
+    }
+
+    /// A row for each chain that meets a step: its columns are the user where `user` names it, the chain, and what
+    /// [`Question::by_values`] reads. `columns` are kept with each event beside the `by` and `hold` values.
+    pub fn chains(
+        &self,
+        input: LogicalPlan,
+        user: Option<&str>,
+        columns: &[Breakdown],
+    ) -> datafusion::error::Result<(LogicalPlanBuilder, ChainColumns)> {
+        let kept = self.kept(columns)?;
+        let taken = |name: &str| self.by.iter().any(|b| b.name == name) || user == Some(name);
+        let names =
+            ChainColumns { chain: free_name("chain", taken), touch: free_name("touch", taken), kept: kept.columns };
+        let mut arguments = vec![lit(self.within.clone()), self.options_literal(kept.hold)?, self.roles.time.clone()];
+        arguments.extend(self.conditions.iter().cloned());
+        if !kept.fields.is_empty() {
+            let fields = kept.fields.into_iter().flat_map(|(name, value)| [lit(name), value]);
+            arguments.push(named_struct(fields.collect()));
+        }
+        let function = if self.lists_chains() { funnel_chains() } else { funnel_chain() };
+        let mut takes_part = self.roles.known();
+        if !self.every_event() {
+            takes_part =
+                self.conditions.iter().cloned().reduce(Expr::or).map_or(takes_part.clone(), |any| takes_part.and(any));
+        }
+        let group = match user {
+            Some(name) => self.roles.user.clone().alias(name),
+            None => self.roles.user.clone(),
+        };
+        let mut plan = LogicalPlanBuilder::from(input)
+            .filter(takes_part)?
+            .aggregate([group], [function.call(arguments).alias(names.chain.as_str())])?;
+        if self.lists_chains() {
+            plan = plan.unnest_column(Column::from_name(names.chain.as_str()))?;
+        }
+        plan = plan.filter(column(&names.chain).field("level").gt_eq(lit(1i32)))?;
+        if self.by_place == ByPlace::Touch("all") {
+            let mut carried: Vec<Expr> = user.map(column).into_iter().collect();
+            carried.extend([column(&names.chain), self.touches(&names, "all").alias(names.touch.as_str())]);
+            plan = plan.project(carried)?.unnest_column(Column::from_name(names.touch.as_str()))?;
+        }
+        Ok((plan, names))
+    }
+
+    /// The `by` columns and the period of a row of [`Question::chains`], under their names.
+    pub fn by_values(&self, names: &ChainColumns) -> Vec<Expr> {
+        let kept = || column(&names.chain).field("kept");
+        let at = match self.by_place {
+            ByPlace::Start => array_element(kept(), lit(1i64)),
+            ByPlace::Step(step) => array_element(kept(), self.place_of_step(&names.chain, step)),
+            ByPlace::Touch("all") => column(&names.touch),
+            ByPlace::Touch(which) => array_element(self.touches(names, which), lit(1i64)),
+        };
+        let mut values: Vec<Expr> =
+            self.by.iter().map(|b| at.clone().field(b.name.as_str()).alias(b.name.as_str())).collect();
+        if self.by_period() {
+            values.push(column(&names.chain).field("period").alias("period"));
+        }
+        values
+    }
+
+    /// The names of [`Question::by_values`].
+    pub fn by_names(&self) -> Vec<String> {
+        let period = self.by_period().then(|| "period".to_string());
+        self.by.iter().map(|b| b.name.clone()).chain(period).collect()
+    }
+
+    fn touches(&self, names: &ChainColumns, which: &str) -> Expr {
+        let kept = column(&names.chain).field("kept");
+        funnel_touches().call(vec![kept, lit(which), lit(self.by.len() as i64)])
+    }
+
+    fn every_event(&self) -> bool {
+        self.options.mode.between == crate::algo::funnel::Between::Strict
+    }
+
+    fn options_literal(&self, hold: Vec<String>) -> Result<Expr> {
+        let options = FunnelOptions { hold, ..self.options.clone() };
+        let only_mode = FunnelOptions { mode: options.mode, ..FunnelOptions::default() };
+        Ok(match options == only_mode {
+            true => lit(if self.mode.is_empty() { "ordered" } else { &self.mode }),
+            false => lit(options.literal()?),
+        })
+    }
+
+    /// The values kept with each event. The `by` values come first: ties are broken by them.
+    fn kept(&self, columns: &[Breakdown]) -> Result<Kept> {
+        let mut kept = Kept {
+            fields: self.by.iter().map(|b| (b.name.clone(), b.value.clone())).collect(),
+            hold: Vec::new(),
+            columns: Vec::new(),
+        };
+        kept.hold = self.hold.iter().map(|h| kept.add(h)).collect();
+        // The first event of a chain is the least of those that can be it, whatever comes after its `by` values.
+        let settled = self.by.is_empty() || (self.by_place == ByPlace::Start && !self.any_order());
+        if !settled && !columns.is_empty() {
+            // Without the columns, ties between equal `by` values are broken by conditions: the columns come after these, so
+            // that asking for more of them moves nobody to another value.
+            let conditions = self.conditions.iter().enumerate().map(|(bit, condition)| {
+                let mut met = when(condition.clone(), lit(1u64 << bit));
+                met.otherwise(lit(0u64)).map_err(Error::from)
+            });
+            let conditions: Vec<Expr> = conditions.collect::<Result<_>>()?;
+            if let Some(mask) = conditions.into_iter().reduce(datafusion::logical_expr::bitwise_or) {
+                kept.add(&Breakdown { name: "conditions".to_string(), value: mask });
+            }
+        }
+        kept.columns = columns.iter().map(|c| kept.add(c)).collect();
+        Ok(kept)
+    }
+}
+
+/// Fields of the struct kept with each event.
+struct Kept {
+    fields: Vec<(String, Expr)>,
+    /// Names of those that all events of a chain share.
+    hold: Vec<String>,
+    /// Names of those asked for beside.
+    columns: Vec<String>,
+}
+
+impl Kept {
+    /// The field with this value, which is added where there is none.
+    fn add(&mut self, wanted: &Breakdown) -> String {
+        if let Some((name, _)) = self.fields.iter().find(|(_, value)| *value == wanted.value) {
+            return name.clone();
+        }
+        let name = free_name(&wanted.name, |name| self.fields.iter().any(|(n, _)| n == name));
+        self.fields.push((name.clone(), wanted.value.clone()));
+        name
+    }
+}
+
+fn at(words: &[&str], word: &str) -> usize {
+    words.iter().position(|w| *w == word).unwrap_or(0)
+}
+
+fn words(mode: &str, word: &str) -> String {
+    if mode.trim().is_empty() { word.to_string() } else { format!("{mode}, {word}") }
+}
+
+fn by_place(call: &mut Call, by: &[Breakdown], steps: usize) -> Result<ByPlace> {
+    let (by_step, by_touch) = (call.given("by_step"), call.given("by_touch"));
+    if by_step && by_touch {
+        return Err(call.error("arguments 'by_step' and 'by_touch' exclude each other: both say where 'by' is read"));
+    }
+    if let Some(key) = [("by_step", by_step), ("by_touch", by_touch)].iter().find(|(_, given)| *given)
+        && by.is_empty()
+    {
+        return Err(call.error(format!("argument '{}' needs 'by'", key.0)));
+    }
+    if by_touch {
+        return Ok(ByPlace::Touch(call.choice("by_touch", &TOUCHES, TOUCHES[0])?));
+    }
+    match by_step {
+        true => Ok(ByPlace::Step(call.integer("by_step", 1..=steps.max(1) as i64, 1)? as usize)),
+        false => Ok(ByPlace::Start),
+    }
+}
+
+/// The zone and the start of weeks, where something asks for them.
+fn calendar(call: &mut Call, options: &mut FunnelOptions) -> Result<()> {
+    let defaults = call.options();
+    let asked = options.period.is_some() || options.window_end == WindowEnd::Calendar;
+    let tz = call.text("tz")?;
+    if tz.is_some() && !asked {
+        return Err(call.error("argument 'tz' needs 'period' or window_end => 'calendar'"));
+    }
+    let week_start = call.text("week_start")?.map(|day| day.to_lowercase());
+    if week_start.is_some() && options.period != Some(Unit::Week) {
+        return Err(call.error("argument 'week_start' needs period => 'week'"));
+    }
+    if asked {
+        options.tz = tz.unwrap_or(defaults.time_zone);
+    }
+    if options.period == Some(Unit::Week) {
+        options.week_start = week_start.unwrap_or(defaults.week_start).to_lowercase();
+        if !WEEKDAYS.contains(&options.week_start.as_str()) {
+            let help = suggest(&options.week_start, WEEKDAYS);
+            return Err(call.error(format!("argument 'week_start' cannot be '{}'; {help}", options.week_start)));
+        }
+    }
+    Ok(())
+}
