@@ -8,7 +8,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tenure::algo::calendar::{Calendar, Clock, Unit};
 use tenure::algo::event::Event;
-use tenure::algo::funnel::{self, Order, Spec};
+use tenure::algo::funnel::{Between, Chains, Entry, Exclusion, Funnel, Order, Pick, Spec};
 use tenure::algo::retention::{Periods, Return, Tied, periods};
 
 use crate::events::{DAY, DAYS, START};
@@ -70,19 +70,64 @@ pub fn funnel(c: &mut Criterion) {
     for (name, spec, users) in &inputs {
         group.throughput(Throughput::Elements(users.iter().map(|u| u.len() as u64).sum()));
         group.bench_function(format!("level/{name}"), |b| {
-            b.iter(|| users.iter().map(|events| funnel::level(black_box(events), spec)).sum::<usize>());
+            let mut funnel = Funnel::new(spec.clone());
+            b.iter(|| users.iter().map(|events| funnel.level(black_box(events), None).level).sum::<usize>());
         });
-        let mut chain = Vec::new();
+        let mut chains = Chains::default();
         group.bench_function(format!("chain/{name}"), |b| {
+            let mut funnel = Funnel::new(spec.clone());
             b.iter(|| {
-                let level = |events: &Vec<Event>| {
-                    chain.clear();
-                    funnel::chain(black_box(events), spec, &mut chain)
-                };
-                users.iter().map(level).sum::<usize>()
+                chains.chains.clear();
+                chains.places.clear();
+                users.iter().for_each(|events| funnel.chains(black_box(events), None, &mut chains));
+                chains.places.len()
             });
         });
     }
+}
+
+/// The options, over users with some ten events of each of three steps, and over one user who meets all but the last of 64
+/// steps at every instant.
+pub fn funnel_options(c: &mut Criterion) {
+    let n = size(1 << 17);
+    let any_time = |random: &mut ChaCha8Rng| random.random_range(START..START + DAYS * DAY);
+    let shop = |random: &mut ChaCha8Rng| 1u64 << [0, 0, 0, 0, 1, 1, 1, 2, 2, 3][random.random_range(0..10)];
+    let typical = users(n / 32, 32, |random, _| (any_time(random), shop(random)));
+    let adversary = users(1, n, |_, at| (at as i64, ALL_BUT_LAST));
+    let options = |steps: usize| {
+        let plain = Spec::plain(steps, 7 * DAY);
+        let anchors = 1 << (steps / 2);
+        [
+            ("strict_steps", Spec { between: Between::StrictSteps, ..plain.clone() }),
+            ("dedup", Spec { between: Between::Dedup, ..plain.clone() }),
+            ("step_within", Spec { step_within: vec![DAY; steps - 1], ..plain.clone() }),
+            ("step_after", Spec { step_after: vec![DAY / 24; steps - 1], ..plain.clone() }),
+            ("optional", Spec { optional: 2, ..plain.clone() }),
+            ("any_order", Spec { order: Order::AnyOrder, ..plain.clone() }),
+            ("anchors", Spec { order: Order::AnyOrder, anchors, ..plain.clone() }),
+            ("first", Spec { entry: Entry::First, ..plain.clone() }),
+            ("all", Spec { entry: Entry::All, ..plain.clone() }),
+            ("earliest_start", Spec { pick: Pick::EarliestStart, ..plain }),
+        ]
+    };
+    let exclusion = Spec { exclusions: vec![Exclusion { after: 1, before: 3 }], ..Spec::plain(3, 7 * DAY) };
+    let mut group = c.benchmark_group("funnel_options");
+    group.throughput(Throughput::Elements(n as u64));
+    let typical = options(3).into_iter().chain([("exclude", exclusion)]).map(|(name, spec)| (name, spec, &typical));
+    let adversary = options(64).into_iter().map(|(name, spec)| (name, spec, &adversary));
+    for (name, spec, users) in typical.chain(adversary) {
+        let mut chains = Chains::default();
+        group.bench_function(format!("{name}/{}", spec.steps), |b| {
+            let mut funnel = Funnel::new(spec.clone());
+            b.iter(|| {
+                chains.chains.clear();
+                chains.places.clear();
+                users.iter().for_each(|events| funnel.chains(black_box(events), None, &mut chains));
+                chains.places.len()
+            });
+        });
+    }
+    group.finish();
 }
 
 /// `periods` over 32 returns a user, as the aggregate hands them over.

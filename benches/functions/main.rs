@@ -35,7 +35,7 @@ fn size(measured: usize) -> usize {
 criterion_group! {
     name = all;
     config = quick();
-    targets = kernels::funnel, kernels::retention, kernels::calendar,
+    targets = kernels::funnel, kernels::funnel_options, kernels::retention, kernels::calendar,
         aggregates::single_phase, aggregates::two_phases, aggregates::generic, aggregates::kept, aggregates::arguments,
         model::bg_nbd
 }

@@ -4,6 +4,8 @@
 //! birth and return. Data are random from a seed; a failure prints it, and `TENURE_TEST_SEED` runs that seed again.
 
 mod funnel;
+mod funnel_brute;
+mod funnel_options;
 mod retention;
 
 use rand::SeedableRng;

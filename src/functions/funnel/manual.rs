@@ -137,8 +137,10 @@ the kept value (NULL first), then by which conditions they satisfy, so the answe
 With `chain` `earliest_start` it is the longest; among those the one that starts earliest; then the one with the earliest \
 event at step 2, and so on.
 
-With `optional` steps, completion is the last step that is not optional; a step met comes before a step skipped. In mode \
-`any_order` the events are compared in order of time, and then lower steps get the earlier ones.
+With `optional` steps the length counts the others alone and completion is the last of them; between start and completion \
+(and after it, within the window) a step met comes before a step skipped. An optional step before the latest start is not \
+met; `earliest_start` finds it. In mode `any_order` the events are compared in order of time, and then lower steps get the \
+earlier ones.
 
 The options are those of `window_funnel`, and `level` is what it answers for the same arguments. Memory: 28 bytes for each \
 event that satisfies a condition where values are kept, and each distinct kept value once.";

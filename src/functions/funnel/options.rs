@@ -557,3 +557,156 @@ impl Reader<'_> {
         self.items(name, wanted, value)?.iter().map(one).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::datatypes::{IntervalMonthDayNanoType, TimeUnit};
+
+    fn interval(days: i32, nanos: i64) -> ScalarValue {
+        ScalarValue::IntervalMonthDayNano(Some(IntervalMonthDayNanoType::make_value(0, days, nanos)))
+    }
+
+    const HOUR: i64 = 3_600_000_000_000;
+
+    fn spec(options: &FunnelOptions, conditions: usize) -> Result<Spec, String> {
+        let time = DataType::Timestamp(TimeUnit::Second, None);
+        options.spec("f", &interval(1, 0), &time, conditions).map_err(|e| e.message().to_string())
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let default = FunnelOptions::default();
+        let written = FunnelOptions {
+            mode: Mode::parse("f", "strict, reuse").unwrap(),
+            window_end: WindowEnd::Calendar,
+            step_within: vec![interval(0, HOUR), ScalarValue::IntervalMonthDayNano(None)],
+            step_after: vec![interval(0, 5)],
+            exclude: vec![Exclude { after: Some(1), before: None }, Exclude::default()],
+            drop_excluded: true,
+            optional: vec![2],
+            hold: vec!["item".into(), "shop".into()],
+            anchors: vec![1, 3],
+            entry: Entry::First,
+            chain: Pick::EarliestStart,
+            period: Some(Unit::Week),
+            tz: "Europe/Berlin".into(),
+            week_start: "sunday".into(),
+        };
+        for options in [default, written] {
+            assert_eq!(FunnelOptions::read("f", &options.literal().unwrap()).unwrap(), options);
+        }
+        let words = FunnelOptions::read("f", &ScalarValue::from("dedup")).unwrap();
+        assert_eq!(words.mode.between, Between::Dedup);
+    }
+
+    #[test]
+    fn windows_and_limits_become_ticks() {
+        let time = DataType::Timestamp(TimeUnit::Second, None);
+        let ticks = |end, window| {
+            let options = FunnelOptions { window_end: end, ..FunnelOptions::default() };
+            match options.spec("f", &window, &time, 1).unwrap().window {
+                Window::Ticks(ticks) => ticks,
+                Window::Calendar(..) => unreachable!(),
+            }
+        };
+        assert_eq!(ticks(WindowEnd::Inclusive, interval(0, 10_000_000_000)), 10);
+        assert_eq!(ticks(WindowEnd::Exclusive, interval(0, 10_000_000_000)), 9);
+        // 10.5 seconds hold ten whole ones, whether the end is in or not.
+        assert_eq!(ticks(WindowEnd::Inclusive, interval(0, 10_500_000_000)), 10);
+        assert_eq!(ticks(WindowEnd::Exclusive, interval(0, 10_500_000_000)), 10);
+        let limits = FunnelOptions {
+            step_within: vec![interval(0, 10_500_000_000)],
+            step_after: vec![interval(0, 9_500_000_000)],
+            ..FunnelOptions::default()
+        };
+        let spec = spec(&limits, 2).unwrap();
+        assert_eq!((spec.step_within, spec.step_after), (vec![10], vec![10]));
+        let extreme = FunnelOptions { step_within: vec![interval(i32::MAX, i64::MAX)], ..FunnelOptions::default() };
+        assert!(super::tests::spec(&extreme, 2).is_ok());
+        let extreme = FunnelOptions { step_after: vec![interval(i32::MIN, i64::MIN)], ..FunnelOptions::default() };
+        assert!(super::tests::spec(&extreme, 2).unwrap_err().contains("below zero"));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        let default = FunnelOptions::default;
+        let mode = |words: &str| Mode::parse("f", words).unwrap();
+        let exclude = |after, before| Exclude { after, before };
+        let month = ScalarValue::IntervalYearMonth(Some(1));
+        for (options, conditions, says) in [
+            (FunnelOptions { anchors: vec![1], ..default() }, 2, "needs mode 'any_order'"),
+            (FunnelOptions { anchors: vec![3], mode: mode("any_order"), ..default() }, 2, "1 to 2; got 3"),
+            (FunnelOptions { optional: vec![1], ..default() }, 2, "step 1 cannot be optional"),
+            (FunnelOptions { optional: vec![0], ..default() }, 2, "1 to 2; got 0"),
+            (FunnelOptions { optional: vec![2], mode: mode("dedup"), ..default() }, 2, "cannot go with mode 'dedup'"),
+            (FunnelOptions { optional: vec![2], mode: mode("any_order"), ..default() }, 2, "'any_order'"),
+            (
+                FunnelOptions { optional: vec![2], step_within: vec![interval(1, 0)], ..default() },
+                3,
+                "of which one is optional",
+            ),
+            (FunnelOptions { step_within: vec![interval(1, 0); 2], ..default() }, 2, "have only 1 between them"),
+            (FunnelOptions { step_within: vec![interval(-1, 0)], ..default() }, 2, "below zero"),
+            (FunnelOptions { step_within: vec![month], ..default() }, 2, "say it in days"),
+            (
+                FunnelOptions { step_after: vec![ScalarValue::from(3i64)], ..default() },
+                2,
+                "must be an INTERVAL or NULL",
+            ),
+            (
+                FunnelOptions { step_within: vec![interval(1, 0)], step_after: vec![interval(2, 0)], ..default() },
+                2,
+                "no time is both",
+            ),
+            (
+                FunnelOptions { step_after: vec![interval(2, 0)], mode: mode("any_order"), ..default() },
+                2,
+                "no step comes before another",
+            ),
+            (FunnelOptions { exclude: vec![exclude(Some(2), Some(2))], ..default() }, 4, "must be before"),
+            (FunnelOptions { exclude: vec![exclude(None, Some(5))], ..default() }, 4, "1 to 3; got 5"),
+            (FunnelOptions { exclude: vec![exclude(None, None)], ..default() }, 2, "needs two steps"),
+            (FunnelOptions { exclude: vec![exclude(None, None)], ..default() }, 1, "at least one step"),
+            (
+                FunnelOptions { exclude: vec![exclude(Some(2), None)], optional: vec![2], ..default() },
+                4,
+                "which is optional",
+            ),
+            (
+                FunnelOptions { exclude: vec![exclude(Some(1), None)], mode: mode("any_order"), ..default() },
+                3,
+                "over the whole chain",
+            ),
+            (FunnelOptions { drop_excluded: true, ..default() }, 3, "needs 'exclude'"),
+            (
+                FunnelOptions {
+                    drop_excluded: true,
+                    exclude: vec![exclude(None, None)],
+                    entry: Entry::All,
+                    ..default()
+                },
+                3,
+                "several chains",
+            ),
+            (FunnelOptions { exclude: vec![exclude(None, None); 2], ..default() }, 66, "together at most 64"),
+            (
+                FunnelOptions { window_end: WindowEnd::Calendar, tz: "Mars/Olympus".into(), ..default() },
+                1,
+                "unknown time zone",
+            ),
+            (
+                FunnelOptions { period: Some(Unit::Week), week_start: "mony".into(), ..default() },
+                1,
+                "did you mean 'monday'",
+            ),
+        ] {
+            let message = spec(&options, conditions).unwrap_err();
+            assert!(message.contains(says), "{message}");
+        }
+        let half_days = FunnelOptions { window_end: WindowEnd::Calendar, ..default() };
+        let time = DataType::Timestamp(TimeUnit::Second, None);
+        let message = half_days.spec("f", &interval(1, HOUR), &time, 1).unwrap_err().message().to_string();
+        assert!(message.contains("whole days or whole months"), "{message}");
+    }
+}

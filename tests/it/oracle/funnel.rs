@@ -7,8 +7,6 @@ use arrow::array::{ArrayRef, BooleanArray, Date32Array, Int64Array, RecordBatch,
 use arrow::array::{TimestampMicrosecondArray, TimestampSecondArray};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
-use tenure::algo::event::Event;
-use tenure::algo::funnel::{self, Order, Spec};
 
 use super::{close, random, seed};
 use crate::ask::Asked;
@@ -218,42 +216,6 @@ fn chains_of_nine_thousand_users() {
                     }
                 }
             }
-        }
-    }
-}
-
-/// The kernel itself, with ties in random order: level, times, and that the chain it names is one.
-#[test]
-fn the_kernel_on_sixty_thousand_users() {
-    let mut random = random(2);
-    let mut positions = Vec::new();
-    for round in 0..60_000 {
-        let mut rows = rows_of(&mut random, Some(1), &mut 0);
-        let steps = random.random_range(1..=STEPS);
-        let window = [0, 1, 2, 3, 100][random.random_range(0..5)];
-        let (mode, word) = MODES[random.random_range(0..3)];
-        rows.retain(|r| r.time.is_some());
-        rows.sort_by_key(|r| r.time);
-        let mask = |r: &Row| (0..steps).fold(0u64, |mask, s| mask | u64::from(r.meets(s)) << s);
-        let events: Vec<Event> =
-            rows.iter().map(|r| Event { time: r.time.unwrap(), mask: mask(r), tag: r.id as u32 }).collect();
-        let spec = Spec {
-            order: if mode == Mode::Increase { Order::Increase } else { Order::Ordered },
-            reuse: mode == Mode::Reuse,
-            ..Spec::plain(steps, window)
-        };
-        let best = Search { rows: &rows, steps, window, mode, kept: |_| (0, 0), best: Vec::new() }.canonical();
-        positions.clear();
-        let level = funnel::chain(&events, &spec, &mut positions);
-        let told = || format!("seed {}, round {round}: {word}, {steps} steps within {window}\n{rows:#?}", seed());
-        assert_eq!(level, best.len(), "{}", told());
-        assert_eq!(funnel::level(&events, &spec), level, "{}", told());
-        let times = |chain: &mut dyn Iterator<Item = usize>| chain.map(|at| events[at].time).collect::<Vec<_>>();
-        let found = times(&mut positions.iter().map(|p| *p as usize));
-        assert_eq!(found, times(&mut best.iter().copied()), "{}", told());
-        for (step, at) in positions.iter().enumerate() {
-            assert!(events[*at as usize].mask >> step & 1 == 1, "{}", told());
-            assert!(mode == Mode::Reuse || !positions[..step].contains(at), "{}", told());
         }
     }
 }

@@ -1,0 +1,292 @@
+//! Funnels with every option, by trying every chain.
+//!
+//! Shares nothing with the engine but the description of a funnel ([`Spec`]).
+
+use std::cmp::Reverse;
+
+use tenure::algo::event::{Event, NO_CLASS};
+use tenure::algo::funnel::{Between, Entry, Order, Pick, Spec};
+
+/// What the brute force looks at.
+#[derive(Debug, Clone)]
+pub struct Case {
+    pub events: Vec<Event>,
+    /// Class of each tag; the tag of an event is its position.
+    pub classes: Option<Vec<u32>>,
+    pub spec: Spec,
+    /// Length of the window, or the number of weeks of a calendar window.
+    pub window: Result<i64, i64>,
+    pub by_week: bool,
+}
+
+/// One chain: the event of each step, and what is said of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Passage {
+    pub period: Option<i64>,
+    pub level: usize,
+    pub dropped: bool,
+    /// (step, event), by step.
+    pub places: Vec<(u32, u32)>,
+}
+
+/// Weeks begin on Mondays; day 0 is a Thursday.
+fn week(day: i64) -> i64 {
+    (day + 3).div_euclid(7)
+}
+
+type Key = (Reverse<usize>, i64, i64, Vec<(bool, i64)>, Vec<u32>, Vec<(u32, u32)>);
+
+/// Every chain of some of a user's events.
+struct Search<'a> {
+    case: &'a Case,
+    /// Positions of the events that take part.
+    members: Vec<usize>,
+    exclusions: bool,
+    starts: (i64, i64),
+    best: Option<(Key, Vec<(u32, u32)>)>,
+}
+
+impl Search<'_> {
+    fn event(&self, at: u32) -> &Event {
+        &self.case.events[at as usize]
+    }
+
+    fn optional(&self, step: u32) -> bool {
+        self.case.spec.optional >> step & 1 == 1
+    }
+
+    /// Whether `step` may come after the steps of `chain`.
+    fn follows(&self, chain: &[(u32, u32)], step: u32) -> bool {
+        let spec = &self.case.spec;
+        if chain.iter().any(|(s, _)| *s == step) {
+            return false;
+        }
+        if spec.order != Order::AnyOrder {
+            let from = chain.last().map_or(0, |(s, _)| s + 1);
+            return step >= from && (from..step).all(|s| self.optional(s));
+        }
+        // All steps before the last anchor before this step must be met, and none after the first anchor from here on.
+        let anchor = |s: u32| spec.anchors >> s & 1 == 1;
+        let met = |s: u32| chain.iter().any(|(m, _)| *m == s);
+        let steps = 0..spec.steps as u32;
+        let before: Vec<u32> = match anchor(step) {
+            true => (0..step).collect(),
+            false => match (0..step).rev().find(|s| anchor(*s)) {
+                Some(a) => (0..=a).collect(),
+                None => Vec::new(),
+            },
+        };
+        let after: Vec<u32> = match anchor(step) {
+            true => steps.clone().filter(|s| *s > step).collect(),
+            false => match steps.clone().find(|s| *s > step && anchor(*s)) {
+                Some(a) => steps.clone().filter(|s| *s >= a).collect(),
+                None => Vec::new(),
+            },
+        };
+        before.into_iter().all(met) && !after.into_iter().any(met)
+    }
+
+    /// Whether this sequence is a chain.
+    fn is_chain(&self, chain: &[(u32, u32)]) -> bool {
+        let spec = &self.case.spec;
+        let time = |place: &(u32, u32)| self.event(place.1).time;
+        let (first, last) = (time(&chain[0]), time(&chain[chain.len() - 1]));
+        if first < self.starts.0 || first > self.starts.1 {
+            return false;
+        }
+        let in_window = match self.case.window {
+            Ok(length) => last - first <= length,
+            Err(weeks) => week(last) < week(first) + weeks,
+        };
+        if !in_window || (spec.order != Order::AnyOrder && chain[0].0 != 0) {
+            return false;
+        }
+        let others = || self.members.iter().map(|m| *m as u32).filter(|m| !chain.iter().any(|(_, at)| at == m));
+        for (i, pair) in chain.windows(2).enumerate() {
+            let (from, to) = (time(&pair[0]), time(&pair[1]));
+            if from > to || (spec.order == Order::Increase && from == to) {
+                return false;
+            }
+            if !spec.reuse && chain[..=i].iter().any(|(_, at)| *at == pair[1].1) {
+                return false;
+            }
+            let forbidden = match spec.between {
+                Between::Anything => None,
+                Between::Strict => Some(None),
+                Between::StrictSteps => Some(Some((0..spec.steps as u32).collect::<Vec<_>>())),
+                Between::DedupFirst => Some(Some(chain[..=i].iter().map(|p| p.0).collect())),
+                Between::Dedup => Some(Some(chain[..=i].iter().map(|p| p.0).filter(|s| *s > 0).collect())),
+            };
+            if let Some(forbidden) = forbidden {
+                let hit = |m: u32| match &forbidden {
+                    None => true,
+                    Some(steps) => steps.iter().any(|s| self.event(m).mask >> s & 1 == 1),
+                };
+                if others().any(|m| from < self.event(m).time && self.event(m).time < to && hit(m)) {
+                    return false;
+                }
+            }
+            if spec.order != Order::AnyOrder && pair[1].0 == pair[0].0 + 1 {
+                let gap = pair[0].0 as usize;
+                if spec.step_within.get(gap).is_some_and(|limit| to - from > *limit)
+                    || spec.step_after.get(gap).is_some_and(|limit| to - from < *limit)
+                {
+                    return false;
+                }
+            }
+        }
+        for (number, e) in spec.exclusions.iter().enumerate().filter(|_| self.exclusions) {
+            let at_step = |step: usize| chain.iter().find(|(s, _)| *s as usize + 1 == step).map(time);
+            let (from, to) = match spec.order {
+                Order::AnyOrder => (first, last),
+                _ => match at_step(e.after) {
+                    Some(from) => (from, at_step(e.before).unwrap_or(last)),
+                    None => continue,
+                },
+            };
+            let excluded = |e: &Event| e.mask >> (spec.steps + number) & 1 == 1;
+            if self.members.iter().any(|m| {
+                let event = &self.case.events[*m];
+                from < event.time && event.time < to && excluded(event)
+            }) {
+                return false;
+            }
+        }
+        true
+    }
+
+    fn key(&self, chain: &[(u32, u32)]) -> Key {
+        let spec = &self.case.spec;
+        let time = |place: &(u32, u32)| self.event(place.1).time;
+        let counted: Vec<&(u32, u32)> = chain.iter().filter(|(s, _)| !self.optional(*s)).collect();
+        let (start, completed) = (time(&chain[0]), time(counted[counted.len() - 1]));
+        let mut by_step = chain.to_vec();
+        by_step.sort_unstable();
+        let (times, positions) = match spec.order {
+            Order::AnyOrder => {
+                let mut positions: Vec<u32> = chain.iter().map(|p| p.1).collect();
+                positions.sort_unstable();
+                (chain.iter().map(|p| (false, time(p))).collect(), positions)
+            }
+            _ => {
+                let of = |s: u32| chain.iter().find(|p| p.0 == s);
+                let times = (0..spec.steps as u32).map(|s| of(s).map_or((true, 0), |p| (false, time(p)))).collect();
+                (times, chain.iter().map(|p| p.1).collect())
+            }
+        };
+        let (completed, start) = match spec.pick {
+            Pick::EarliestCompletion => (completed, -start),
+            Pick::EarliestStart => (0, start),
+        };
+        (Reverse(counted.len()), completed, start, times, positions, by_step)
+    }
+
+    fn extend(&mut self, chain: &mut Vec<(u32, u32)>) {
+        if !chain.is_empty() {
+            let key = self.key(chain);
+            if self.best.as_ref().is_none_or(|(best, _)| key < *best) {
+                self.best = Some((key, chain.clone()));
+            }
+        }
+        for step in 0..self.case.spec.steps as u32 {
+            if !self.follows(chain, step) {
+                continue;
+            }
+            for at in 0..self.members.len() {
+                let at = self.members[at] as u32;
+                if self.event(at).mask >> step & 1 == 0 {
+                    continue;
+                }
+                chain.push((step, at));
+                if self.is_chain(chain) {
+                    self.extend(chain);
+                }
+                chain.pop();
+            }
+        }
+    }
+}
+
+impl Case {
+    fn best(&self, members: &[usize], starts: (i64, i64), exclusions: bool) -> Option<(Key, Vec<(u32, u32)>)> {
+        let mut search = Search { case: self, members: members.to_vec(), exclusions, starts, best: None };
+        search.extend(&mut Vec::new());
+        search.best
+    }
+
+    fn window_end(&self, start: i64) -> i64 {
+        match self.window {
+            Ok(length) => start + length,
+            // The Sunday of the last week.
+            Err(weeks) => (week(start) + weeks) * 7 - 4,
+        }
+    }
+
+    /// The chains asked for.
+    pub fn passages(&self) -> Vec<Passage> {
+        let spec = &self.spec;
+        let sequences: Vec<Vec<usize>> = match &self.classes {
+            None => vec![(0..self.events.len()).collect()],
+            Some(classes) => {
+                let mut known: Vec<u32> = classes.iter().copied().filter(|c| *c != NO_CLASS).collect();
+                known.sort_unstable();
+                known.dedup();
+                known.iter().map(|c| (0..self.events.len()).filter(|e| classes[*e] == *c).collect()).collect()
+            }
+        };
+        let opens = |e: &usize| {
+            let all = Search { case: self, members: Vec::new(), exclusions: false, starts: (0, 0), best: None };
+            (0..spec.steps as u32).any(|s| self.events[*e].mask >> s & 1 == 1 && all.follows(&[], s))
+        };
+        let mut openings: Vec<i64> =
+            sequences.iter().flatten().filter(|e| opens(e)).map(|e| self.events[*e].time).collect();
+        openings.sort_unstable();
+        let spans: Vec<(Option<i64>, (i64, i64))> = match self.by_week {
+            false => vec![(None, (i64::MIN, i64::MAX))],
+            true => {
+                let mut weeks: Vec<i64> = openings.iter().map(|t| week(*t)).collect();
+                weeks.dedup();
+                weeks.into_iter().map(|w| (Some(w), (w * 7 - 3, w * 7 + 3))).collect()
+            }
+        };
+        let mut passages = Vec::new();
+        for (period, mut starts) in spans {
+            if spec.entry == Entry::First {
+                match openings.iter().find(|t| starts.0 <= **t && **t <= starts.1) {
+                    Some(t) => starts = (*t, *t),
+                    None => continue,
+                }
+            }
+            let passage = |level, dropped, mut places: Vec<(u32, u32)>| {
+                places.sort_unstable();
+                Passage { period, level, dropped, places }
+            };
+            if spec.entry == Entry::All {
+                let mut several = Vec::new();
+                for (class, members) in sequences.iter().enumerate() {
+                    let mut from = starts.0;
+                    while let Some((key, chain)) = self.best(members, (from, starts.1), true) {
+                        let level = key.0.0;
+                        let begins = chain.iter().map(|p| self.events[p.1 as usize].time).min().unwrap();
+                        let ends = chain.iter().map(|p| self.events[p.1 as usize].time).max().unwrap();
+                        let complete = level == spec.steps - spec.optional.count_ones() as usize;
+                        from = if complete { ends } else { self.window_end(begins) } + 1;
+                        several.push((begins, class, passage(level, false, chain)));
+                    }
+                }
+                several.sort_by_key(|(begins, class, _)| (*begins, *class));
+                passages.extend(several.into_iter().map(|(.., p)| p));
+                continue;
+            }
+            let best = sequences.iter().filter_map(|m| self.best(m, starts, true)).min();
+            let level = best.as_ref().map_or(0, |(key, _)| key.0.0);
+            let without = sequences.iter().filter_map(|m| self.best(m, starts, false)).map(|(key, _)| key.0.0).max();
+            if spec.drop_excluded && without.unwrap_or(0) > level {
+                passages.push(passage(0, true, Vec::new()));
+            } else if let Some((_, chain)) = best {
+                passages.push(passage(level, false, chain));
+            }
+        }
+        passages
+    }
+}
