@@ -274,7 +274,7 @@ impl AnyOrder {
 
     /// The best chain that starts at one of `starts`, of at most `cap` steps.
     pub fn best(&mut self, events: &[Event], deadlines: &mut Deadlines, starts: Starts, cap: usize) -> Found {
-        let mut found = Found { level: 0, start: 0, completed: Some(0) };
+        let mut found = Found { level: 0, start: 0, completed: Some(0), met: 0 };
         let mut first = 0;
         let low = self.starts.partition_point(|at| events[*at as usize].time < starts.from);
         for place in low..self.starts.len() {
@@ -287,7 +287,7 @@ impl AnyOrder {
             if self.at_most(events, at, until) > found.level {
                 let growth = self.grow(events, at, until, cap);
                 if growth.size > found.level {
-                    found = Found { level: growth.size, start: time, completed: Some(growth.completed) };
+                    found = Found { level: growth.size, start: time, completed: Some(growth.completed), met: 0 };
                     first = place;
                 }
             }

@@ -13,6 +13,10 @@
 //! still be completed; a pass forwards takes the earliest marked event for each step. O(n k), with 24 bytes an event between
 //! start and completion.
 //!
+//! **Steps that may be skipped.** They do not count for the level, so that the first pass says when the chain completes. Each
+//! of them (all at once, and if that fails one by one) is then required in one more pass up to that completion:
+//! O(n k) for each that is there and cannot be met.
+//!
 //! Memory of the queues: O(n k) at worst where `step_after` holds entries back, else as many as starts increase.
 
 use std::collections::VecDeque;
@@ -113,7 +117,7 @@ impl Gaps {
         });
         let mut closed_at = [i64::MIN; 64];
         let mut ready = Ready { starts: [0; 64], some: 0 };
-        let mut found = Found { level: 0, start: 0, completed: Some(0) };
+        let mut found = Found { level: 0, start: 0, completed: Some(0), met: 0 };
         let mut from = events.partition_point(|e| e.time < starts.from);
         while from < events.len() && found.level < cap && events[from].time <= horizon {
             let to = tie_end(events, from);
@@ -142,7 +146,7 @@ impl Gaps {
                     arrivals[s] = start;
                 }
             }
-            let closed = rules.closed(ties.conditions) & rules.bits;
+            let closed = rules.closed(ties.conditions) & rules.all;
             for p in bits(closed) {
                 closed_at[p] = time;
             }
@@ -169,7 +173,7 @@ impl Gaps {
                 let firsts = ties.stretches[last];
                 let Some(start) = latest_over(firsts, last) else { continue };
                 if rules.required >> last & 1 == 1 && rules.levels[last] > found.level {
-                    found = Found { level: rules.levels[last], start, completed: Some(time) };
+                    found = Found { level: rules.levels[last], start, completed: Some(time), met: 0 };
                 }
                 let leaving = rules.may_leave(ties.conditions, last);
                 let start = match firsts & !leaving {
@@ -197,19 +201,67 @@ impl Gaps {
         found
     }
 
+    /// The last step that is not optional of chains of a level.
+    fn last_step(&self, level: usize) -> Option<usize> {
+        (0..self.rules.steps).find(|s| self.rules.required >> s & 1 == 1 && self.rules.levels[*s] == level)
+    }
+
+    /// The same chain with as many steps that may be skipped as it can have, lower ones first, if it is to be complete then;
+    /// of those chains the one that starts latest. One more pass, up to the completion, for each such step.
+    pub fn with_optional(
+        &mut self,
+        events: &[Event],
+        deadlines: &mut Deadlines,
+        starts: Starts,
+        mut found: Found,
+    ) -> Found {
+        let (Some(last), Some(completed)) = (self.last_step(found.level), found.completed) else { return found };
+        let below = u64::MAX >> (63 - last);
+        let from = events.partition_point(|e| e.time < starts.from);
+        let until = events.partition_point(|e| e.time <= completed);
+        let events = &events[from..until];
+        let seen = events.iter().fold(0, |word, e| word | e.mask);
+        let base = self.rules.clone();
+        let mut open = base.bits & !base.required & below;
+        let mut skipped = open & !seen;
+        open &= seen;
+        // Most often all of them can be met, or this one and the others are looked at one by one.
+        let mut attempt = open;
+        while open != 0 {
+            let required = base.required | found.met | attempt;
+            self.rules = base.with(required, skipped);
+            let level = (required & below).count_ones() as usize;
+            let better = self.best(events, deadlines, starts, level);
+            if better.level == level {
+                found.met |= attempt;
+                found.start = better.start;
+                open &= !attempt;
+            } else if attempt.count_ones() == 1 {
+                skipped |= attempt;
+                open &= !attempt;
+            }
+            attempt = open & open.wrapping_neg();
+        }
+        self.rules = base;
+        found
+    }
+
     /// The events of the chain that was found, appended to `places`.
     pub fn chain(&mut self, events: &[Event], deadlines: &mut Deadlines, found: &Found, places: &mut Vec<Place>) {
-        let Some(last) =
-            (0..self.rules.steps).find(|s| self.rules.required >> s & 1 == 1 && self.rules.levels[*s] == found.level)
-        else {
-            return;
-        };
+        let Some(last) = self.last_step(found.level) else { return };
+        let base = self.rules.clone();
+        if found.completed.is_some() {
+            let below = u64::MAX >> (63 - last);
+            let skipped = base.bits & !base.required & below & !found.met;
+            self.rules = base.with(base.required | found.met, skipped);
+        }
         let deadline = deadlines.of(found.start);
         let from = events.partition_point(|e| e.time < found.start);
         let until = found.completed.unwrap_or(deadline);
         let mut way = Way { gaps: self, events, last, completed: found.completed, groups: Vec::new(), places };
         way.mark(from, until);
         way.walk(deadline);
+        self.rules = base;
     }
 }
 
@@ -301,7 +353,7 @@ impl Way<'_> {
             for p in bits(bits(entry).fold(0, |before, s| before | rules.precedes[s])) {
                 entered[p] = Some(time);
             }
-            for p in bits(closed & rules.bits) {
+            for p in bits(closed & rules.all) {
                 closes[p] = time;
             }
         }
@@ -312,6 +364,9 @@ impl Way<'_> {
         // Where the chain is, the step it came there with, and the steps it has served there.
         let (mut at, mut first, mut served, mut latest) = (0, 0, 1u64, 0);
         for next in 1..=self.last {
+            if self.gaps.rules.bits >> next & 1 == 0 {
+                continue;
+            }
             if self.stays(at, first, served, next) {
                 served |= 1 << next;
             } else if let Some(later) = self.later(at, first, latest, next) {

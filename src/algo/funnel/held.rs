@@ -34,11 +34,14 @@ struct Sequence {
     positions: Vec<u32>,
 }
 
+/// Level, completion, optional steps met, start, times, and the events by position and by step.
+type Key = (Reverse<usize>, i64, Reverse<u64>, i64, Vec<(bool, i64)>, Vec<u32>, Vec<u32>);
+
 /// What the chains of several classes are compared by, the least being the best; and the chain's events, by their positions
 /// among the user's.
 #[derive(Debug)]
 struct Ranked {
-    key: (Reverse<usize>, i64, i64, Vec<(bool, i64)>, Vec<u32>, Vec<u32>),
+    key: Key,
     places: Vec<Place>,
 }
 
@@ -200,7 +203,8 @@ impl Funnel {
         }
         let by_step = steps.iter().flat_map(|p| [p.step, p.at]).collect();
         let start = if self.earliest_start { found.start } else { !found.start };
-        let key = (Reverse(found.level), found.completed.unwrap_or(0), start, times, by_position, by_step);
+        let met = Reverse(found.met.reverse_bits());
+        let key = (Reverse(found.level), found.completed.unwrap_or(0), met, start, times, by_position, by_step);
         Ranked { key, places }
     }
 

@@ -70,7 +70,7 @@ impl Method {
     }
 
     /// The longest chain that starts at one of `starts` (no longer than `cap`); of those the one that completes earliest,
-    /// and of those the one that starts latest.
+    /// and of those the one that starts latest, whatever steps are skipped.
     #[inline]
     pub fn best(&mut self, events: &[Event], starts: Starts, cap: usize) -> Found {
         let Self { spec, how, deadlines, .. } = self;
@@ -87,8 +87,16 @@ impl Method {
     /// The canonical chain, as far as its events are not needed. Level 0 where there is none.
     pub fn canonical(&mut self, events: &[Event], starts: Starts, cap: usize) -> Found {
         let found = self.best(events, starts, cap);
-        if self.spec.pick == Pick::EarliestCompletion || found.level == 0 {
+        if found.level == 0 {
             return found;
+        }
+        if self.spec.pick == Pick::EarliestCompletion {
+            return match &mut self.how {
+                How::Gaps(gaps) if self.spec.optional != 0 => {
+                    gaps.with_optional(events, &mut self.deadlines, starts, found)
+                }
+                _ => found,
+            };
         }
         // To allow more starts never makes chains shorter: the earliest start is found by bisection.
         let from = events.partition_point(|e| e.time < starts.from);

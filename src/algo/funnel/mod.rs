@@ -71,6 +71,8 @@ struct Found {
     start: i64,
     /// When it reaches its last step that counts; `None` where that is as early as it can be.
     completed: Option<i64>,
+    /// Steps before its last one that may be skipped but were found to be met; others of them are not.
+    met: u64,
 }
 
 #[cfg(test)]

@@ -41,7 +41,7 @@ pub fn best<D: Deadline>(events: &[Event], spec: &Spec, deadline: &mut D, starts
         pass.advance(&events[from..to]);
         from = to;
     }
-    Found { level: pass.level, start: pass.start, completed: Some(pass.completed) }
+    Found { level: pass.level, start: pass.start, completed: Some(pass.completed), met: 0 }
 }
 
 impl<D: Deadline> Pass<'_, D> {

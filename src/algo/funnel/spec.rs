@@ -73,7 +73,8 @@ pub enum Entry {
 /// Which of the longest chains is the canonical one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Pick {
-    /// The one that completes earliest; of those the one that starts latest; then earliest steps.
+    /// The one that completes earliest (with its last step that is not optional); of those one that meets optional steps
+    /// before that, lower ones first; then the one that starts latest; then earliest steps.
     #[default]
     EarliestCompletion,
     /// The one that starts earliest; then earliest steps.

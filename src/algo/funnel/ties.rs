@@ -11,8 +11,10 @@ use crate::algo::tied_steps::TiedSteps;
 pub struct Rules {
     /// Number of steps.
     pub steps: usize,
-    /// All steps.
+    /// The steps that may be served.
     pub bits: u64,
+    /// All steps.
+    pub all: u64,
     /// Steps that may not be skipped.
     pub required: u64,
     /// `follows[p]`: the steps that may come right after `p`: all between are optional.
@@ -48,23 +50,16 @@ pub fn bits(mut word: u64) -> impl Iterator<Item = usize> {
 impl Rules {
     /// Of a spec.
     pub fn of(spec: &Spec) -> Self {
-        let (steps, required) = (spec.steps, spec.required());
-        let follows: Vec<u64> = (0..steps)
-            .map(|p| {
-                let next = (p + 1..steps).find(|s| required >> s & 1 == 1).unwrap_or(steps - 1);
-                span(p + 1, next + 1)
-            })
-            .collect();
-        let precedes = (0..steps).map(|s| (0..s).filter(|p| follows[*p] >> s & 1 == 1).fold(0, |w, p| w | 1 << p));
         let apart = spec.step_after.iter().enumerate().filter(|(_, after)| **after > 0);
-        Self {
-            steps,
+        let rules = Self {
+            steps: spec.steps,
             bits: spec.step_bits(),
-            required,
-            precedes: precedes.collect(),
-            follows,
-            runs: spec.optional | spec.optional << 1,
-            levels: (0..steps).map(|s| (required & span(0, s + 1)).count_ones() as usize).collect(),
+            all: spec.step_bits(),
+            required: 0,
+            follows: Vec::new(),
+            precedes: Vec::new(),
+            runs: 0,
+            levels: Vec::new(),
             together: match spec.order {
                 Order::Increase => 0,
                 _ => apart.fold(u64::MAX, |word, (s, _)| word & !(1 << s)),
@@ -72,6 +67,30 @@ impl Rules {
             reuse: spec.reuse,
             between: spec.between,
             exclusions: spec.exclusions.iter().map(|e| (e.after - 1, e.before - 1)).collect(),
+        };
+        rules.with(spec.required(), 0)
+    }
+
+    /// The same with other steps that may not be skipped, and some that always are.
+    pub fn with(&self, required: u64, skipped: u64) -> Self {
+        let steps = self.steps;
+        let follows: Vec<u64> = (0..steps)
+            .map(|p| {
+                let next = (p + 1..steps).find(|s| required >> s & 1 == 1).unwrap_or(steps - 1);
+                span(p + 1, next + 1)
+            })
+            .collect();
+        let before = |s: usize| (0..s).filter(|p| follows[*p] >> s & 1 == 1).fold(0, |word, p| word | 1 << p);
+        let optional = self.all & !required;
+        Self {
+            bits: self.all & !skipped,
+            required,
+            precedes: (0..steps).map(before).collect(),
+            follows,
+            runs: optional | optional << 1,
+            levels: (0..steps).map(|s| (required & span(0, s + 1)).count_ones() as usize).collect(),
+            exclusions: self.exclusions.clone(),
+            ..*self
         }
     }
 
@@ -88,7 +107,7 @@ impl Rules {
 
     /// The gaps that events with these conditions close, if they lie within them: bit `p` is the gap after step `p`.
     pub fn closed(&self, conditions: u64) -> u64 {
-        let steps = conditions & self.bits;
+        let steps = conditions & self.all;
         let between = match self.between {
             Between::Anything => 0,
             Between::Strict => u64::MAX,
@@ -150,7 +169,7 @@ impl Ties {
             }
         } else if rules.reuse || group.iter().all(|e| (e.mask & rules.bits).count_ones() <= 1) {
             self.in_turn(rules);
-        } else if rules.required == rules.bits {
+        } else if rules.required == rules.all {
             let masks: Vec<u64> = group.iter().map(|e| e.mask).collect();
             let prefixes = TiedSteps::new(&masks, rules.steps).shortest_prefixes();
             let mut apart = 0;

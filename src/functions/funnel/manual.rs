@@ -137,9 +137,9 @@ the kept value (NULL first), then by which conditions they satisfy, so the answe
 With `chain` `earliest_start` it is the longest; among those the one that starts earliest; then the one with the earliest \
 event at step 2, and so on.
 
-With `optional` steps the length counts the others alone and completion is the last of them; between start and completion \
-(and after it, within the window) a step met comes before a step skipped. An optional step before the latest start is not \
-met; `earliest_start` finds it. In mode `any_order` the events are compared in order of time, and then lower steps get the \
+With `optional` steps the length counts the others alone and completion is the last of them; among the chains that complete \
+earliest, those come first that meet optional steps, lower ones before higher ones, and then the one that starts latest. \
+In mode `any_order` the events are compared in order of time, and then lower steps get the \
 earlier ones.
 
 The options are those of `window_funnel`, and `level` is what it answers for the same arguments. Memory: 28 bytes for each \

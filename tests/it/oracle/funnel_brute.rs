@@ -34,7 +34,7 @@ fn week(day: i64) -> i64 {
     (day + 3).div_euclid(7)
 }
 
-type Key = (Reverse<usize>, i64, i64, Vec<(bool, i64)>, Vec<u32>, Vec<(u32, u32)>);
+type Key = (Reverse<usize>, i64, Vec<bool>, i64, Vec<(bool, i64)>, Vec<u32>, Vec<(u32, u32)>);
 
 /// Every chain of some of a user's events.
 struct Search<'a> {
@@ -174,11 +174,15 @@ impl Search<'_> {
                 (times, chain.iter().map(|p| p.1).collect())
             }
         };
-        let (completed, start) = match spec.pick {
-            Pick::EarliestCompletion => (completed, -start),
-            Pick::EarliestStart => (0, start),
+        // Steps skipped before the last one that counts.
+        let last = counted[counted.len() - 1].0;
+        let skipped = (0..last).map(|s| !chain.iter().any(|p| p.0 == s)).collect();
+        let (completed, skipped, start) = match (spec.pick, spec.order) {
+            (Pick::EarliestStart, _) => (0, Vec::new(), start),
+            (_, Order::AnyOrder) => (completed, Vec::new(), -start),
+            _ => (completed, skipped, -start),
         };
-        (Reverse(counted.len()), completed, start, times, positions, by_step)
+        (Reverse(counted.len()), completed, skipped, start, times, positions, by_step)
     }
 
     fn extend(&mut self, chain: &mut Vec<(u32, u32)>) {
