@@ -7,18 +7,21 @@
 //! the report over users.
 //!
 //! - `spec`: what counts as a chain. `window`: when it must be over.
-//! - `plain`, `gaps`, `any_order`: one method each; `ties`: what events at one instant can serve.
+//! - `plain`, `gaps`, `any_order`: one method each; `way`, `exchange`: the events of the chains that the last two
+//!   find; `ties`: what events at one instant can serve.
 //! - `method`: one user's chains, whichever method finds them; `held`: the same where events are told apart by a value.
 //!
 //! Events at one instant are unordered: they may serve steps in any order, and none of them lies between the others.
 
 mod any_order;
+mod exchange;
 mod gaps;
 mod held;
 mod method;
 mod plain;
 mod spec;
 mod ties;
+mod way;
 mod window;
 
 pub use held::Funnel;

@@ -2,6 +2,7 @@
 
 pub mod answers;
 pub mod arguments;
+mod literal;
 mod manual;
 pub mod modes;
 pub mod options;
