@@ -126,6 +126,10 @@ order but stays before or after them.
 - `chain`: `canonical` (default) or `earliest_start`; see `funnel_chain`.
 - `period` (`funnel_chains` only), `tz`, `week_start`.
 
+What contradicts itself is refused: `any_order` with another mode word, with limits between steps, with `optional` or with \
+exclusions that name steps; `reuse` with `increase`; `optional` with `dedup` or `dedup_first`, for step 1, for a step that a \
+limit or an exclusion names; `drop` with `entry` `all`.
+
 Cost: one pass over each group's events after sorting them by time; memory 20 bytes for each event that satisfies a \
 condition (28 with more than 32 conditions or `hold`; mode `strict` keeps all events).
 
