@@ -108,10 +108,12 @@ impl Funnel {
     /// One chain for each span.
     fn one(&mut self, events: &[Event], spans: &[Span], chains: &mut Chains) {
         self.method.prepare(events);
+        let cap = self.method.cap(events, spans.len());
         let free = self.without_exclusions(events);
+        let free_cap = self.unrestricted.as_mut().map_or(0, |method| method.cap(&free, spans.len()));
         for span in spans {
-            let found = self.method.canonical(events, span.starts, self.method.most);
-            let dropped = self.level_without_exclusions(&free, span) > found.level;
+            let found = self.method.canonical(events, span.starts, cap);
+            let dropped = self.level_without_exclusions(&free, span, free_cap) > found.level;
             if found.level > 0 && !dropped {
                 self.method.chain(events, &found, &mut chains.places);
             }
@@ -121,9 +123,10 @@ impl Funnel {
 
     fn all(&mut self, events: &[Event], spans: &[Span], chains: &mut Chains) {
         self.method.prepare(events);
+        let cap = self.method.cap(events, spans.len());
         let Chains { chains, places } = chains;
         for span in spans {
-            self.method.all(events, span.starts, places, |found, _, places| {
+            self.method.all(events, span.starts, cap, places, |found, _, places| {
                 let reached = Reached { level: found.level, dropped: false };
                 chains.push(Chain { period: span.period, reached, end: places.len() });
             });
@@ -137,10 +140,12 @@ impl Funnel {
         for sequence in sequences {
             let events = &sequence.events;
             self.method.prepare(events);
+            let cap = self.method.cap(events, spans.len());
             let free = self.without_exclusions(events);
+            let free_cap = self.unrestricted.as_mut().map_or(0, |method| method.cap(&free, spans.len()));
             for (at, span) in overlapping(spans, events) {
-                without[at] = self.level_without_exclusions(&free, span).max(without[at]);
-                let found = self.method.canonical(events, span.starts, self.method.most);
+                without[at] = self.level_without_exclusions(&free, span, free_cap).max(without[at]);
+                let found = self.method.canonical(events, span.starts, cap);
                 if found.level == 0 || best[at].as_ref().is_some_and(|b| b.key.0.0 > found.level) {
                     continue;
                 }
@@ -167,9 +172,10 @@ impl Funnel {
         let mut several = Vec::new();
         for (class, sequence) in sequences.iter().enumerate() {
             self.method.prepare(&sequence.events);
+            let cap = self.method.cap(&sequence.events, spans.len());
             for (at, span) in overlapping(spans, &sequence.events) {
                 let mut places = Vec::new();
-                self.method.all(&sequence.events, span.starts, &mut places, |found, from, places| {
+                self.method.all(&sequence.events, span.starts, cap, &mut places, |found, from, places| {
                     several.push(((at, found.start, class), found.level, moved(&places[from..], sequence)));
                 });
             }
@@ -217,8 +223,8 @@ impl Funnel {
         bare
     }
 
-    fn level_without_exclusions(&mut self, bare: &[Event], span: &Span) -> usize {
-        self.unrestricted.as_mut().map_or(0, |method| method.best(bare, span.starts, method.most).level)
+    fn level_without_exclusions(&mut self, bare: &[Event], span: &Span, cap: usize) -> usize {
+        self.unrestricted.as_mut().map_or(0, |method| method.best(bare, span.starts, cap).level)
     }
 }
 

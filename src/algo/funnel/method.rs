@@ -111,6 +111,12 @@ impl Method {
         Found { start: candidates.get(earliest).copied().unwrap_or(found.start), completed: None, ..found }
     }
 
+    /// The most steps that a chain of one of so many spans can have. Where there are several, one pass over all of time
+    /// spares each of them the way to the end of its window, if the last steps are never reached.
+    pub fn cap(&mut self, events: &[Event], spans: usize) -> usize {
+        if spans > 1 { self.best(events, Starts::ANY, self.most).level } else { self.most }
+    }
+
     /// The events of a chain that was found, appended to `places`.
     pub fn chain(&mut self, events: &[Event], found: &Found, places: &mut Vec<Place>) {
         let Self { spec, how, deadlines, .. } = self;
@@ -121,7 +127,7 @@ impl Method {
         }
     }
 
-    /// One chain after the other among those that start at one of `starts`: `each` gets them with the number of events
+    /// One chain after the other among those of at most `cap` steps that start at one of `starts`: `each` gets them with the number of events
     /// that `places` had before.
     ///
     /// Levels never increase from one chain to the next, so that all chains of a level cost one pass together and each
@@ -130,10 +136,10 @@ impl Method {
         &mut self,
         events: &[Event],
         mut starts: Starts,
+        mut cap: usize,
         places: &mut Vec<Place>,
         mut each: impl FnMut(&Found, usize, &[Place]),
     ) {
-        let mut cap = self.most;
         loop {
             let found = self.canonical(events, starts, cap);
             if found.level == 0 {
