@@ -193,7 +193,7 @@ Options change what a chain is, or which of them count:
 along the others.
 - `any_order`: step i is reached with the i-th step met, whichever it is; times are those of the i-th event.
 - `entry => 'all'`: chains are counted, not users, in `completions`; see `funnel_chains`.
-- `period`: each period is computed on its own, so a user can count in several; later steps may fall outside of it.
+- `period`: each period is computed on its own, so a user can count in several; later steps may fall outside of it. Times beyond the years -9999 to 9999 are in none.
 - `hold`: each value is computed on its own; a user counts by the best chain over all values.
 - `exclude_policy => 'drop'`: whoever loses a step to an exclusion is in no row.
 - `by_step`: whoever does not come that far, or skips it, counts under NULL.
