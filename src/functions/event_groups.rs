@@ -94,6 +94,11 @@ impl EventArguments {
     }
 }
 
+/// Whether a partial state of these fields is a log of events, as long as what was aggregated.
+pub fn is_log(state: &[FieldRef]) -> bool {
+    state.first().is_some_and(|f| f.name().ends_with("[times]"))
+}
+
 /// A grouped accumulator with the smallest entries that hold the query. `name` is the function's, for messages.
 pub fn event_groups(
     name: &'static str,

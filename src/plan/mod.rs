@@ -5,6 +5,7 @@
 
 mod ordered_aggregation;
 mod ordered_scan;
+mod partition_first;
 
 use std::sync::Arc;
 
@@ -20,5 +21,6 @@ pub fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let mut rules = PhysicalOptimizer::new().rules;
     let at = rules.iter().position(|r| r.name() == "EnsureCooperative").unwrap_or(rules.len());
     rules.insert(at, Arc::new(ordered_aggregation::OrderedAggregation));
+    rules.insert(at + 1, Arc::new(partition_first::PartitionFirst));
     rules
 }

@@ -32,9 +32,10 @@ const QUESTIONS: &[&str] = &[
 ];
 
 /// The operators of these plans that hold memory, as the pool names them.
-const HOLDERS: [&str; 7] = [
+const HOLDERS: [&str; 8] = [
     "PartialHashAggregateStream",
     "FinalHashAggregateStream",
+    "SingleHashAggregateStream",
     "ExternalSorter",
     "SortPreservingMergeExec",
     "CrossJoinExec",
