@@ -14,7 +14,7 @@ DAY_US = 86_400_000_000
 
 def sql(engine, table):
     """The statement: one number."""
-    if engine == "tenure":
+    if engine.startswith("tenure"):
         return f"""SELECT count(*) FILTER (WHERE matched) AS users FROM (
   SELECT sequence_match('(?1)(?t<=1 day)(?2)(?t<=1 day)(?3)', ts, {CONDITIONS}) AS matched
   FROM {table} WHERE event IN ({NAMES}) GROUP BY user_id)"""
@@ -34,4 +34,4 @@ SELECT count(DISTINCT c.user_id) FROM c
 
 def answer(engine, rows):
     """The rows as the engine gives them, as an answer."""
-    return {(None, "users"): int(rows[0]["users"] if engine == "tenure" else rows[0][0])}
+    return {(None, "users"): int(rows[0]["users"] if engine.startswith("tenure") else rows[0][0])}
