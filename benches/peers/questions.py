@@ -12,6 +12,7 @@ from datetime import date, timedelta
 
 import sequences
 import transitions
+import visits
 
 STEPS = ("view_item", "add_to_cart", "purchase")
 WINDOW_DAYS = 7
@@ -23,17 +24,20 @@ LOOKBACK_DAYS = 7
 LOOKBACK_US = LOOKBACK_DAYS * 86_400_000_000
 NAMES = ", ".join(f"'{s}'" for s in STEPS)
 # ClickHouse: a declared structure avoids Nullable columns, which inference would choose for every Parquet column.
-STRUCTURE = "user_id Int64, ts DateTime64(6, \\'UTC\\'), event String, country String"
+STRUCTURE = "user_id Int64, ts DateTime64(6, \\'UTC\\'), event String, country String, page String"
 MERGE_TREE = "bench.events"
 EPOCH = date(1970, 1, 1)
 
 QUESTIONS = {
     "funnel": dict(kind="funnel", by=False),
+    "funnel_windows": dict(kind="funnel", by=False, windows=True),
     "funnel_by_country": dict(kind="funnel", by=True),
     "retention_daily": dict(kind="retention", by=False, unit="day", periods=30),
     "retention_weekly_by_country": dict(kind="retention", by=True, unit="week", periods=12),
     "session_summary": dict(kind="sessions", by=False),
     "transitions": dict(kind="transitions", by=False),
+    "paths": dict(kind="paths", by=False),
+    "pages": dict(kind="pages", by=False),
     "attribution_last": dict(kind="attribution", by=False, model="last"),
     "attribution_linear": dict(kind="attribution", by=False, model="linear"),
     "sequence": dict(kind="sequence", by=False),
@@ -67,6 +71,8 @@ def sql(engine, question, parquet, constant):
     q, table = QUESTIONS[question], source(engine, parquet)
     if q["kind"] == "transitions":
         return transitions.sql(engine, table)
+    if q["kind"] in ("paths", "pages"):
+        return visits.sql(engine, q["kind"], table)
     if q["kind"] == "sequence":
         return sequences.sql(engine, table)
     if is_tenure(engine):
@@ -75,6 +81,8 @@ def sql(engine, question, parquet, constant):
         return (clickhouse_sessions if engine.startswith("clickhouse") else duckdb_sessions)(table)
     if q["kind"] == "attribution":
         return (clickhouse_attribution if engine.startswith("clickhouse") else duckdb_attribution)(q, table)
+    if q.get("windows"):
+        return duckdb_windows(table) if engine.startswith("duckdb") else None
     if engine.startswith("clickhouse"):
         return (clickhouse_funnel if q["kind"] == "funnel" else clickhouse_retention)(q, table, constant)
     return (duckdb_funnel if q["kind"] == "funnel" else duckdb_retention)(q, table, constant)
@@ -155,6 +163,19 @@ UNION ALL SELECT 3, count(DISTINCT user_id) FROM p"""
 SELECT prop, step, count(*) FROM u, range(1, 4) r(step) WHERE step <= level GROUP BY ALL"""
 
 
+def duckdb_windows(table):
+    """The funnel as most people write it, and as it has to be written where there are no ASOF joins: for each row the
+    latest start of a chain that ends before it. Ties are peers of a frame, so the order of tied rows plays no part."""
+    within, over = f"INTERVAL {WINDOW_DAYS} DAY", "OVER (PARTITION BY user_id ORDER BY ts)"
+    return f"""WITH e AS (SELECT user_id, ts, event FROM {table} WHERE event IN ({NAMES})),
+  a AS (SELECT *, max(CASE WHEN event = '{STEPS[0]}' THEN ts END) {over} AS t1 FROM e),
+  b AS (SELECT *, max(CASE WHEN event = '{STEPS[1]}' AND ts - t1 <= {within} THEN t1 END) {over} AS t2 FROM a),
+  n AS (SELECT count(DISTINCT user_id) FILTER (event = '{STEPS[0]}') AS n1,
+    count(DISTINCT user_id) FILTER (event = '{STEPS[1]}' AND ts - t1 <= {within}) AS n2,
+    count(DISTINCT user_id) FILTER (event = '{STEPS[2]}' AND ts - t2 <= {within}) AS n3 FROM b)
+SELECT 1, n1 FROM n UNION ALL SELECT 2, n2 FROM n UNION ALL SELECT 3, n3 FROM n"""
+
+
 def duckdb_retention(q, table, constant):
     # One row for a user and period first, then two small aggregations; measured faster than lists or window functions.
     day = "(epoch_us(ts) // 86400000000)"
@@ -229,6 +250,8 @@ def answer(engine, question, rows):
     q = QUESTIONS[question]
     if q["kind"] == "transitions":
         return transitions.answer(engine, rows)
+    if q["kind"] in ("paths", "pages"):
+        return visits.answer(engine, q["kind"], rows)
     if q["kind"] == "sequence":
         return sequences.answer(engine, rows)
     if is_tenure(engine):

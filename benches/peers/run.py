@@ -228,7 +228,8 @@ def compare(a, question, facts, found, raw, python, peers):
 def own_tables(a, python):
     """Folder with the peers' own tables over this very file."""
     stat = a.parquet.stat()
-    key = hashlib.sha256(f"{a.parquet} {stat.st_size} {stat.st_mtime_ns}".encode()).hexdigest()[:16]
+    made_by = (HERE / "worker.py").read_text()
+    key = hashlib.sha256(f"{a.parquet} {stat.st_size} {stat.st_mtime_ns} {made_by}".encode()).hexdigest()[:16]
     folder = PROJECT / "target/peers-tables" / key
     folder.mkdir(parents=True, exist_ok=True)
     for engine in ("clickhouse_mergetree", "duckdb_table"):

@@ -33,8 +33,8 @@ class ClickHouse:
         self.session.query("CREATE DATABASE IF NOT EXISTS bench")
         self.session.query(
             f"CREATE TABLE {MERGE_TREE}_loading (user_id Int64, ts DateTime64(6, 'UTC'), event LowCardinality(String), "
-            "country LowCardinality(String)) ENGINE = MergeTree ORDER BY (user_id, ts)")
-        self.session.query(f"INSERT INTO {MERGE_TREE}_loading SELECT user_id, ts, event, country "
+            "country LowCardinality(String), page LowCardinality(String)) ENGINE = MergeTree ORDER BY (user_id, ts)")
+        self.session.query(f"INSERT INTO {MERGE_TREE}_loading SELECT user_id, ts, event, country, page "
                            f"FROM {source('clickhouse_parquet', self.parquet)}")
         self.session.query(f"OPTIMIZE TABLE {MERGE_TREE}_loading FINAL")
         self.session.query(f"RENAME TABLE {MERGE_TREE}_loading TO {MERGE_TREE}")
@@ -67,8 +67,9 @@ class DuckDB:
         self.connection.execute(f"""BEGIN;
             CREATE TYPE names AS ENUM (SELECT DISTINCT event::VARCHAR FROM '{self.parquet}' WHERE event IS NOT NULL);
             CREATE TYPE props AS ENUM (SELECT DISTINCT {PROPERTY}::VARCHAR FROM '{self.parquet}' WHERE {PROPERTY} IS NOT NULL);
-            CREATE TABLE events AS SELECT user_id, ts, event::VARCHAR::names AS event, {PROPERTY}::VARCHAR::props AS {PROPERTY}
-                FROM '{self.parquet}' ORDER BY user_id, ts;
+            CREATE TYPE pages AS ENUM (SELECT DISTINCT page::VARCHAR FROM '{self.parquet}' WHERE page IS NOT NULL);
+            CREATE TABLE events AS SELECT user_id, ts, event::VARCHAR::names AS event, {PROPERTY}::VARCHAR::props AS {PROPERTY},
+                page::VARCHAR::pages AS page FROM '{self.parquet}' ORDER BY user_id, ts;
             COMMIT; CHECKPOINT;""")
 
     def query(self, sql):
