@@ -3,9 +3,11 @@
 //! Deals with: physical rules, one file each, named by what they do, and where they stand among DataFusion's.
 //! Does not deal with: the operators they put in place (`exec`).
 
+mod order_check;
 mod ordered_aggregation;
 mod ordered_scan;
 mod partition_first;
+mod relied_on;
 
 use std::sync::Arc;
 
@@ -14,12 +16,17 @@ use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 
 /// DataFusion's physical rules with ours among them.
 ///
-/// Ours come after those that place repartitions and sorts, since they replace what those have built, and before those
-/// that make operators yield and check that every operator gets the distribution and order it requires: what we build is
-/// checked like anything else.
+/// The check of orders comes while the plan still says whether the query itself asked for one. The others come after the
+/// rules that place repartitions and sorts, since they replace what those have built. All come before the rule that
+/// checks that every operator gets the distribution and order it requires: what we build is checked like anything else.
 pub fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let mut rules = PhysicalOptimizer::new().rules;
-    let at = rules.iter().position(|r| r.name() == "EnsureCooperative").unwrap_or(rules.len());
+    let last = |rules: &[Arc<dyn PhysicalOptimizerRule + Send + Sync>], name: &str| {
+        rules.iter().rposition(|r| r.name() == name).unwrap_or(rules.len())
+    };
+    let at = last(&rules, "OutputRequirements");
+    rules.insert(at, Arc::new(order_check::OrderCheck));
+    let at = last(&rules, "EnsureCooperative");
     rules.insert(at, Arc::new(ordered_aggregation::OrderedAggregation));
     rules.insert(at + 1, Arc::new(partition_first::PartitionFirst));
     rules

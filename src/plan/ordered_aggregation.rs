@@ -29,10 +29,10 @@ use datafusion::physical_plan::execution_plan::replace_children_if_necessary;
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
-use datafusion::physical_plan::union::InterleaveExec;
-use datafusion::physical_plan::{Distribution, ExecutionPlan, ExecutionPlanProperties, Partitioning};
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, Partitioning};
 
 use super::ordered_scan::ordered_input;
+use super::relied_on::ReliedOn;
 use crate::config::TenureOptions;
 use crate::exec::user_aggregate::UserAggregateExec;
 use crate::exec::user_runs::UserQuestion;
@@ -57,34 +57,6 @@ impl PhysicalOptimizerRule for OrderedAggregation {
 
     fn schema_check(&self) -> bool {
         true
-    }
-}
-
-/// What the operators above rely on in an operator's output.
-#[derive(Debug, Clone, Copy)]
-struct ReliedOn {
-    /// That equal users are in one partition.
-    hash: bool,
-    /// The order of rows.
-    order: bool,
-}
-
-impl ReliedOn {
-    /// What `parent` makes its child `at` answer for.
-    fn below(self, parent: &dyn ExecutionPlan, at: usize) -> Self {
-        let redistributes = parent.is::<RepartitionExec>()
-            || parent.is::<CoalescePartitionsExec>()
-            || parent.is::<SortPreservingMergeExec>();
-        let asks_hash = matches!(
-            parent.input_distribution_requirements().child_distribution(at),
-            Some(Distribution::KeyPartitioned(_))
-        );
-        let asks_order = parent.required_input_ordering().get(at).is_some_and(Option::is_some);
-        let keeps_order = parent.maintains_input_order().get(at).copied().unwrap_or(true);
-        Self {
-            hash: asks_hash || parent.is::<InterleaveExec>() || (self.hash && !redistributes),
-            order: asks_order || (self.order && keeps_order),
-        }
     }
 }
 

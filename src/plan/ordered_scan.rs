@@ -26,6 +26,8 @@ use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::{ExecutionPlan, Partitioning, PhysicalExpr};
 
+use crate::exec::order_check::OrderCheckExec;
+
 /// An input rebuilt over ordered ranges.
 pub struct OrderedInput {
     pub plan: Arc<dyn ExecutionPlan>,
@@ -58,6 +60,10 @@ pub fn ordered_input(
             Partitioning::RoundRobinBatch(_) => ordered_input(repartition.input(), column, config),
             _ => Ok(None),
         };
+    }
+    if let Some(check) = plan.downcast_ref::<OrderCheckExec>() {
+        // The aggregation checks for itself.
+        return ordered_input(check.input(), column, config);
     }
     let Some(exec) = plan.downcast_ref::<DataSourceExec>() else { return Ok(None) };
     let Some((scan, _)) = exec.downcast_to_file_source::<ParquetSource>() else { return Ok(None) };
@@ -105,14 +111,20 @@ fn ranges(scan: &FileScanConfig, column: usize, config: &ConfigOptions) -> Optio
         return None;
     }
     let files = consecutive(files, user, order)?;
-    let names: Vec<&str> = files.iter().filter_map(|f| f.object_meta.location.filename()).collect();
-    let names = match names.as_slice() {
-        [first, _, .., last] => format!("files '{first}' to '{last}'"),
-        some => format!("file '{}'", some.join("', '")),
-    };
+    let names = file_names(files.iter());
     let groups = cut(files, config);
     let scan = FileScanConfigBuilder::from(scan.clone()).with_file_groups(groups).with_preserve_order(true).build();
     Some(OrderedInput { plan: DataSourceExec::from_data_source(scan), order, files: names })
+}
+
+/// How messages name the files of a scan.
+pub fn file_names<'a>(files: impl Iterator<Item = &'a PartitionedFile>) -> String {
+    let mut names: Vec<&str> = files.filter_map(|f| f.object_meta.location.filename()).collect();
+    names.dedup();
+    match names.as_slice() {
+        [first, _, .., last] => format!("files '{first}' to '{last}'"),
+        some => format!("file '{}'", some.join("', '")),
+    }
 }
 
 /// The files of all groups, each once and whole.

@@ -102,6 +102,30 @@ fn an_order_that_does_not_hold_is_an_error() {
     }
 }
 
+/// Whatever else relies on a false order is told so too.
+#[test]
+fn a_sort_that_was_left_out_is_checked() {
+    let folder = tempfile::tempdir().unwrap();
+    write(&folder.path().join("false.parquet"), &[1, 2, 5, 4, 6, 7, 8], true);
+    write(&folder.path().join("right.parquet"), &[11, 12, 13], true);
+    for threads in [1, 2] {
+        let asked = open(&folder.path().join("false.parquet"), threads);
+        for sql in
+            ["SELECT * FROM t ORDER BY user_id", "SELECT user_id, event, count(*) FROM t GROUP BY user_id, event"]
+        {
+            let message = asked.batches(sql).unwrap_err().message().to_string();
+            assert!(message.contains("false.parquet") && message.contains("comes after (5"), "{sql}: {message}");
+        }
+        // Nobody asked for an order here.
+        assert_eq!(asked.rows("SELECT count(*), max(user_id) FROM t WHERE event = 'a'"), [["7", "8"]]);
+        assert!(!plan(&asked, "SELECT * FROM t").contains("OrderCheckExec"));
+        let asked = open(&folder.path().join("right.parquet"), threads);
+        let sql = "SELECT user_id, event FROM t ORDER BY user_id, ts LIMIT 4";
+        assert!(plan(&asked, sql).contains("OrderCheckExec"));
+        assert_eq!(asked.rows(sql), [["11", "a"], ["11", "b"], ["11", "c"], ["12", "a"]]);
+    }
+}
+
 /// Joins, windows and sorts above rely on where the aggregation puts its groups.
 #[test]
 fn operators_above_get_what_they_rely_on() {
