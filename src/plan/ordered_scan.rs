@@ -21,11 +21,12 @@ use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::Result;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_plan::execution_plan::replace_children_if_necessary;
-use datafusion::physical_plan::filter::FilterExec;
+use datafusion::physical_plan::filter::{FilterExec, FilterExecBuilder};
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::{ExecutionPlan, Partitioning, PhysicalExpr};
 
+use crate::exec::by_value::by_value;
 use crate::exec::order_check::OrderCheckExec;
 
 /// An input rebuilt over ordered ranges.
@@ -48,7 +49,9 @@ pub fn ordered_input(
             return Ok(None);
         }
         let below = filter.projection().as_ref().map_or(Some(column), |p| p.get(column).copied());
-        return above(plan, filter.input(), below, config);
+        let condition = by_value(Arc::clone(filter.predicate()), &filter.input().schema())?;
+        let plan: Arc<dyn ExecutionPlan> = Arc::new(FilterExecBuilder::from(filter).with_predicate(condition).build()?);
+        return above(&plan, filter.input(), below, config);
     }
     if let Some(projection) = plan.downcast_ref::<ProjectionExec>() {
         let below = projection.expr().get(column).and_then(|e| index_of(&e.expr));

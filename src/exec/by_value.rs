@@ -1,0 +1,251 @@
+//! A condition on one dictionary column, answered once for each distinct value.
+//!
+//! `event = 'view' OR event = 'cart' OR event LIKE 'buy%'` over a dictionary is decided by the dictionary; a row costs one
+//! look into a table of bytes, whatever the condition is. DataFusion compares and looks up once for each comparison.
+//!
+//! Deals with: finding such conditions, also as parts of AND, OR and NOT, and evaluating them. Does not deal with: conditions
+//! over several columns.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, DictionaryArray, PrimitiveArray, RecordBatch, downcast_dictionary_array,
+    new_null_array,
+};
+use arrow::buffer::{BooleanBuffer, NullBuffer};
+use arrow::datatypes::{ArrowDictionaryKeyType, ArrowNativeType, DataType, FieldRef, Schema};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::error::Result;
+use datafusion::logical_expr::{ColumnarValue, Operator};
+use datafusion::physical_expr::expressions::{BinaryExpr, NotExpr};
+use datafusion::physical_expr::utils::collect_columns;
+use datafusion::physical_expr_common::physical_expr::is_volatile;
+use datafusion::physical_plan::PhysicalExpr;
+use parking_lot::Mutex;
+
+use crate::error::Error;
+
+/// Larger dictionaries than this are compared row by row: most of their values may occur in no row.
+const MOST_VALUES: usize = 4_096;
+
+/// The condition with its parts over one dictionary column decided by value.
+pub fn by_value(condition: Arc<dyn PhysicalExpr>, schema: &Schema) -> Result<Arc<dyn PhysicalExpr>> {
+    condition
+        .transform_down(|part| {
+            let columns = collect_columns(&part);
+            let mut columns = columns.iter();
+            let one = columns.next().filter(|_| columns.next().is_none());
+            let one = one.filter(|c| matches!(schema.field(c.index()).data_type(), DataType::Dictionary(..)));
+            let Some(column) = one.filter(|_| !is_volatile(&part)) else {
+                // Only the parts of AND, OR and NOT are sure to be given the same batch: a CASE gives its own columns.
+                let logic = part.is::<NotExpr>()
+                    || part
+                        .downcast_ref::<BinaryExpr>()
+                        .is_some_and(|b| matches!(b.op(), Operator::And | Operator::Or));
+                let next = if logic { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Jump };
+                return Ok(Transformed::new(part, false, next));
+            };
+            if part.data_type(schema)? != DataType::Boolean {
+                return Ok(Transformed::new(part, false, TreeNodeRecursion::Jump));
+            }
+            let by_value = ByValue { column: column.index(), condition: part, known: Mutex::new(None) };
+            Ok(Transformed::new(Arc::new(by_value) as Arc<dyn PhysicalExpr>, true, TreeNodeRecursion::Jump))
+        })
+        .data()
+}
+
+/// The expression that stands in for such a condition.
+struct ByValue {
+    /// The condition as it was: asked of the values, or of the rows where the column is no small dictionary.
+    condition: Arc<dyn PhysicalExpr>,
+    column: usize,
+    /// The last dictionary and its table: batches of one column chunk share it.
+    known: Mutex<Option<(ArrayRef, Arc<Table>)>>,
+}
+
+/// What the condition says of each value, and last of NULL.
+struct Table {
+    answers: Vec<u8>,
+    has_nulls: bool,
+}
+
+const TRUE: u8 = 1;
+const NULL: u8 = 2;
+
+impl ByValue {
+    fn table<K: ArrowDictionaryKeyType>(&self, batch: &RecordBatch, column: &DictionaryArray<K>) -> Option<Arc<Table>> {
+        let values = column.values();
+        let mut known = self.known.lock();
+        if let Some((of, table)) = known.as_ref()
+            && Arc::ptr_eq(of, values)
+        {
+            return Some(Arc::clone(table));
+        }
+        if values.len() > MOST_VALUES.min(column.len()) {
+            return None;
+        }
+        let each = (0..values.len()).map(K::Native::from_usize).chain([None]);
+        let each: PrimitiveArray<K> = each.collect();
+        if each.null_count() != 1 {
+            return None;
+        }
+        let each: ArrayRef = Arc::new(DictionaryArray::try_new(each, Arc::clone(values)).ok()?);
+        // The condition reads no other column: NULL stands for them.
+        let columns = batch.columns().iter().enumerate().map(|(at, other)| match at == self.column {
+            true => Arc::clone(&each),
+            false => new_null_array(other.data_type(), each.len()),
+        });
+        let fields = batch.schema().fields().iter().map(|f| f.as_ref().clone().with_nullable(true)).collect::<Vec<_>>();
+        let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns.collect()).ok()?;
+        // Where it fails on a value, the rows are asked: that value may occur in none of them.
+        let answers = self.condition.evaluate(&batch).ok()?.into_array(batch.num_rows()).ok()?;
+        let answers = answers.as_boolean_opt()?;
+        let answer = |at| if answers.is_null(at) { NULL } else { u8::from(answers.value(at)) };
+        let table =
+            Arc::new(Table { answers: (0..answers.len()).map(answer).collect(), has_nulls: answers.null_count() > 0 });
+        *known = Some((Arc::clone(values), Arc::clone(&table)));
+        Some(table)
+    }
+
+    fn look_up<K: ArrowDictionaryKeyType>(
+        &self,
+        batch: &RecordBatch,
+        column: &DictionaryArray<K>,
+    ) -> Option<BooleanArray> {
+        let table = self.table(batch, column)?;
+        let (keys, rows) = (column.keys().values(), column.len());
+        let null = table.answers.len() - 1;
+        let at = |row: usize| table.answers.get(keys[row].as_usize()).copied().unwrap_or(NULL);
+        let collect = |wanted: u8| match column.keys().nulls() {
+            None => BooleanBuffer::collect_bool(rows, |row| at(row) == wanted),
+            Some(known) => BooleanBuffer::collect_bool(rows, |row| {
+                (if known.is_valid(row) { at(row) } else { table.answers[null] }) == wanted
+            }),
+        };
+        let nulls = (table.has_nulls && (column.null_count() > 0 || table.answers[..null].contains(&NULL)))
+            .then(|| NullBuffer::new(!&collect(NULL)));
+        Some(BooleanArray::new(collect(TRUE), nulls))
+    }
+}
+
+impl PhysicalExpr for ByValue {
+    fn return_field(&self, schema: &Schema) -> Result<FieldRef> {
+        self.condition.return_field(schema)
+    }
+
+    fn evaluate(&self, batch: &RecordBatch) -> Result<ColumnarValue> {
+        let column = batch.column(self.column);
+        let found = downcast_dictionary_array!(
+            column => self.look_up(batch, column),
+            _ => None
+        );
+        match found {
+            Some(found) => Ok(ColumnarValue::Array(Arc::new(found))),
+            None => self.condition.evaluate(batch),
+        }
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn PhysicalExpr>> {
+        vec![]
+    }
+
+    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn PhysicalExpr>>) -> Result<Arc<dyn PhysicalExpr>> {
+        match children.len() {
+            0 => Ok(self),
+            n => Err(Error::internal(format!("a condition by value has no children, got {n}")).into()),
+        }
+    }
+
+    fn fmt_sql(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.condition.fmt_sql(f)
+    }
+}
+
+impl fmt::Display for ByValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "by_value({})", self.condition)
+    }
+}
+
+impl fmt::Debug for ByValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl PartialEq for ByValue {
+    fn eq(&self, other: &Self) -> bool {
+        self.column == other.column && self.condition.eq(&other.condition)
+    }
+}
+
+impl Eq for ByValue {}
+
+impl Hash for ByValue {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.condition.hash(state);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::{Int64Array, StringArray, UInt8Array};
+    use arrow::datatypes::{Int32Type, UInt8Type};
+    use datafusion::common::DFSchema;
+    use datafusion::prelude::SessionContext;
+
+    fn batch(event: ArrayRef) -> RecordBatch {
+        let n: ArrayRef = Arc::new(Int64Array::from_iter_values(0..event.len() as i64));
+        RecordBatch::try_from_iter_with_nullable([("n", n, true), ("event", event, true)]).unwrap()
+    }
+
+    /// The condition by value and as DataFusion evaluates it; how often a part is decided by value.
+    fn both(sql: &str, batch: &RecordBatch) -> (BooleanArray, BooleanArray, usize) {
+        let schema = DFSchema::try_from(batch.schema().as_ref().clone()).unwrap();
+        let context = SessionContext::new();
+        let logical = context.parse_sql_expr(sql, &schema).unwrap();
+        let plain = context.create_physical_expr(logical, &schema).unwrap();
+        let by = by_value(Arc::clone(&plain), &batch.schema()).unwrap();
+        let run = |e: &Arc<dyn PhysicalExpr>| {
+            let value = e.evaluate(batch).unwrap().into_array(batch.num_rows()).unwrap();
+            value.as_boolean().clone()
+        };
+        (run(&by), run(&plain), by.to_string().matches("by_value").count())
+    }
+
+    #[test]
+    fn agrees_with_asking_row_by_row() {
+        let texts =
+            [Some("view"), None, Some("cart"), Some("view"), Some("buy"), Some("buyer"), Some(""), None, Some("7")];
+        let many: Vec<Option<&str>> = texts.iter().copied().cycle().take(200).collect();
+        let plain: DictionaryArray<Int32Type> = many.iter().copied().collect();
+        // NULL as a value of the dictionary, a value of no row, and NULL keys over garbage.
+        let values = StringArray::from(vec![Some("view"), None, Some("unused"), Some("cart")]);
+        let keys = UInt8Array::new(
+            (0..150u8).map(|i| if i % 7 == 0 { 250 } else { [0, 1, 3][i as usize % 3] }).collect::<Vec<_>>().into(),
+            Some((0..150).map(|i| i % 7 != 0).collect::<NullBuffer>()),
+        );
+        let odd = DictionaryArray::<UInt8Type>::new(keys, Arc::new(values));
+        for event in [Arc::new(plain.clone()) as ArrayRef, Arc::new(plain.slice(3, 71)), Arc::new(odd)] {
+            let batch = batch(event);
+            for (sql, parts) in [
+                ("event = 'view'", 1),
+                ("event = 'view' OR event = 'cart' OR event LIKE 'buy%'", 1),
+                ("event IN ('cart', 'nothing')", 1),
+                ("event <> 'view' AND n > 3", 1),
+                ("NOT (event = 'view') OR n IS NULL OR event > 'c'", 2),
+                ("event IS NULL", 1),
+                ("event IS NOT NULL AND length(event) > 3", 1),
+                ("n > 3", 0),
+                ("CASE WHEN event = 'cart' THEN n > 20 ELSE event = 'view' END", 0),
+            ] {
+                let (by, plain, found) = both(sql, &batch);
+                assert_eq!(by, plain, "{sql}");
+                assert_eq!(found, parts, "{sql}");
+            }
+        }
+    }
+}
