@@ -6,6 +6,7 @@
 mod ordered_aggregation;
 mod ordered_scan;
 mod partition_first;
+mod unordered_scan;
 
 use std::sync::Arc;
 
@@ -14,13 +15,14 @@ use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 
 /// DataFusion's physical rules with ours among them.
 ///
-/// Ours come after those that place repartitions and sorts, since they replace what those have built, and before those
-/// that make operators yield and check that every operator gets the distribution and order it requires: what we build is
-/// checked like anything else.
+/// `unordered_scan` comes first, before anybody relies on an order. The others come after those that place repartitions and
+/// sorts, since they replace what those have built, and before those that make operators yield and check that every
+/// operator gets the distribution and order it requires: what we build is checked like anything else.
 pub fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let mut rules = PhysicalOptimizer::new().rules;
     let at = rules.iter().position(|r| r.name() == "EnsureCooperative").unwrap_or(rules.len());
     rules.insert(at, Arc::new(ordered_aggregation::OrderedAggregation));
     rules.insert(at + 1, Arc::new(partition_first::PartitionFirst));
+    rules.insert(0, Arc::new(unordered_scan::UnorderedScan));
     rules
 }
