@@ -26,7 +26,8 @@ extensions_options! {
         pub time_zone: String, default = "UTC".to_string()
         /// The day on which weeks start where a call does not say it.
         pub week_start: String, default = "monday".to_string()
-        /// Whether aggregations by user over files ordered by user take the one-pass path; `false` hashes them.
+        /// Whether aggregations by user over files ordered by user take the one-pass path; `false` hashes them, and believes
+        /// no declared order.
         pub ordered_execution: bool, default = true
     }
 }

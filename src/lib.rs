@@ -20,7 +20,7 @@
 //! # Where a funnel is computed
 //!
 //! 1. `SELECT * FROM funnel(events, steps => [..], within => ..)` is recognised by [`relations::BehaviourRelations`], which
-//!    hands the call to `relations/funnel.rs`. That file composes an ordinary plan: filter, `GROUP BY user` with
+//!    hands the call to `relations/funnel`. That composes an ordinary plan: filter, `GROUP BY user` with
 //!    `funnel_chain(..)`, then `funnel_steps(..)` over the users.
 //! 2. `funnel_chain` is an aggregate in [`functions::funnel`]. Its grouped state ([`functions::event_groups`]) logs the
 //!    events that satisfy a step, and hands each user's events, sorted by time, to the kernel.
@@ -39,7 +39,7 @@
 //! | [`model`] | statistics: BG/NBD, the Wilson interval, Markov chains of channels |
 //! | [`store`] | from files to tables that know their column roles; the sample-data generator |
 //! | [`functions`] | SQL functions: arguments in, `algo` out; one folder or file for each family |
-//! | [`relations`] | `FROM funnel(..)`, `retention(..)`, ..: named arguments in, a logical plan out; one file each |
+//! | [`relations`] | `FROM funnel(..)`, `retention(..)`, ..: named arguments in, a logical plan out; a file or folder each |
 //! | [`plan`] | optimiser rules: which plans take which path |
 //! | [`exec`] | the hot path: input ordered by user, evaluated in one pass without hashing |
 //! | [`engine`] | the one place that assembles a session; runs statements |
@@ -52,7 +52,6 @@
 //!
 //! * A relation: a file in `relations` that implements [`relations::Relation`], and a line in [`relations::RELATIONS`].
 //! * A function: a file in `functions`, a line in its list, an entry in `docs()`; its meaning goes to `algo` or `model`.
-//!
 //! * A per-user aggregate: its meaning in `algo`, a [`functions::event_groups::Question`] and a
 //!   [`functions::grouped::GroupedFunction`]; hashing, merging, spilling and the one-pass path come with them.
 //!

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, UInt32Array, make_comparator};
 use arrow::compute::{SortOptions, cast, concat, partition, take};
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, SchemaRef};
 use arrow::util::display::array_value_to_string;
 use datafusion::error::Result;
 use datafusion::execution::memory_pool::MemoryReservation;
@@ -90,6 +90,16 @@ impl Argument {
     }
 }
 
+/// The same values without what else their buffers hold: texts as views point into the pages they were read from, and a
+/// user that stays for the next batch would keep those of all batches before it.
+fn compact(users: ArrayRef) -> ArrayRef {
+    match users.data_type() {
+        DataType::Utf8View => Arc::new(users.as_string_view().gc()),
+        DataType::BinaryView => Arc::new(users.as_binary_view().gc()),
+        _ => users,
+    }
+}
+
 /// The users met and not yet taken out; only the last one may go on in the next batch.
 pub struct UserRuns {
     question: Arc<UserQuestion>,
@@ -151,7 +161,7 @@ impl UserRuns {
         let new = runs.iter().skip(usize::from(continues)).map(|run| run.start as u32);
         let new = UInt32Array::from_iter_values(new);
         if !new.is_empty() {
-            self.users.push(take(&users, &new, None)?);
+            self.users.push(compact(take(&users, &new, None)?));
         }
         self.last = Some(users.slice(users.len() - 1, 1));
         for aggregate in &mut self.aggregates {
@@ -189,7 +199,7 @@ impl UserRuns {
     /// The partial state of the first user, who is taken out; `held` accounts for it from now on.
     pub fn take_edge(&mut self, held: MemoryReservation) -> Result<EdgeUser> {
         let emit = self.emit(1);
-        let user = self.take_users(1)?;
+        let user = compact(self.take_users(1)?);
         let states = self.aggregates.iter_mut().map(|a| a.groups.state(emit)).collect::<Result<Vec<_>>>()?;
         let columns = states.iter().flatten().chain([&user]);
         held.try_resize(columns.map(|c| c.get_array_memory_size()).sum())?;
@@ -202,7 +212,8 @@ impl UserRuns {
 
     fn take_users(&mut self, count: usize) -> Result<ArrayRef> {
         let all = concat(&self.users.iter().map(|u| u.as_ref()).collect::<Vec<_>>())?;
-        self.users = if count < all.len() { vec![all.slice(count, all.len() - count)] } else { Vec::new() };
+        let rest = all.len() - count;
+        self.users = if rest > 0 { vec![compact(all.slice(count, rest))] } else { Vec::new() };
         self.groups -= count;
         Ok(all.slice(0, count))
     }

@@ -8,6 +8,7 @@ mod ordered_aggregation;
 mod ordered_scan;
 mod partition_first;
 mod relied_on;
+mod unordered_scan;
 
 use std::sync::Arc;
 
@@ -16,9 +17,10 @@ use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 
 /// DataFusion's physical rules with ours among them.
 ///
-/// The check of orders comes while the plan still says whether the query itself asked for one. The others come after the
-/// rules that place repartitions and sorts, since they replace what those have built. All come before the rule that
-/// checks that every operator gets the distribution and order it requires: what we build is checked like anything else.
+/// `unordered_scan` comes first, before anybody relies on an order; the check of orders, while the plan still says whether
+/// the query itself asked for one. The others come after the rules that place repartitions and sorts, since they replace
+/// what those have built. All come before the rule that checks that every operator gets the distribution and order it
+/// requires: what we build is checked like anything else.
 pub fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let mut rules = PhysicalOptimizer::new().rules;
     let last = |rules: &[Arc<dyn PhysicalOptimizerRule + Send + Sync>], name: &str| {
@@ -29,5 +31,6 @@ pub fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let at = last(&rules, "EnsureCooperative");
     rules.insert(at, Arc::new(ordered_aggregation::OrderedAggregation));
     rules.insert(at + 1, Arc::new(partition_first::PartitionFirst));
+    rules.insert(0, Arc::new(unordered_scan::UnorderedScan));
     rules
 }

@@ -59,6 +59,8 @@ fn partition_first(last: &AggregateExec) -> Result<Option<Arc<dyn ExecutionPlan>
     let plain = *first.mode() == AggregateMode::Partial
         && *first.input_order_mode() == InputOrderMode::Linear
         && by.is_single()
+        // Aggregates that want their rows in an order have it from a sort below, which a repartition would undo.
+        && first.aggr_expr().iter().all(|a| a.order_bys().is_empty())
         && [last, first].iter().all(|a| a.limit_options().is_none() && a.dynamic_expressions_produced().is_empty());
     if !plain || !keep_events(first)? {
         return Ok(None);

@@ -9,16 +9,14 @@
 mod attribution;
 mod call;
 mod churn_scores;
-
 mod funnel;
 mod pages;
 mod paths;
 mod retention;
+mod roles;
 mod session_question;
 mod session_summary;
 mod sessions;
-
-mod roles;
 mod transitions;
 mod walks;
 

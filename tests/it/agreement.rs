@@ -69,6 +69,8 @@ const QUESTIONS: &[&str] = &[
      FROM t GROUP BY user_id",
     "SELECT sequence_match('(?1)(?2)(?2)(?3)', ts, event = 'a', event = 'b', event = 'c'), sequence_count('(?1)[^3]*(?2)', ts, event = 'a', event = 'b', event = 'c'),
        sequence_next_event(price, ts, 'tail', 'backward', true) FROM t",
+    "SELECT CAST(user_id AS VARCHAR) AS u, window_funnel(INTERVAL '1 day', ts, event = 'a', price > 3), array_agg(price ORDER BY ts, price),
+       nth_value(price, 2 ORDER BY ts DESC, price), first_value(event ORDER BY ts, event) FROM t GROUP BY user_id",
     "SELECT bg_nbd_fit(x, tx, age) FROM (SELECT count(*) - 1 AS x, (max(CAST(ts AS BIGINT)) - min(CAST(ts AS BIGINT))) / 8.64e10 AS tx,
        (1737763200000000 - min(CAST(ts AS BIGINT))) / 8.64e10 AS age FROM (SELECT DISTINCT user_id, ts FROM t) GROUP BY user_id)",
 ];

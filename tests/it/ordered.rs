@@ -13,9 +13,13 @@ use crate::ask::{Asked, settings};
 
 /// Writes events of these users, three each, in the order given; few rows in a row group, so that users straddle them.
 fn write(file: &Path, users: &[i64], declared: bool) {
+    write_as(file, users, declared, |users| Arc::new(Int64Array::from_iter_values(users)));
+}
+
+fn write_as(file: &Path, users: &[i64], declared: bool, column: impl Fn(Vec<i64>) -> ArrayRef) {
     let rows: Vec<(i64, i64)> = users.iter().flat_map(|user| (0..3).map(move |n| (*user, n))).collect();
     let columns: Vec<(&str, ArrayRef)> = vec![
-        ("user_id", Arc::new(Int64Array::from_iter_values(rows.iter().map(|r| r.0)))),
+        ("user_id", column(rows.iter().map(|r| r.0).collect())),
         ("ts", Arc::new(TimestampMicrosecondArray::from_iter_values(rows.iter().map(|r| r.1 * 1_000_000)))),
         ("event", Arc::new(StringArray::from_iter_values(rows.iter().map(|r| ["a", "b", "c"][r.1 as usize])))),
     ];
@@ -97,7 +101,12 @@ fn an_order_that_does_not_hold_is_an_error() {
             let error = asked.batches(&format!("SELECT sum(n) FROM ({COUNT})")).unwrap_err();
             let message = error.message();
             assert!(message.contains("false.parquet") && message.contains(says), "{threads} threads: {message}");
+            // Without the path the order is not believed either: the answer is right.
             asked.batches("SET tenure.ordered_execution = false").unwrap();
+            asked.batches("SET datafusion.execution.batch_size = 4").unwrap();
+            let mut want: Vec<[String; 2]> = users.iter().map(|user| [user.to_string(), "3".to_string()]).collect();
+            want.sort();
+            assert_eq!(asked.rows(&format!("{COUNT} ORDER BY user_id")), want, "{threads} threads");
         }
     }
 }
@@ -171,6 +180,22 @@ fn memory_is_that_of_few_users() {
     // Values kept with events are forgotten with their users: all of them would be 6 MB.
     let sql = "SELECT level, count(*) FROM (SELECT user_id, funnel_chain(INTERVAL '1 day', ts, event = 'a', event = 'b', named_struct('who', lpad(user_id, 200, '-')))['level'] AS level FROM t GROUP BY user_id) GROUP BY level";
     assert_eq!(asked.rows(sql), [["2", "30000"]]);
+}
+
+/// Long texts as users: the batches they were read in must go with them, though the last user of each stays for the next.
+#[test]
+fn users_as_long_texts_are_forgotten_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a.parquet");
+    let text = |users: Vec<i64>| -> ArrayRef {
+        Arc::new(StringArray::from_iter_values(users.iter().map(|user| format!("{user:0>400}"))))
+    };
+    write_as(&file, &(0..30_000).collect::<Vec<_>>(), true, text);
+    let tables = vec![("t".to_string(), file.display().to_string())];
+    // All texts are 12 MB.
+    let asked = Asked::open(&Settings { tables, memory: Some(6 << 20), ..settings(1) });
+    assert!(plan(&asked, COUNT).contains("UserAggregateExec"));
+    assert_eq!(asked.rows(&format!("SELECT count(*), sum(n) FROM ({COUNT})")), [["30000", "90000"]]);
 }
 
 /// Values kept with events are numbered anew as users come and go; answers must not notice.
