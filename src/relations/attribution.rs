@@ -185,7 +185,7 @@ impl Relation for Attribution {
 
 const OUTPUT: [&str; 7] = ["model", "channel", "credit", "share", "value", "touches", "users"];
 /// Names that columns have on the way.
-const INNER: [&str; 5] = ["order_key", "kind", "channels", "parts", "position"];
+const INNER: [&str; 6] = ["order_key", "kind", "channels", "parts", "credits", "position"];
 
 /// Each user's sums, then the report over them.
 fn report(

@@ -145,6 +145,8 @@ struct Question {
 }
 
 const RESERVED: [&str; 9] = ["cohort", "size", "period", "retained", "rate", "complete", "eligible", "low", "high"];
+/// Names that columns have on the way.
+const INNER: [&str; 5] = ["birth", "periods", "latest", "cells", "as_of"];
 
 impl Question {
     fn read(call: &mut Call, table: bool) -> Result<Self> {
@@ -164,6 +166,7 @@ impl Question {
         Counting::parse(call.name(), unit, &zone, &week_start, index, clock)?;
         let by = call.breakdowns("by")?;
         call.refuse_names(&by, &RESERVED)?;
+        call.refuse_names(&by, &INNER)?;
         Ok(Self {
             start,
             back,
