@@ -257,6 +257,12 @@ pub fn masks_at_any_time(conditions: &[ArrayRef], rows: usize, filter: Option<&B
     }
 }
 
+/// Whether a row passes the aggregate's FILTER: NULL is false.
+#[inline]
+pub fn passes(filter: Option<&BooleanArray>, row: usize) -> bool {
+    filter.is_none_or(|f| f.is_valid(row) && f.value(row))
+}
+
 /// Rows where a condition is true and not NULL.
 fn true_rows(condition: &BooleanArray) -> impl Iterator<Item = usize> {
     let bits = match condition.nulls() {

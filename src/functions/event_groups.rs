@@ -19,7 +19,7 @@ use arrow::datatypes::{
 use datafusion::error::Result;
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 
-use super::columns::{Times, list_of, masks};
+use super::columns::{Times, list_of, masks, passes};
 use super::kept_values::{KeptValues, kept_fields};
 use super::single_group::states_of_rows;
 use crate::algo::event::Event;
@@ -400,10 +400,8 @@ impl<E: Entry> GroupsAccumulator for EventGroups<E> {
         masks(conditions, &times, opt_filter, &mut self.row_masks);
         let ticks = times.values();
         let every_event = self.arguments.every_event;
-        let takes_part = |row: usize, mask: u64| {
-            mask != 0
-                || (every_event && !times.is_null(row) && opt_filter.is_none_or(|f| f.is_valid(row) && f.value(row)))
-        };
+        let takes_part =
+            |row: usize, mask: u64| mask != 0 || (every_event && !times.is_null(row) && passes(opt_filter, row));
         match (&mut self.kept, self.arguments.kept) {
             (Some(kept), Some(at)) => {
                 let rows: Vec<u32> = (0u32..)

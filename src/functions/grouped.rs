@@ -33,8 +33,15 @@ pub trait GroupedFunction: Debug + Clone + PartialEq + Eq + Send + Sync + 'stati
     fn groups(&self, args: &AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>>;
     /// The fields of a partial state; `name` tells one use of the aggregate from others.
     fn state_fields(&self, name: &str, types: &[DataType]) -> Result<Vec<FieldRef>, Error>;
-    /// Checks the constants among the arguments, so that EXPLAIN and a query over no rows refuse them too.
-    fn check(&self, arguments: &[Expr]) -> Result<(), Error>;
+    /// Checks the constants among the arguments, so that EXPLAIN and a query over no rows refuse them too. A piece of a
+    /// relation's plan has none of its own: the relation checks.
+    fn check(&self, _arguments: &[Expr]) -> Result<(), Error> {
+        Ok(())
+    }
+    /// Whether it is never used as a window, so that a single group need not keep its state for another answer.
+    fn answers_once(&self) -> bool {
+        false
+    }
 }
 
 /// The aggregate as DataFusion takes it.
@@ -81,7 +88,8 @@ impl<F: GroupedFunction> AggregateUDFImpl for Aggregate<F> {
     }
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        Ok(Box::new(SingleGroup::new(self.function.groups(&args)?, args.expr_fields)))
+        let single = SingleGroup::new(self.function.groups(&args)?, args.expr_fields);
+        Ok(Box::new(if self.function.answers_once() { single.answering_once() } else { single }))
     }
 
     fn groups_accumulator_supported(&self, _args: AccumulatorArgs) -> bool {

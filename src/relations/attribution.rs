@@ -1,13 +1,13 @@
 //! `FROM attribution(...)`: which channels get the credit for conversions, by one model or several.
 
 use arrow::datatypes::DataType;
-use datafusion::common::{Column, NullHandling, ScalarValue, UnnestOptions};
+use datafusion::common::{NullHandling, ScalarValue, UnnestOptions};
 use datafusion::functions::core::expr_ext::FieldAccessor;
 use datafusion::functions::core::expr_fn::named_struct;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, SortExpr, cast, col, lit, when};
 
 use super::Relation;
-use super::call::{Breakdown, Call, unkeyed};
+use super::call::{Breakdown, Call, column, unkeyed};
 use super::roles::{Roles, with_roles};
 use crate::algo::attribution::Rule;
 use crate::algo::calendar::Clock;
@@ -135,21 +135,13 @@ impl Relation for Attribution {
         let touch = call.condition("touch")?.map(|touch| roles.condition(call, &touch)).transpose()?;
         let value = call.column("value")?.map(|value| as_number(call, value)).transpose()?;
         let by = call.breakdowns("by")?;
-        if let Some(b) = by.iter().find(|b| OUTPUT.contains(&b.name.as_str()) || INNER.contains(&b.name.as_str())) {
-            return Err(call.error(format!(
-                "by column '{}' has the name of a result column; give it another in (SELECT ..)",
-                b.name
-            )));
-        }
+        call.refuse_names(&by, &OUTPUT)?;
+        call.refuse_names(&by, &INNER)?;
         let models = models(call)?;
         let clock = clock_of(&roles.time_type).unwrap_or(Clock::Dates);
         let lookback = call.interval("lookback")?.unwrap_or_else(|| days(30));
         window_ticks(call.name(), &lookback, clock).map_err(|e| named("lookback", e))?;
-        let reset = match call.constant("reset")? {
-            None => false,
-            Some(ScalarValue::Boolean(Some(reset))) => reset,
-            Some(other) => return Err(call.error(format!("argument 'reset' must be true or false, got {other}"))),
-        };
+        let reset = call.switch("reset", false)?;
         let half_life = call.interval("half_life")?;
         only_for(call, "half_life", half_life.is_some(), &models, Rule::TimeDecay)?;
         let half_life = half_life.unwrap_or_else(|| days(7));
@@ -193,7 +185,7 @@ impl Relation for Attribution {
 
 const OUTPUT: [&str; 7] = ["model", "channel", "credit", "share", "value", "touches", "users"];
 /// Names that columns have on the way.
-const INNER: [&str; 5] = ["order_key", "kind", "channels", "parts", "position"];
+const INNER: [&str; 6] = ["order_key", "kind", "channels", "parts", "credits", "position"];
 
 /// Each user's sums, then the report over them.
 fn report(
@@ -206,7 +198,7 @@ fn report(
     has_value: bool,
 ) -> datafusion::error::Result<LogicalPlan> {
     let options = || UnnestOptions::new().with_null_handling(NullHandling::Drop);
-    let plain = |b: &Breakdown| Expr::Column(Column::from_name(&b.name));
+    let plain = |b: &Breakdown| column(&b.name);
     let item = |field: &str| col("items").field(field);
     let mut items: Vec<Expr> = by.iter().map(|b| item("by").field(b.name.as_str()).alias(b.name.as_str())).collect();
     items.extend(["kind", "channels", "parts", "value"].map(|field| item(field).alias(field)));

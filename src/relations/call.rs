@@ -353,6 +353,17 @@ impl<'a> Call<'a> {
         Ok(columns)
     }
 
+    /// Refuses an answer in which a `by` column has the name of another.
+    pub fn refuse_names(&self, by: &[Breakdown], taken: &[&str]) -> Result<()> {
+        match by.iter().find(|b| taken.contains(&b.name.as_str())) {
+            Some(b) => Err(self.error(format!(
+                "by column '{}' has the name of a result column; give it another in (SELECT ..)",
+                b.name
+            ))),
+            None => Ok(()),
+        }
+    }
+
     /// A condition: a string is the name of an event, anything else must be boolean.
     pub fn condition(&mut self, key: &str) -> Result<Option<Condition>> {
         let Some(written) = self.take(key) else { return Ok(None) };
@@ -524,9 +535,14 @@ pub fn condition_expr(condition: &Condition, event: Option<&Expr>, missing: impl
     }
 }
 
+/// A column by its exact name, whatever letters it has.
+pub fn column(name: &str) -> Expr {
+    Expr::Column(Column::from_name(name))
+}
+
 /// A breakdown column of an aggregation in the answer, freed of the claim that it determines the other columns.
 pub fn unkeyed(name: &str) -> Expr {
-    breakdown().call(vec![Expr::Column(Column::from_name(name))]).alias(name)
+    breakdown().call(vec![column(name)]).alias(name)
 }
 
 /// `count(*)`.

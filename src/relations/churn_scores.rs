@@ -11,7 +11,7 @@ use datafusion::logical_expr::{
 };
 
 use super::Relation;
-use super::call::Call;
+use super::call::{Call, column};
 use super::roles::{Roles, with_roles};
 use crate::algo::calendar::{Calendar, Clock, Unit};
 use crate::error::{Error, Result};
@@ -146,7 +146,7 @@ struct Question {
 
 fn compose(call: &Call, question: Question) -> datafusion::error::Result<LogicalPlan> {
     let Question { roles, takes_part, days, as_of, horizon, thresholds, levels } = question;
-    let user = || Expr::Column(datafusion::common::Column::from_name(&roles.user_name));
+    let user = || column(&roles.user_name);
     let per_user = LogicalPlanBuilder::from(call.input().clone())
         .filter(takes_part)?
         .aggregate([roles.user.clone().alias(roles.user_name.as_str())], [days.alias("days")])?;

@@ -3,13 +3,12 @@
 //! Deals with: counting over the views of all sessions. Does not deal with: what a session or a view is.
 
 use arrow::datatypes::DataType;
-use datafusion::common::Column;
 use datafusion::functions::core::expr_ext::FieldAccessor;
 use datafusion::functions_aggregate::expr_fn::{count, median, sum};
 use datafusion::logical_expr::{Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, cast, col, lit, when};
 
 use super::Relation;
-use super::call::{Call, count_rows, unkeyed};
+use super::call::{Call, column, count_rows, unkeyed};
 use super::roles::with_roles;
 use super::session_question::{Question, Wanted, arguments, item};
 use crate::error::Result;
@@ -124,11 +123,6 @@ fn compose(call: &Call, question: &Question) -> datafusion::error::Result<Logica
         .project(output)?
         .sort(order)?
         .build()
-}
-
-/// A column by its exact name.
-fn column(name: &str) -> Expr {
-    Expr::Column(Column::from_name(name))
 }
 
 const TEXT: &str = "\

@@ -10,7 +10,7 @@ use datafusion::logical_expr::{
 };
 
 use super::Relation;
-use super::call::{Breakdown, Call, count_rows, unkeyed};
+use super::call::{Breakdown, Call, column, count_rows, unkeyed};
 use super::roles::{Roles, with_roles};
 use crate::algo::calendar::{Clock, Unit, WEEKDAYS};
 use crate::error::{Error, Result};
@@ -145,6 +145,8 @@ struct Question {
 }
 
 const RESERVED: [&str; 9] = ["cohort", "size", "period", "retained", "rate", "complete", "eligible", "low", "high"];
+/// Names that columns have on the way.
+const INNER: [&str; 5] = ["birth", "periods", "latest", "cells", "as_of"];
 
 impl Question {
     fn read(call: &mut Call, table: bool) -> Result<Self> {
@@ -163,12 +165,8 @@ impl Question {
         let clock = clock_of(&roles.time_type).unwrap_or(Clock::Dates);
         Counting::parse(call.name(), unit, &zone, &week_start, index, clock)?;
         let by = call.breakdowns("by")?;
-        if let Some(b) = by.iter().find(|b| RESERVED.contains(&b.name.as_str())) {
-            return Err(call.error(format!(
-                "by column '{}' has the name of a result column; give it another in (SELECT ..)",
-                b.name
-            )));
-        }
+        call.refuse_names(&by, &RESERVED)?;
+        call.refuse_names(&by, &INNER)?;
         Ok(Self {
             start,
             back,
@@ -218,7 +216,7 @@ impl Question {
         });
         columns
             .extend(self.by.iter().map(|b| user.clone().field("kept").field(b.name.as_str()).alias(b.name.as_str())));
-        let keys = || self.by.iter().map(|b| plain(&b.name)).chain([col("cohort")]);
+        let keys = || self.by.iter().map(|b| column(&b.name)).chain([col("cohort")]);
         let cells = retention_cells().call(vec![col("periods"), lit(self.periods), lit(self.kind)]);
 
         let rows: Vec<Vec<Expr>> = (0..=self.periods).map(|period| vec![lit(period)]).collect();
@@ -257,7 +255,7 @@ impl Question {
 
     /// Sums over complete cells.
     fn curve(&self, cells: LogicalPlan) -> datafusion::error::Result<LogicalPlan> {
-        let keys = || self.by.iter().map(|b| plain(&b.name)).chain([col("period")]);
+        let keys = || self.by.iter().map(|b| column(&b.name)).chain([col("period")]);
         let complete = |what: &str| {
             let pooled = sum(col(what)).filter(col("complete")).build()?;
             Ok::<_, datafusion::error::DataFusionError>(pooled.alias(what))
@@ -282,14 +280,9 @@ impl Question {
     }
 
     fn order(&self, last: &[&str]) -> Vec<SortExpr> {
-        let by = self.by.iter().map(|b| plain(&b.name));
+        let by = self.by.iter().map(|b| column(&b.name));
         by.chain(last.iter().map(|c| col(*c))).map(|c| c.sort(true, true)).collect()
     }
-}
-
-/// A column by its exact name, whatever letters it has.
-fn plain(name: &str) -> Expr {
-    Expr::Column(datafusion::common::Column::from_name(name))
 }
 
 const TABLE_TEXT: &str = "\

@@ -4,12 +4,12 @@
 //! row for each session or view. Does not deal with: what a relation makes of these rows.
 
 use arrow::datatypes::DataType;
-use datafusion::common::{Column, NullHandling, ScalarValue, UnnestOptions};
+use datafusion::common::{NullHandling, ScalarValue, UnnestOptions};
 use datafusion::functions::core::expr_ext::FieldAccessor;
 use datafusion::functions::core::expr_fn::named_struct;
 use datafusion::logical_expr::{AggregateUDF, Expr, LogicalPlan, LogicalPlanBuilder, cast, lit};
 
-use super::call::{Breakdown, Call};
+use super::call::{Breakdown, Call, column};
 use super::roles::Roles;
 use crate::algo::calendar::{Clock, Unit, WEEKDAYS, weekday};
 use crate::error::{Result, suggest};
@@ -25,7 +25,7 @@ const ITEM: &str = "session";
 
 /// An element of the list.
 pub(super) fn item() -> Expr {
-    Expr::Column(Column::from_name(ITEM))
+    column(ITEM)
 }
 
 /// The argument that says what converts.
@@ -165,12 +165,7 @@ impl Question {
         }
         let order = call.column("order_key")?;
         let by = call.breakdowns("by")?;
-        if let Some(b) = by.iter().find(|b| output.contains(&b.name.as_str())) {
-            return Err(call.error(format!(
-                "by column '{}' has the name of a result column; give it another in (SELECT ..)",
-                b.name
-            )));
-        }
+        call.refuse_names(&by, output)?;
 
         let never = || lit(false);
         let view = views.unwrap_or_else(|| page.clone().map_or_else(|| lit(true), Expr::is_not_null));

@@ -3,13 +3,12 @@
 //! Deals with: counting over the rows of `sessions`. Does not deal with: what a session is.
 
 use arrow::datatypes::DataType;
-use datafusion::common::Column;
 use datafusion::functions::core::expr_ext::FieldAccessor;
 use datafusion::functions_aggregate::expr_fn::{median, sum};
 use datafusion::logical_expr::{Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, cast, col, lit, when};
 
 use super::Relation;
-use super::call::{Call, count_rows, unkeyed};
+use super::call::{Call, column, count_rows, unkeyed};
 use super::roles::with_roles;
 use super::session_question::{CONVERSION, Question, Wanted, arguments, item};
 use crate::error::Result;
@@ -75,7 +74,7 @@ impl Relation for SessionSummary {
 fn compose(call: &Call, question: &Question) -> datafusion::error::Result<LogicalPlan> {
     let session = |name: &str| item().field(name);
     let mut columns = question.by_columns();
-    let mut keys: Vec<Expr> = question.by.iter().map(|b| Expr::Column(Column::from_name(&b.name))).collect();
+    let mut keys: Vec<Expr> = question.by.iter().map(|b| column(&b.name)).collect();
     if question.period.is_some() {
         columns.push(session("period").alias("period"));
         keys.push(col("period"));
@@ -132,11 +131,6 @@ fn compose(call: &Call, question: &Question) -> datafusion::error::Result<Logica
         plan = plan.sort(order)?;
     }
     plan.build()
-}
-
-/// A column by its exact name.
-fn column(name: &str) -> Expr {
-    Expr::Column(Column::from_name(name))
 }
 
 const TEXT: &str = "\

@@ -5,13 +5,13 @@
 
 use std::collections::BTreeMap;
 
+use datafusion::common::ScalarValue;
 use datafusion::common::metadata::FieldMetadata;
-use datafusion::common::{Column, ScalarValue};
 use datafusion::functions::core::expr_ext::FieldAccessor;
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, lit};
+use datafusion::logical_expr::{ExprSchemable, LogicalPlan, LogicalPlanBuilder, lit};
 
 use super::Relation;
-use super::call::Call;
+use super::call::{Call, column};
 use super::roles::with_roles;
 use super::session_question::{CONVERSION, Question, USER, Wanted, arguments, item};
 use crate::error::Result;
@@ -79,7 +79,7 @@ impl Relation for Sessions {
         if question.by.iter().any(|b| b.name == *user) {
             return Err(call.error(format!("by column '{user}' is the user column, which is in the answer anyway")));
         }
-        let who = Expr::Column(Column::from_name(USER));
+        let who = column(USER);
         let session = |name: &str| item().field(name);
         let mut output = question.by_columns();
         // The user determined the list of sessions, but does not determine a session: the claim must not go on.

@@ -10,7 +10,7 @@ use datafusion::logical_expr::{
     AggregateUDF, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, SortExpr, cast, col, lit,
 };
 
-use super::call::{Breakdown, Call};
+use super::call::{Breakdown, Call, column};
 use super::roles::Roles;
 use crate::algo::calendar::Clock;
 use crate::error::{Error, Result};
@@ -96,17 +96,10 @@ impl WalkArguments {
                 30 * 60 * 1_000_000_000,
             )))),
         };
-        let collapse = match call.constant("collapse")? {
-            None => false,
-            Some(ScalarValue::Boolean(Some(collapse))) => collapse,
-            Some(other) => return Err(call.error(format!("argument 'collapse' must be true or false, got {other}"))),
-        };
+        let collapse = call.switch("collapse", false)?;
         let order_key = call.column("order_key")?;
         let by = call.breakdowns("by")?;
-        if let Some(name) = output.iter().find(|name| by.iter().any(|b| b.name == **name)) {
-            return Err(call
-                .error(format!("by column '{name}' has the name of a result column; give it another in (SELECT ..)")));
-        }
+        call.refuse_names(&by, output)?;
         let inner = [ORDER_FIELD, NODE_FIELD, SESSION_FIELD, EDGES_FIELD, FLOW];
         if let Some(b) = by.iter().find(|b| inner.contains(&b.name.as_str())) {
             return Err(
@@ -152,30 +145,25 @@ impl WalkArguments {
         let mut users = LogicalPlanBuilder::from(call.input().clone())
             .filter(takes_part)?
             .aggregate([self.roles.user.clone()], [per_user.call(arguments).alias(FLOW)])?;
-        let by = || self.by.iter().map(|b| plain(&b.name));
+        let by = || self.by.iter().map(|b| column(&b.name));
         let edges = match self.by.is_empty() {
-            true => users.project([plain(FLOW)])?,
+            true => users.project([column(FLOW)])?,
             false => {
                 // A row for each breakdown value of each user.
-                users = users.project([plain(FLOW)])?.unnest_column(Column::from_name(FLOW))?;
-                let fields = self.by.iter().map(|b| plain(FLOW).field(b.name.as_str()).alias(b.name.as_str()));
-                users.project(fields.chain([plain(FLOW).field(EDGES_FIELD).alias(FLOW)]).collect::<Vec<_>>())?
+                users = users.project([column(FLOW)])?.unnest_column(Column::from_name(FLOW))?;
+                let fields = self.by.iter().map(|b| column(FLOW).field(b.name.as_str()).alias(b.name.as_str()));
+                users.project(fields.chain([column(FLOW).field(EDGES_FIELD).alias(FLOW)]).collect::<Vec<_>>())?
             }
         };
-        let table = flow_table().call(vec![plain(FLOW), lit(top)]).alias(FLOW);
+        let table = flow_table().call(vec![column(FLOW), lit(top)]).alias(FLOW);
         let mut output: Vec<Expr> = self.by.iter().map(|b| super::call::unkeyed(&b.name)).collect();
-        output.extend(columns.iter().map(|c| plain(FLOW).field(*c).alias(*c)));
+        output.extend(columns.iter().map(|c| column(FLOW).field(*c).alias(*c)));
         let mut order: Vec<SortExpr> = by().map(|c| c.sort(true, true)).collect();
         for column in ["step", "events", "source", "target"].into_iter().filter(|c| columns.contains(c)) {
             order.push(col(column).sort(column != "events", true));
         }
         edges.aggregate(by(), [table])?.unnest_column(Column::from_name(FLOW))?.project(output)?.sort(order)?.build()
     }
-}
-
-/// A column by its exact name, whatever letters it has.
-fn plain(name: &str) -> Expr {
-    Expr::Column(Column::from_name(name))
 }
 
 /// A value as text: what is text or a dictionary of texts stays as it is.

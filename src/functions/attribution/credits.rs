@@ -10,14 +10,14 @@ use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Ar
 use arrow::datatypes::{DataType, Field, FieldRef, Fields};
 use datafusion::error::Result;
 use datafusion::logical_expr::function::AccumulatorArgs;
-use datafusion::logical_expr::{EmitTo, Expr, GroupsAccumulator};
+use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 
 use super::items::{ItemRows, Items, item_fields, kind, offset};
 use super::models::Model;
 use super::report::{Report, Sums};
 use crate::algo::attribution::Credit;
 use crate::error::Error;
-use crate::functions::columns::{list_of, literal_text};
+use crate::functions::columns::{list_of, literal_text, passes};
 use crate::functions::grouped::GroupedFunction;
 use crate::functions::single_group::states_of_rows;
 
@@ -67,10 +67,6 @@ impl GroupedFunction for AttributionCredits {
     fn state_fields(&self, name: &str, _types: &[DataType]) -> Result<Vec<FieldRef>, Error> {
         let items = DataType::new_list(DataType::Struct(item_fields()), true);
         Ok(vec![Arc::new(Field::new(format!("{name}[items]"), items, false))])
-    }
-
-    fn check(&self, _arguments: &[Expr]) -> Result<(), Error> {
-        Ok(())
     }
 }
 
@@ -158,7 +154,7 @@ impl GroupsAccumulator for CreditGroups {
         let rows = ItemRows::read(&values[..4])?;
         for (row, group) in group_indices.iter().enumerate() {
             let known = values[0].is_valid(row);
-            if known && opt_filter.is_none_or(|f| f.is_valid(row) && f.value(row)) {
+            if known && passes(opt_filter, row) {
                 self.add(&rows, row, *group);
             }
         }

@@ -6,22 +6,21 @@ use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Date32Array, Int64Arr
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Date32Type, Field, FieldRef, Fields, Int64Type};
 use datafusion::error::Result;
-use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
-use datafusion::logical_expr::{
-    Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator, Signature, Volatility,
-};
+use datafusion::logical_expr::function::AccumulatorArgs;
+use datafusion::logical_expr::{AggregateUDF, EmitTo, GroupsAccumulator};
 
 use crate::algo::calendar::{Calendar, Clock, Unit};
 use crate::algo::event_log::{ByGroup, EventLog, Grouped};
 use crate::error::Error;
-use crate::functions::columns::{Times, clock_of, coerce_condition, coerce_time, literal_text};
-use crate::functions::single_group::{SingleGroup, states_of_rows};
+use crate::functions::columns::{Times, clock_of, coerce_condition, coerce_time, literal_text, passes};
+use crate::functions::grouped::{GroupedFunction, aggregate};
+use crate::functions::single_group::states_of_rows;
 
 const NAME: &str = "activity_days";
 
 /// The function.
 pub fn activity_days() -> AggregateUDF {
-    ActivityDays { signature: Signature::user_defined(Volatility::Immutable) }.into()
+    aggregate(ActivityDays)
 }
 
 /// Fields of one active day.
@@ -34,49 +33,29 @@ pub fn day_fields() -> Fields {
     .into()
 }
 
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct ActivityDays {
-    signature: Signature,
-}
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct ActivityDays;
 
-impl AggregateUDFImpl for ActivityDays {
-    fn name(&self) -> &str {
+impl GroupedFunction for ActivityDays {
+    fn name(&self) -> &'static str {
         NAME
     }
 
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+    fn coerce(&self, types: &[DataType]) -> Result<Vec<DataType>, Error> {
         let [time, transaction, _] = types else {
             return Err(Error::user(format!(
                 "{NAME}: needs (time, transaction, time zone), got {} arguments",
                 types.len()
-            ))
-            .into());
+            )));
         };
         Ok(vec![coerce_time(NAME, 1, time)?, coerce_condition(NAME, 2, transaction)?, DataType::Utf8])
     }
 
-    fn return_type(&self, _types: &[DataType]) -> Result<DataType> {
+    fn answer_type(&self, _types: &[DataType]) -> Result<DataType, Error> {
         Ok(DataType::new_list(DataType::Struct(day_fields()), true))
     }
 
-    fn is_nullable(&self) -> bool {
-        false
-    }
-
-    fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        let fields = args.expr_fields;
-        Ok(Box::new(SingleGroup::new(self.create_groups_accumulator(args)?, fields)))
-    }
-
-    fn groups_accumulator_supported(&self, _args: AccumulatorArgs) -> bool {
-        true
-    }
-
-    fn create_groups_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
+    fn groups(&self, args: &AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
         let zone = literal_text(NAME, "the time zone", args.exprs, 2)?;
         let clock = clock_of(args.expr_fields[0].data_type()).unwrap_or(Clock::Dates);
         let calendar = Calendar::new(Unit::Day, &zone, 0, clock).ok_or_else(|| {
@@ -85,9 +64,9 @@ impl AggregateUDFImpl for ActivityDays {
         Ok(Box::new(DayGroups { calendar, last: Vec::new(), log: EventLog::default() }))
     }
 
-    fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
+    fn state_fields(&self, name: &str, _types: &[DataType]) -> Result<Vec<FieldRef>, Error> {
         let item = DataType::Struct(day_fields());
-        Ok(vec![Arc::new(Field::new(format!("{}[days]", args.name), DataType::new_list(item, true), false))])
+        Ok(vec![Arc::new(Field::new(format!("{name}[days]"), DataType::new_list(item, true), false))])
     }
 }
 
@@ -201,7 +180,7 @@ impl GroupsAccumulator for DayGroups {
         let times = Times::read(&values[0])?;
         let transactions = values[1].as_boolean();
         for (row, group) in group_indices.iter().enumerate() {
-            if times.is_null(row) || !opt_filter.is_none_or(|f| f.is_valid(row) && f.value(row)) {
+            if times.is_null(row) || !passes(opt_filter, row) {
                 continue;
             }
             let time = times.values()[row];

@@ -9,28 +9,25 @@ use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int32Ar
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Int32Type, Int64Type};
 use datafusion::common::ScalarValue;
 use datafusion::error::Result;
-use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
-use datafusion::logical_expr::{
-    Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator, Signature, Volatility,
-};
+use datafusion::logical_expr::function::AccumulatorArgs;
+use datafusion::logical_expr::{AggregateUDF, EmitTo, GroupsAccumulator};
 
 use crate::algo::calendar::Clock;
 use crate::algo::event_log::{ByGroup, EventLog, Grouped};
 use crate::error::Error;
-use crate::functions::columns::{Times, check_step_count, clock_of, list_of, literal, literal_integer};
-use crate::functions::single_group::{SingleGroup, states_of_rows};
+use crate::functions::columns::{Times, check_step_count, clock_of, list_of, literal, literal_integer, passes};
+use crate::functions::grouped::{GroupedFunction, aggregate};
+use crate::functions::single_group::states_of_rows;
 
 const NAME: &str = "funnel_steps";
 
 /// `funnel_steps(chain, k [, optional])`: a list of k structs.
 pub fn funnel_steps() -> AggregateUDF {
-    FunnelSteps { signature: Signature::user_defined(Volatility::Immutable) }.into()
+    aggregate(FunnelSteps)
 }
 
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct FunnelSteps {
-    signature: Signature,
-}
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct FunnelSteps;
 
 /// Type of the times inside a chain.
 fn chain_time(chain: &DataType) -> Option<&DataType> {
@@ -59,16 +56,16 @@ pub fn step_fields() -> Fields {
     .into()
 }
 
-impl AggregateUDFImpl for FunnelSteps {
-    fn name(&self) -> &str {
+impl GroupedFunction for FunnelSteps {
+    fn name(&self) -> &'static str {
         NAME
     }
 
-    fn signature(&self) -> &Signature {
-        &self.signature
+    fn answers_once(&self) -> bool {
+        true
     }
 
-    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+    fn coerce(&self, types: &[DataType]) -> Result<Vec<DataType>, Error> {
         match types {
             [chain, DataType::Int64 | DataType::Int32] if chain_time(chain).and_then(clock_of).is_some() => {
                 Ok(vec![chain.clone(), DataType::Int64])
@@ -80,29 +77,15 @@ impl AggregateUDFImpl for FunnelSteps {
             }
             _ => Err(Error::user(format!(
                 "{NAME}: needs (chain, number of steps [, optional steps as bits]), where chain is a funnel_chain(..)"
-            ))
-            .into()),
+            ))),
         }
     }
 
-    fn return_type(&self, _types: &[DataType]) -> Result<DataType> {
+    fn answer_type(&self, _types: &[DataType]) -> Result<DataType, Error> {
         Ok(DataType::new_list(DataType::Struct(step_fields()), true))
     }
 
-    fn is_nullable(&self) -> bool {
-        false
-    }
-
-    fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        let fields = args.expr_fields;
-        Ok(Box::new(SingleGroup::new(self.create_groups_accumulator(args)?, fields).answering_once()))
-    }
-
-    fn groups_accumulator_supported(&self, _args: AccumulatorArgs) -> bool {
-        true
-    }
-
-    fn create_groups_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
+    fn groups(&self, args: &AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
         let steps = literal_integer(NAME, "the number of steps", args.exprs, 1)?;
         let steps = usize::try_from(steps).unwrap_or(0);
         check_step_count(NAME, steps)?;
@@ -119,9 +102,9 @@ impl AggregateUDFImpl for FunnelSteps {
         Ok(Box::new(StepGroups { steps, optional, clock, users: Vec::new(), log: EventLog::default() }))
     }
 
-    fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
+    fn state_fields(&self, name: &str, _types: &[DataType]) -> Result<Vec<FieldRef>, Error> {
         let list = |part: &str, item: DataType| {
-            Arc::new(Field::new(format!("{}[{part}]", args.name), DataType::new_list(item, true), false))
+            Arc::new(Field::new(format!("{name}[{part}]"), DataType::new_list(item, true), false))
         };
         Ok(vec![
             list("users", DataType::Int64),
@@ -206,8 +189,7 @@ impl GroupsAccumulator for StepGroups {
         let gaps = times.has_nulls();
         let (offsets, ticks) = (lists.value_offsets(), times.values());
         for (row, group) in group_indices.iter().enumerate() {
-            let passes = opt_filter.is_none_or(|f| f.is_valid(row) && f.value(row));
-            if !passes || chains.is_null(row) || lists.is_null(row) {
+            if !passes(opt_filter, row) || chains.is_null(row) || lists.is_null(row) {
                 continue;
             }
             let from = offsets[row] as usize;

@@ -11,7 +11,7 @@ mod table;
 use arrow::datatypes::{DataType, FieldRef};
 use datafusion::error::Result;
 use datafusion::logical_expr::function::AccumulatorArgs;
-use datafusion::logical_expr::{AggregateUDF, Expr, GroupsAccumulator};
+use datafusion::logical_expr::{AggregateUDF, GroupsAccumulator};
 
 use self::answers::{Ask, UserEdges, answer_type};
 use self::arguments::{Edges, SESSION_FIELD};
@@ -69,9 +69,5 @@ impl GroupedFunction for UserEdgesFunction {
 
     fn state_fields(&self, name: &str, types: &[DataType]) -> Result<Vec<FieldRef>, Error> {
         Ok(self.edges.events().state_fields(name, types))
-    }
-
-    fn check(&self, _arguments: &[Expr]) -> Result<(), Error> {
-        Ok(())
     }
 }

@@ -15,12 +15,12 @@ use arrow::datatypes::{
 };
 use datafusion::error::Result;
 use datafusion::logical_expr::function::AccumulatorArgs;
-use datafusion::logical_expr::{EmitTo, Expr, GroupsAccumulator};
+use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 
 use super::names::{Names, Translation, name_type};
 use crate::algo::flow::{Flow, Row, TooManyEdges};
 use crate::error::Error;
-use crate::functions::columns::{list_of, literal_integer, ticks_per_second};
+use crate::functions::columns::{list_of, literal_integer, passes, ticks_per_second};
 use crate::functions::grouped::{GroupedFunction, argument_types};
 use crate::functions::single_group::states_of_rows;
 
@@ -105,10 +105,6 @@ impl GroupedFunction for FlowTable {
             list("uses", DataType::UInt32),
         ])
     }
-
-    fn check(&self, _arguments: &[Expr]) -> Result<(), Error> {
-        Ok(())
-    }
 }
 
 /// Grouped state: a flow for each breakdown value.
@@ -190,7 +186,7 @@ impl GroupsAccumulator for FlowGroups {
         let times = edges.column_by_name("time").map(ticks_of);
         let offsets = lists.value_offsets();
         for (row, group) in group_indices.iter().enumerate() {
-            if lists.is_null(row) || !opt_filter.is_none_or(|f| f.is_valid(row) && f.value(row)) {
+            if lists.is_null(row) || !passes(opt_filter, row) {
                 continue;
             }
             let flow = &mut self.flows[*group];

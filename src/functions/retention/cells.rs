@@ -6,14 +6,13 @@ use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, ListArray
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field, FieldRef, Int64Type};
 use datafusion::error::Result;
-use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
-use datafusion::logical_expr::{
-    Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator, Signature, Volatility,
-};
+use datafusion::logical_expr::function::AccumulatorArgs;
+use datafusion::logical_expr::{AggregateUDF, EmitTo, GroupsAccumulator};
 
 use crate::error::{Error, suggest};
-use crate::functions::columns::{literal_integer, literal_text};
-use crate::functions::single_group::{SingleGroup, states_of_rows};
+use crate::functions::columns::{literal_integer, literal_text, passes};
+use crate::functions::grouped::{GroupedFunction, aggregate};
+use crate::functions::single_group::states_of_rows;
 
 const NAME: &str = "retention_cells";
 
@@ -24,50 +23,31 @@ pub const MAX_PERIODS: i64 = 10_000;
 
 /// The function.
 pub fn retention_cells() -> AggregateUDF {
-    RetentionCells { signature: Signature::user_defined(Volatility::Immutable) }.into()
+    aggregate(RetentionCells)
 }
 
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct RetentionCells {
-    signature: Signature,
-}
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct RetentionCells;
 
-impl AggregateUDFImpl for RetentionCells {
-    fn name(&self) -> &str {
+impl GroupedFunction for RetentionCells {
+    fn name(&self) -> &'static str {
         NAME
     }
 
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+    fn coerce(&self, types: &[DataType]) -> Result<Vec<DataType>, Error> {
         match types {
             [DataType::List(item), _, _] if item.data_type().is_integer() => {
                 Ok(vec![DataType::new_list(DataType::Int64, true), DataType::Int64, DataType::Utf8])
             }
-            _ => Err(Error::user(format!("{NAME}: needs (list of periods, number of periods, type)")).into()),
+            _ => Err(Error::user(format!("{NAME}: needs (list of periods, number of periods, type)"))),
         }
     }
 
-    fn return_type(&self, _types: &[DataType]) -> Result<DataType> {
+    fn answer_type(&self, _types: &[DataType]) -> Result<DataType, Error> {
         Ok(DataType::new_list(DataType::Int64, true))
     }
 
-    fn is_nullable(&self) -> bool {
-        false
-    }
-
-    fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        let fields = args.expr_fields;
-        Ok(Box::new(SingleGroup::new(self.create_groups_accumulator(args)?, fields)))
-    }
-
-    fn groups_accumulator_supported(&self, _args: AccumulatorArgs) -> bool {
-        true
-    }
-
-    fn create_groups_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
+    fn groups(&self, args: &AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
         let periods = literal_integer(NAME, "the number of periods", args.exprs, 1)?;
         if !(0..=MAX_PERIODS).contains(&periods) {
             return Err(Error::user(format!("{NAME}: {periods} periods; 0 to {MAX_PERIODS} are allowed")).into());
@@ -79,12 +59,8 @@ impl AggregateUDFImpl for RetentionCells {
         Ok(Box::new(CellGroups { cells: periods as usize + 1, or_after: kind == "on_or_after", counts: Vec::new() }))
     }
 
-    fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
-        Ok(vec![Arc::new(Field::new(
-            format!("{}[counts]", args.name),
-            DataType::new_list(DataType::Int64, true),
-            false,
-        ))])
+    fn state_fields(&self, name: &str, _types: &[DataType]) -> Result<Vec<FieldRef>, Error> {
+        Ok(vec![Arc::new(Field::new(format!("{name}[counts]"), DataType::new_list(DataType::Int64, true), false))])
     }
 }
 
@@ -125,7 +101,7 @@ impl GroupsAccumulator for CellGroups {
         let lists = values[0].as_list::<i32>();
         let elements = lists.values().as_primitive::<Int64Type>();
         for (row, group) in group_indices.iter().enumerate() {
-            if lists.is_null(row) || !opt_filter.is_none_or(|f| f.is_valid(row) && f.value(row)) {
+            if lists.is_null(row) || !passes(opt_filter, row) {
                 continue;
             }
             let counts = &mut self.counts[group * self.cells..(group + 1) * self.cells];

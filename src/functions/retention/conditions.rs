@@ -9,63 +9,44 @@ use arrow::array::{ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, ListAr
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field, FieldRef, UInt64Type};
 use datafusion::error::Result;
-use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
-use datafusion::logical_expr::{
-    Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator, Signature, Volatility,
-};
+use datafusion::logical_expr::function::AccumulatorArgs;
+use datafusion::logical_expr::{AggregateUDF, EmitTo, GroupsAccumulator};
 
+use crate::error::Error;
 use crate::functions::columns::{check_step_count, coerce_condition, masks_at_any_time};
-use crate::functions::single_group::{SingleGroup, states_of_rows};
+use crate::functions::grouped::{GroupedFunction, aggregate};
+use crate::functions::single_group::states_of_rows;
 
 const NAME: &str = "retention";
 
 /// The function.
 pub fn retention() -> AggregateUDF {
-    Retention { signature: Signature::user_defined(Volatility::Immutable) }.into()
+    aggregate(Retention)
 }
 
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct Retention {
-    signature: Signature,
-}
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Retention;
 
-impl AggregateUDFImpl for Retention {
-    fn name(&self) -> &str {
+impl GroupedFunction for Retention {
+    fn name(&self) -> &'static str {
         NAME
     }
 
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+    fn coerce(&self, types: &[DataType]) -> Result<Vec<DataType>, Error> {
         check_step_count(NAME, types.len())?;
-        Ok(types.iter().enumerate().map(|(at, t)| coerce_condition(NAME, at + 1, t)).collect::<Result<_, _>>()?)
+        types.iter().enumerate().map(|(at, t)| coerce_condition(NAME, at + 1, t)).collect()
     }
 
-    fn return_type(&self, _types: &[DataType]) -> Result<DataType> {
+    fn answer_type(&self, _types: &[DataType]) -> Result<DataType, Error> {
         Ok(DataType::new_list(DataType::Boolean, true))
     }
 
-    fn is_nullable(&self) -> bool {
-        false
-    }
-
-    fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        let fields = args.expr_fields;
-        Ok(Box::new(SingleGroup::new(self.create_groups_accumulator(args)?, fields)))
-    }
-
-    fn groups_accumulator_supported(&self, _args: AccumulatorArgs) -> bool {
-        true
-    }
-
-    fn create_groups_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
+    fn groups(&self, args: &AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
         Ok(Box::new(Masks { conditions: args.expr_fields.len(), met: Vec::new(), row_masks: Vec::new() }))
     }
 
-    fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
-        Ok(vec![Arc::new(Field::new(format!("{}[met]", args.name), DataType::UInt64, false))])
+    fn state_fields(&self, name: &str, _types: &[DataType]) -> Result<Vec<FieldRef>, Error> {
+        Ok(vec![Arc::new(Field::new(format!("{name}[met]"), DataType::UInt64, false))])
     }
 }
 

@@ -9,10 +9,8 @@ use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Date32Array, Int64Arr
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Int64Type, UInt8Type};
 use datafusion::error::Result;
-use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
-use datafusion::logical_expr::{
-    Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator, Signature, Volatility,
-};
+use datafusion::logical_expr::function::AccumulatorArgs;
+use datafusion::logical_expr::{AggregateUDF, EmitTo, GroupsAccumulator};
 
 use super::arguments::Counting;
 use crate::algo::calendar::Clock;
@@ -20,8 +18,9 @@ use crate::algo::event_log::{ByGroup, EventLog, Grouped};
 use crate::algo::retention::{Periods, Return, Tied, periods};
 use crate::error::Error;
 use crate::functions::columns::{Times, clock_of, coerce_condition, coerce_time, list_of, times_array};
+use crate::functions::grouped::{GroupedFunction, aggregate, argument_types};
 use crate::functions::kept_values::{KeptValues, kept_fields};
-use crate::functions::single_group::{SingleGroup, states_of_rows};
+use crate::functions::single_group::states_of_rows;
 
 const NAME: &str = "user_retention";
 /// Position of the first of unit, tz, week_start and index.
@@ -30,13 +29,11 @@ const KEPT: usize = 7;
 
 /// The function.
 pub fn user_retention() -> AggregateUDF {
-    UserRetention { signature: Signature::user_defined(Volatility::Immutable) }.into()
+    aggregate(UserRetention)
 }
 
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct UserRetention {
-    signature: Signature,
-}
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct UserRetention;
 
 fn kept_of(types: &[DataType]) -> Option<&Fields> {
     match types.get(KEPT) {
@@ -57,23 +54,18 @@ fn answer_fields(time: &DataType, kept: Option<&Fields>) -> Fields {
     fields.into()
 }
 
-impl AggregateUDFImpl for UserRetention {
-    fn name(&self) -> &str {
+impl GroupedFunction for UserRetention {
+    fn name(&self) -> &'static str {
         NAME
     }
 
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+    fn coerce(&self, types: &[DataType]) -> Result<Vec<DataType>, Error> {
         let kept = kept_of(types).is_some();
         if types.len() != KEPT + usize::from(kept) {
             return Err(Error::user(format!(
                 "{NAME}: needs (time, start, return, unit, time zone, week_start, index [, kept STRUCT]), got {} arguments",
                 types.len()
-            ))
-            .into());
+            )));
         }
         let mut coerced = types.to_vec();
         coerced[0] = coerce_time(NAME, 1, &types[0])?;
@@ -83,43 +75,28 @@ impl AggregateUDFImpl for UserRetention {
         Ok(coerced)
     }
 
-    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+    fn answer_type(&self, types: &[DataType]) -> Result<DataType, Error> {
         Ok(DataType::Struct(answer_fields(&types[0], kept_of(types))))
     }
 
-    fn is_nullable(&self) -> bool {
-        false
-    }
-
-    fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        let fields = args.expr_fields;
-        Ok(Box::new(SingleGroup::new(self.create_groups_accumulator(args)?, fields)))
-    }
-
-    fn groups_accumulator_supported(&self, _args: AccumulatorArgs) -> bool {
-        true
-    }
-
-    fn create_groups_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
-        let types: Vec<DataType> = args.expr_fields.iter().map(|f| f.data_type().clone()).collect();
+    fn groups(&self, args: &AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
+        let types = argument_types(args);
         let clock = clock_of(&types[0]).unwrap_or(Clock::Dates);
         let counting = Counting::of_literals(NAME, args.exprs, WORDS, clock)?;
         let kept = kept_of(&types).map(KeptValues::new).transpose()?;
         Ok(Box::new(UserGroups::new(types[0].clone(), counting, kept)))
     }
 
-    fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
-        let types: Vec<DataType> = args.input_fields.iter().map(|f| f.data_type().clone()).collect();
-        let field = |part: &str, data_type, nullable| {
-            Arc::new(Field::new(format!("{}[{part}]", args.name), data_type, nullable))
-        };
+    fn state_fields(&self, name: &str, types: &[DataType]) -> Result<Vec<FieldRef>, Error> {
+        let field =
+            |part: &str, data_type, nullable| Arc::new(Field::new(format!("{name}[{part}]"), data_type, nullable));
         let mut fields = vec![
             field("birth", DataType::Int64, true),
             field("starts", DataType::UInt8, false),
             field("returns", DataType::new_list(DataType::Int64, true), false),
             field("tied", DataType::new_list(DataType::UInt8, true), false),
         ];
-        if let Some(kept) = kept_of(&types) {
+        if let Some(kept) = kept_of(types) {
             fields.push(field("kept", DataType::Struct(kept_fields(kept)), true));
         }
         Ok(fields)

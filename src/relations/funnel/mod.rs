@@ -5,14 +5,13 @@ mod manual;
 mod question;
 mod users;
 
-use datafusion::common::Column;
 use datafusion::functions::core::expr_ext::FieldAccessor;
 use datafusion::functions_nested::expr_fn::array_element;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, SortExpr, col, lit};
 
 use self::question::{Question, free_name};
 use super::Relation;
-use super::call::{Call, unkeyed};
+use super::call::{Call, column, unkeyed};
 use crate::error::{Error, Result};
 use crate::functions::FunctionDoc;
 use crate::functions::funnel::funnel_steps;
@@ -58,14 +57,14 @@ fn output(question: &Question) -> [&'static str; 10] {
 fn report(input: LogicalPlan, question: &Question, output: &[&str]) -> datafusion::error::Result<LogicalPlan> {
     let (chains, names) = question.chains(input, None, &[])?;
     let groups = question.by_names();
-    let group_columns = || groups.iter().map(|name| Expr::Column(Column::from_name(name)));
-    let chain = || Expr::Column(Column::from_name(names.chain.as_str()));
+    let group_columns = || groups.iter().map(|name| column(name));
+    let chain = || column(names.chain.as_str());
     let reported = free_name("report", |name| groups.iter().any(|g| g == name));
     let mut kept: Vec<Expr> = vec![chain()];
     kept.extend(question.by_values(&names));
 
     let mut shown: Vec<Expr> = groups.iter().map(|name| unkeyed(name)).collect();
-    let element = || array_element(Expr::Column(Column::from_name(reported.as_str())), col("step"));
+    let element = || array_element(column(reported.as_str()), col("step"));
     shown.extend(output.iter().map(|name| match *name {
         "step" | "name" => col(*name),
         "completions" => element().field("users").alias(*name),

@@ -20,7 +20,7 @@ use crate::functions::funnel::options::{
     CHAINS, ENTRIES, EXCLUDE_POLICIES, Exclude, FunnelOptions, WINDOW_ENDS, WindowEnd,
 };
 use crate::functions::funnel::{TOUCHES, funnel_chain, funnel_chains, funnel_touches};
-use crate::relations::call::{Breakdown, Call};
+use crate::relations::call::{Breakdown, Call, column};
 use crate::relations::roles::Roles;
 
 /// Where along a chain the `by` values are read.
@@ -60,10 +60,6 @@ pub struct ChainColumns {
     touch: String,
     /// The kept fields that hold the columns asked for, in their order.
     pub kept: Vec<String>,
-}
-
-fn column(name: &str) -> Expr {
-    Expr::Column(Column::from_name(name))
 }
 
 /// `name`, or the first of `name_`, `name__`, .. that is not taken.
@@ -167,13 +163,7 @@ impl Question {
 
     /// Refuses an answer in which two columns have one name.
     pub fn check_names(&self, call: &Call, output: &[&str]) -> Result<()> {
-        match self.by.iter().find(|b| output.contains(&b.name.as_str())) {
-            Some(b) => Err(call.error(format!(
-                "by column '{}' has the name of a result column; give it another in (SELECT ..)",
-                b.name
-            ))),
-            None => Ok(()),
-        }
+        call.refuse_names(&self.by, output)
     }
 
     /// Position, in the lists of a chain, of the event that serves a step (from 1).

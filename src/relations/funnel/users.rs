@@ -1,6 +1,5 @@
 //! `FROM funnel_users(...)`: the users at a step of a funnel, or lost after it: the chains of `funnel`, one by one.
 
-use datafusion::common::Column;
 use datafusion::functions::core::expr_ext::FieldAccessor;
 use datafusion::functions_nested::expr_fn::array_element;
 use datafusion::logical_expr::{Expr, LogicalPlan, SortExpr, lit};
@@ -10,7 +9,7 @@ use super::question::{ChainColumns, Question};
 use crate::error::{Error, Result};
 use crate::functions::FunctionDoc;
 use crate::relations::Relation;
-use crate::relations::call::{Breakdown, Call, unkeyed};
+use crate::relations::call::{Breakdown, Call, column, unkeyed};
 
 /// The relation.
 #[derive(Debug)]
@@ -84,7 +83,7 @@ fn which(call: &mut Call, question: &Question) -> Result<Which> {
 
 /// Whether a chain reaches a step, as `funnel` counts it.
 fn reaches(question: &Question, chain: &str, step: usize) -> Expr {
-    let chain = Expr::Column(Column::from_name(chain));
+    let chain = column(chain);
     match question.optional_bits() {
         0 => chain.field("level").gt_eq(lit(step as i32)),
         _ => array_element(chain.field("times"), lit(step as i64)).is_not_null(),
@@ -107,11 +106,11 @@ fn list(
             chains = chains.filter(reaches(question, &names.chain, step).and(lost))?;
         }
     }
-    let chain = || Expr::Column(Column::from_name(names.chain.as_str()));
+    let chain = || column(names.chain.as_str());
     let mut shown = question.by_values(&names);
     shown.push(match question.several() {
         true => unkeyed(user),
-        false => Expr::Column(Column::from_name(user)),
+        false => column(user),
     });
     shown.push(chain().field("level").alias("level"));
     for step in 1..=question.steps() {
@@ -124,8 +123,7 @@ fn list(
     if question.every_passage() {
         order.extend((1..=question.steps()).map(step_column));
     }
-    let order: Vec<SortExpr> =
-        order.iter().map(|name| Expr::Column(Column::from_name(name)).sort(true, true)).collect();
+    let order: Vec<SortExpr> = order.iter().map(|name| column(name).sort(true, true)).collect();
     chains.project(shown)?.sort(order)?.build()
 }
 
@@ -139,8 +137,8 @@ fn event_values<'a>(
         Which::All => -1i64,
         Which::At(step) | Which::Between(step, _) => step as i64,
     };
-    columns.iter().zip(&names.kept).map(move |(column, kept)| {
-        let event = array_element(Expr::Column(Column::from_name(names.chain.as_str())).field("kept"), lit(place));
-        event.field(kept.as_str()).alias(column.name.as_str())
+    columns.iter().zip(&names.kept).map(move |(wanted, kept)| {
+        let event = array_element(column(names.chain.as_str()).field("kept"), lit(place));
+        event.field(kept.as_str()).alias(wanted.name.as_str())
     })
 }
