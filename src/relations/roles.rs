@@ -3,10 +3,11 @@
 //! Resolved in this order: the call's own `user =>`, `time =>`, `event =>`; the columns' metadata (`tenure.toml` and
 //! managed tables put it there, and it survives SELECT); the session (`SET tenure.user_column = ...`); conventional names.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::ExprSchema;
+use datafusion::common::metadata::FieldMetadata;
 use datafusion::datasource::source_as_provider;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, cast};
 
@@ -103,6 +104,11 @@ impl Roles {
     pub fn known(&self) -> Expr {
         self.user.clone().is_not_null().and(self.time.clone().is_not_null())
     }
+}
+
+/// Declares the role of an output column, so that another relation over this one finds it.
+pub fn declared(role: &str) -> Option<FieldMetadata> {
+    Some(FieldMetadata::from(BTreeMap::from([(ROLE_KEY.to_string(), role.to_string())])))
 }
 
 /// Names in the column of the one table below `plan`, followed down as long as rows are only filtered, sorted or renamed.
