@@ -145,14 +145,12 @@ pub fn list_of(values: ArrayRef, offsets: Vec<i32>) -> ArrayRef {
     Arc::new(ListArray::new(item, OffsetBuffer::new(offsets.into()), values, None))
 }
 
-/// The largest difference in ticks that an inclusive window of this length allows.
+/// The largest difference in ticks that an inclusive window of this length allows; `what` is what messages call it.
 ///
 /// Days are 24 hours. A window with months has no length in ticks and is refused, as is one of zero or below.
-pub fn window_ticks(function: &str, window: &ScalarValue, clock: Clock) -> Result<i64> {
+pub fn window_ticks(function: &str, what: &str, window: &ScalarValue, clock: Clock) -> Result<i64> {
     let wrong = |got: String| {
-        Error::user(format!(
-            "{function}: the window must be an INTERVAL above zero, such as INTERVAL '7 days'; got {got}"
-        ))
+        Error::user(format!("{function}: {what} must be an INTERVAL above zero, such as INTERVAL '7 days'; got {got}"))
     };
     let value = match window {
         ScalarValue::IntervalMonthDayNano(Some(value)) => *value,
@@ -164,7 +162,7 @@ pub fn window_ticks(function: &str, window: &ScalarValue, clock: Clock) -> Resul
     };
     if value.months != 0 {
         return Err(Error::user(format!(
-            "{function}: a window of months has no fixed length ({} months given); say it in days",
+            "{function}: {what}: months have no fixed length ({} months given); say it in days",
             value.months
         )));
     }
@@ -354,7 +352,7 @@ mod tests {
     fn windows_are_floored_to_ticks() {
         let interval =
             |days, nanos| ScalarValue::IntervalMonthDayNano(Some(IntervalMonthDayNanoType::make_value(0, days, nanos)));
-        let ticks = |w, clock| window_ticks("f", &w, clock).map_err(|e| e.message().to_string());
+        let ticks = |w, clock| window_ticks("f", "the window", &w, clock).map_err(|e| e.message().to_string());
         assert_eq!(ticks(interval(1, 500_000_000), Clock::Instants(1)), Ok(86_400));
         assert_eq!(ticks(interval(1, 500_000_000), Clock::Instants(1_000)), Ok(86_400_500));
         assert_eq!(ticks(interval(1, 500_000_000), Clock::Dates), Ok(1));

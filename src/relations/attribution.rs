@@ -122,9 +122,7 @@ impl Relation for Attribution {
     fn plan(&self, call: &mut Call) -> Result<LogicalPlan> {
         let roles = Roles::of(call)?;
         let Some(conversion) = call.condition("conversion")? else {
-            return Err(call
-                .error("argument 'conversion' is missing: the event that is credited")
-                .hint("as in conversion => 'purchase'"));
+            return Err(call.required("conversion"));
         };
         let conversion = roles.condition(call, &conversion)?;
         let channel = match call.column("channel")? {
@@ -140,12 +138,12 @@ impl Relation for Attribution {
         let models = models(call)?;
         let clock = clock_of(&roles.time_type).unwrap_or(Clock::Dates);
         let lookback = call.interval("lookback")?.unwrap_or_else(|| days(30));
-        window_ticks(call.name(), &lookback, clock).map_err(|e| named("lookback", e))?;
+        window_ticks(call.name(), "argument 'lookback'", &lookback, clock)?;
         let reset = call.switch("reset", false)?;
         let half_life = call.interval("half_life")?;
         only_for(call, "half_life", half_life.is_some(), &models, Rule::TimeDecay)?;
         let half_life = half_life.unwrap_or_else(|| days(7));
-        half_life_ticks(call.name(), &half_life, clock).map_err(|e| named("half_life", e))?;
+        half_life_ticks(call.name(), "argument 'half_life'", &half_life, clock)?;
         let weights = weights(call)?;
         only_for(call, "weights", weights.is_some(), &models, Rule::Position)?;
         let weights = weights.unwrap_or([0.4, 0.2, 0.4]);
@@ -261,11 +259,6 @@ fn weights(call: &mut Call) -> Result<Option<[f64; 3]>> {
                 .error(format!("argument 'weights' must be 3 numbers from 0 up that are not all 0, got {numbers:?}")))
         }
     }
-}
-
-/// An interval's error, with the argument's name in place of "the window".
-fn named(key: &str, error: Error) -> Error {
-    Error::user(error.message().replace("the window must", &format!("argument '{key}' must")).replace("a window", key))
 }
 
 fn days(days: i32) -> ScalarValue {

@@ -10,6 +10,8 @@ use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 use datafusion::catalog::{CatalogProviderList, TableProvider};
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::utils::quote_identifier;
 use datafusion::common::{Column, DFSchema, ScalarValue, TableReference};
 use datafusion::datasource::provider_as_source;
 use datafusion::error::DataFusionError;
@@ -137,7 +139,8 @@ impl<'a> Call<'a> {
         Some(self.arguments.swap_remove(at).1)
     }
 
-    fn required(&self, key: &str) -> Error {
+    /// The error of an argument that must be given and is not.
+    pub fn required(&self, key: &str) -> Error {
         let text = self.doc.arguments.iter().find(|a| a.name == key).map_or("", |a| a.text);
         self.error(format!("argument '{key}' is missing. {text}")).hint(format!("called as {}", self.doc.syntax))
     }
@@ -154,10 +157,16 @@ impl<'a> Call<'a> {
     fn plan_expression(&mut self, key: &str, written: SqlExpr) -> Result<Expr> {
         let name = self.name();
         let schema = Arc::clone(self.input.schema());
-        self.context.sql_to_expr(written.clone(), &schema).map_err(|e| {
+        let planned = self.context.sql_to_expr(written.clone(), &schema).map_err(|e| {
             let inner = Error::from(e);
             Error::user(format!("{name}: argument '{key}' ({written}): {}", inner.message()))
-        })
+        })?;
+        match beyond_its_row(&planned) {
+            None => Ok(planned),
+            Some(what) => Err(self
+                .error(format!("argument '{key}' ({written}) is computed for each row alone, but has {what} in it"))
+                .hint(format!("make it a column first: {name}((SELECT *, .. AS x FROM ..), ..)"))),
+        }
     }
 
     /// A constant, computed now: literals, casts and arithmetic over them.
@@ -182,7 +191,10 @@ impl<'a> Call<'a> {
         }
         let context = SimplifyContext::builder().with_schema(Arc::new(empty.clone())).with_current_time().build();
         let simplifier = ExprSimplifier::new(context);
-        let folded = simplifier.coerce(planned, &empty).and_then(|e| simplifier.simplify(e)).map_err(Error::from)?;
+        let folded = simplifier
+            .coerce(planned, &empty)
+            .and_then(|e| simplifier.simplify(e))
+            .map_err(|e| Error::user(format!("{name}: argument '{key}' ({written}): {}", Error::from(e).message())))?;
         match folded {
             Expr::Literal(value, _) => Ok(value),
             _ => Err(not_constant(name)),
@@ -195,7 +207,7 @@ impl<'a> Call<'a> {
             None => Ok(None),
             Some(value) => match value.try_as_str() {
                 Some(Some(text)) => Ok(Some(text.to_string())),
-                _ => Err(self.error(format!("argument '{key}' must be a string, got {value}"))),
+                _ => Err(self.error(format!("argument '{key}' must be a string, got {}", shown(&value)))),
             },
         }
     }
@@ -217,9 +229,10 @@ impl<'a> Call<'a> {
         match value.cast_to(&DataType::Int64) {
             Ok(ScalarValue::Int64(Some(n))) if range.contains(&n) && value.data_type().is_integer() => Ok(n),
             _ => Err(self.error(format!(
-                "argument '{key}' must be a whole number from {} to {}, got {value}",
+                "argument '{key}' must be a whole number from {} to {}, got {}",
                 range.start(),
-                range.end()
+                range.end(),
+                shown(&value)
             ))),
         }
     }
@@ -230,9 +243,10 @@ impl<'a> Call<'a> {
         match value.cast_to(&DataType::Float64) {
             Ok(ScalarValue::Float64(Some(n))) if range.contains(&n) && value.data_type().is_numeric() => Ok(n),
             _ => Err(self.error(format!(
-                "argument '{key}' must be a number from {} to {}, got {value}",
+                "argument '{key}' must be a number from {} to {}, got {}",
                 range.start(),
-                range.end()
+                range.end(),
+                shown(&value)
             ))),
         }
     }
@@ -260,7 +274,8 @@ impl<'a> Call<'a> {
         match cast {
             Some(instant) if !instant.is_null() => Ok(Some(lit(instant))),
             _ => Err(self.error(format!(
-                "argument '{key}' must be a moment such as TIMESTAMP '2025-06-30 00:00:00' or DATE '2025-06-30', got {value}"
+                "argument '{key}' must be a moment such as TIMESTAMP '2025-06-30 00:00:00' or DATE '2025-06-30', got {}",
+                shown(&value)
             ))),
         }
     }
@@ -411,6 +426,29 @@ impl<'a> Call<'a> {
     }
 }
 
+/// A constant as messages show it.
+pub fn shown(value: &ScalarValue) -> String {
+    match value.data_type() {
+        DataType::Interval(_) => value.cast_to(&DataType::Utf8).unwrap_or_else(|_| value.clone()).to_string(),
+        _ => value.to_string(),
+    }
+}
+
+/// Why an expression cannot be computed for each row alone, where it cannot.
+fn beyond_its_row(expr: &Expr) -> Option<&'static str> {
+    let mut found = None;
+    let visited = expr.apply(|part| {
+        found = match part {
+            Expr::AggregateFunction(_) => Some("an aggregate"),
+            Expr::WindowFunction(_) => Some("a window function"),
+            Expr::InSubquery(_) | Expr::Exists(_) | Expr::SetComparison(_) => Some("a subquery"),
+            _ => return Ok(TreeNodeRecursion::Continue),
+        };
+        Ok(TreeNodeRecursion::Stop)
+    });
+    visited.ok().and(found)
+}
+
 fn as_instant(value: &ScalarValue, time: &DataType) -> datafusion::error::Result<ScalarValue> {
     let DataType::Timestamp(unit, Some(_)) = time else { return value.cast_to(time) };
     let utc = DataType::Timestamp(*unit, Some("UTC".into()));
@@ -482,7 +520,10 @@ pub fn missing_table(subject: &str, table: &str, known: &[String]) -> Error {
     match nearest(table, known.iter().map(String::as_str)).as_slice() {
         [] if known.is_empty() => error.hint("no tables are registered; register one with -t name=path"),
         [] => error.hint(format!("tables: {}", known.join(", "))),
-        near => error.hint(format!("did you mean {}?", near.join(" or "))),
+        near => error.hint(format!(
+            "did you mean {}?",
+            near.iter().map(|name| quote_identifier(name).into_owned()).collect::<Vec<_>>().join(" or ")
+        )),
     }
 }
 

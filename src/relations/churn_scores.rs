@@ -12,7 +12,7 @@ use datafusion::logical_expr::{
 
 use super::Relation;
 use super::call::{Call, column};
-use super::roles::{Roles, with_roles};
+use super::roles::{Roles, declared, with_roles};
 use crate::algo::calendar::{Calendar, Clock, Unit};
 use crate::error::{Error, Result};
 use crate::functions::bg_nbd::{bg_nbd_fit, p_alive};
@@ -147,9 +147,10 @@ struct Question {
 fn compose(call: &Call, question: Question) -> datafusion::error::Result<LogicalPlan> {
     let Question { roles, takes_part, days, as_of, horizon, thresholds, levels } = question;
     let user = || column(&roles.user_name);
-    let per_user = LogicalPlanBuilder::from(call.input().clone())
-        .filter(takes_part)?
-        .aggregate([roles.user.clone().alias(roles.user_name.as_str())], [days.alias("days")])?;
+    let per_user = LogicalPlanBuilder::from(call.input().clone()).filter(takes_part)?.aggregate(
+        [roles.user.clone().alias_with_metadata(roles.user_name.as_str(), declared("user"))],
+        [days.alias("days")],
+    )?;
     // Without as_of the last day of all users is the reach of the data: a window over users, not a second scan.
     let dated = match as_of {
         Some(date) => per_user.project([user(), col("days"), date.alias("as_of")])?,
@@ -207,7 +208,7 @@ fn over_all(function: std::sync::Arc<datafusion::logical_expr::AggregateUDF>, ar
 
 fn horizon_days(call: &mut Call) -> Result<i64> {
     let Some(interval) = call.interval("horizon")? else { return Ok(30) };
-    let seconds = window_ticks(call.name(), &interval, Clock::Instants(1))?;
+    let seconds = window_ticks(call.name(), "argument 'horizon'", &interval, Clock::Instants(1))?;
     if seconds % 86_400 != 0 || seconds / 86_400 > 36_500 {
         return Err(call.error(format!("argument 'horizon' must be whole days, at most 36500, got {seconds} seconds")));
     }

@@ -3,15 +3,16 @@
 //! Resolved in this order: the call's own `user =>`, `time =>`, `event =>`; the columns' metadata (`tenure.toml` and
 //! managed tables put it there, and it survives SELECT); the session (`SET tenure.user_column = ...`); conventional names.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::ExprSchema;
+use datafusion::common::metadata::FieldMetadata;
 use datafusion::datasource::source_as_provider;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, cast};
 
 use super::call::{Call, Condition, condition_expr};
-use crate::error::{Error, Result, suggest};
+use crate::error::{Error, Result, nearest, suggest};
 use crate::functions::FunctionDoc;
 use crate::store;
 use crate::store::table::{ROLE_KEY, TIME_UNIT_KEY};
@@ -88,7 +89,7 @@ impl Roles {
             && let Some(known) = event_names(call.input(), &column.name)
             && !known.contains(name)
         {
-            let help = suggest(name, known.iter().map(String::as_str).take(50));
+            let help = known_events(name, &known);
             return Err(call.error(format!("no event is called '{name}'; {help}")));
         }
         condition_expr(condition, self.event.as_ref(), || call.error(&self.missing_event))
@@ -103,6 +104,11 @@ impl Roles {
     pub fn known(&self) -> Expr {
         self.user.clone().is_not_null().and(self.time.clone().is_not_null())
     }
+}
+
+/// Declares the role of an output column, so that another relation over this one finds it.
+pub fn declared(role: &str) -> Option<FieldMetadata> {
+    Some(FieldMetadata::from(BTreeMap::from([(ROLE_KEY.to_string(), role.to_string())])))
 }
 
 /// Names in the column of the one table below `plan`, followed down as long as rows are only filtered, sorted or renamed.
@@ -215,5 +221,37 @@ fn typed_time(call: &Call, time: Expr, unit: Option<&str>) -> Result<(Expr, Data
             Ok((cast(cast(time, DataType::Int64), target.clone()), target))
         }
         other => Err(call.error(format!("time column {time} must be a TIMESTAMP or DATE, got {other}"))),
+    }
+}
+
+/// The nearest of all events, or the first few: a line that can be read, however many there are and however long.
+fn known_events(name: &str, known: &BTreeSet<String>) -> String {
+    const FEW: usize = 20;
+    const LONG: usize = 100;
+    let shown = || known.iter().map(String::as_str).filter(|event| event.len() <= LONG);
+    if !nearest(name, shown()).is_empty() {
+        return suggest(name, shown());
+    }
+    let few: Vec<&str> = shown().take(FEW).collect();
+    match (few.as_slice(), known.len() - few.len()) {
+        ([], more) => format!("there are {more} others"),
+        (few, 0) => format!("allowed: {}", few.join(", ")),
+        (few, more) => format!("allowed: {} and {more} more", few.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_are_suggested_from_all_and_listed_in_part() {
+        let many: BTreeSet<String> = (100..300).map(|n| format!("play_{n}")).collect();
+        assert!(known_events("play_288x", &many).starts_with("did you mean 'play_288'"));
+        let listed = known_events("zzz", &many);
+        assert!(listed.starts_with("allowed: play_100, ") && listed.ends_with("play_119 and 180 more"), "{listed}");
+        let long = BTreeSet::from(["x".repeat(10_000), "a".to_string()]);
+        assert_eq!(known_events("zzz", &long), "allowed: a and 1 more");
+        assert_eq!(known_events("zzz", &BTreeSet::from(["a".to_string()])), "allowed: a");
     }
 }

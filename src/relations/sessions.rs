@@ -3,22 +3,18 @@
 //! Deals with: the table of sessions. Does not deal with: its arguments (`session_question`), counting sessions
 //! (`session_summary`) or views (`pages`).
 
-use std::collections::BTreeMap;
-
 use datafusion::common::ScalarValue;
-use datafusion::common::metadata::FieldMetadata;
 use datafusion::functions::core::expr_ext::FieldAccessor;
 use datafusion::logical_expr::{ExprSchemable, LogicalPlan, LogicalPlanBuilder, lit};
 
 use super::Relation;
 use super::call::{Call, column};
-use super::roles::with_roles;
+use super::roles::{declared, with_roles};
 use super::session_question::{CONVERSION, Question, USER, Wanted, arguments, item};
 use crate::error::Result;
 use crate::functions::breakdown::breakdown;
 use crate::functions::session::{check_user, session_id, user_sessions};
 use crate::functions::{FunctionDoc, FunctionKind};
-use crate::store::table::ROLE_KEY;
 
 /// The relation.
 #[derive(Debug)]
@@ -83,11 +79,11 @@ impl Relation for Sessions {
         let session = |name: &str| item().field(name);
         let mut output = question.by_columns();
         // The user determined the list of sessions, but does not determine a session: the claim must not go on.
-        output.push(breakdown().call(vec![who.clone()]).alias_with_metadata(user, role("user")));
+        output.push(breakdown().call(vec![who.clone()]).alias_with_metadata(user, declared("user")));
         output.extend([
             session_id().call(vec![who, session("started_at")]).alias("session_id"),
             session("number").alias("session_number"),
-            session("started_at").alias_with_metadata("started_at", role("time")),
+            session("started_at").alias_with_metadata("started_at", declared("time")),
             session("ended_at").alias("ended_at"),
             question.seconds(session("ticks")).alias("duration_seconds"),
             session("events").alias("events"),
@@ -104,11 +100,6 @@ impl Relation for Sessions {
         let rows = question.rows(call, user_sessions())?;
         Ok(LogicalPlanBuilder::from(rows).project(output)?.build()?)
     }
-}
-
-/// Declares the role of an output column, so that another relation over this one finds it.
-fn role(name: &str) -> Option<FieldMetadata> {
-    Some(FieldMetadata::from(BTreeMap::from([(ROLE_KEY.to_string(), name.to_string())])))
 }
 
 const TEXT: &str = "\

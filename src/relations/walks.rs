@@ -157,7 +157,11 @@ impl WalkArguments {
         };
         let table = flow_table().call(vec![column(FLOW), lit(top)]).alias(FLOW);
         let mut output: Vec<Expr> = self.by.iter().map(|b| super::call::unkeyed(&b.name)).collect();
-        output.extend(columns.iter().map(|c| column(FLOW).field(*c).alias(*c)));
+        output.extend(columns.iter().map(|c| match *c {
+            // Views share the text of the names, however often they occur.
+            "source" | "target" => cast(column(FLOW).field(*c), DataType::Utf8View).alias(*c),
+            _ => column(FLOW).field(*c).alias(*c),
+        }));
         let mut order: Vec<SortExpr> = by().map(|c| c.sort(true, true)).collect();
         for column in ["step", "events", "source", "target"].into_iter().filter(|c| columns.contains(c)) {
             order.push(col(column).sort(column != "events", true));
@@ -187,12 +191,6 @@ fn text(call: &Call, argument: &str, value: Expr) -> Result<Expr> {
 
 /// The gap as an interval of the type that the aggregates take; it must have a length.
 fn checked_gap(call: &Call, gap: ScalarValue, time: &DataType) -> Result<ScalarValue> {
-    let wrong = || {
-        let shown = gap.cast_to(&DataType::Utf8).unwrap_or_else(|_| gap.clone());
-        call.error(format!(
-            "argument 'gap' must be an INTERVAL above zero and without months, such as INTERVAL '30 minutes'; got {shown}"
-        ))
-    };
-    window_ticks(call.name(), &gap, clock_of(time).unwrap_or(Clock::Dates)).map_err(|_| wrong())?;
-    gap.cast_to(&interval_type()).map_err(|_| wrong())
+    window_ticks(call.name(), "argument 'gap'", &gap, clock_of(time).unwrap_or(Clock::Dates))?;
+    gap.cast_to(&interval_type()).map_err(Error::from)
 }

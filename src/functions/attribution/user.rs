@@ -90,9 +90,9 @@ impl GroupedFunction for UserAttribution {
     }
 }
 
-/// A half-life in ticks, which may be less than one.
-pub fn half_life_ticks(function: &str, half_life: &ScalarValue, clock: Clock) -> Result<f64, Error> {
-    let nanos = columns::window_ticks(function, half_life, Clock::Instants(1_000_000_000))? as f64;
+/// A half-life in ticks, which may be less than one; `what` is what messages call it.
+pub fn half_life_ticks(function: &str, what: &str, half_life: &ScalarValue, clock: Clock) -> Result<f64, Error> {
+    let nanos = columns::window_ticks(function, what, half_life, Clock::Instants(1_000_000_000))? as f64;
     Ok(match clock {
         Clock::Instants(per_second) => nanos / 1e9 * per_second as f64,
         Clock::Dates => nanos / 86_400e9,
@@ -106,11 +106,11 @@ fn spec(expressions: &[Arc<dyn PhysicalExpr>], clock: Clock) -> Result<Spec, Err
         other => Err(Error::user(format!("{NAME}: a weight must be a number, got {other}"))),
     };
     Ok(Spec {
-        lookback: columns::window_ticks(NAME, literal(NAME, "the lookback", expressions, 4)?, clock)?,
+        lookback: columns::window_ticks(NAME, "the lookback", literal(NAME, "the lookback", expressions, 4)?, clock)?,
         reset: *literal(NAME, "the reset", expressions, 7)? == ScalarValue::Boolean(Some(true)),
         rules: rules(&models),
         weights: [number(8)?, number(9)?, number(10)?],
-        half_life: half_life_ticks(NAME, literal(NAME, "the half-life", expressions, 5)?, clock)?,
+        half_life: half_life_ticks(NAME, "the half-life", literal(NAME, "the half-life", expressions, 5)?, clock)?,
         moves: models.contains(&Model::Markov),
         coalitions: models.contains(&Model::Shapley),
     })

@@ -19,6 +19,9 @@ use crate::error::{Error, Result, suggest};
 use crate::functions::columns;
 use crate::functions::event_groups::EventArguments;
 
+/// What messages call the window.
+pub const WINDOW: &str = "argument 1 (window)";
+
 /// What an aggregate of this family answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
@@ -119,7 +122,7 @@ impl Layout {
         };
         let window = columns::literal(function, "the window", expressions, 0)?;
         let clock = columns::clock_of(&types[self.events.time]).unwrap_or(Clock::Dates);
-        Ok(Some((modes, columns::window_ticks(function, window, clock)?)))
+        Ok(Some((modes, columns::window_ticks(function, WINDOW, window, clock)?)))
     }
 
     /// What the planned expressions' constants ask.
@@ -176,7 +179,7 @@ pub fn check(function: &str, answer: Answer, arguments: &[Expr]) -> Result<()> {
     if let (Answer::Level, Some(words)) = (answer, given.and_then(|value| value.try_as_str().flatten()))
         && clickhouse::modes(function, words)?.is_some()
     {
-        return columns::window_ticks(function, window, Clock::Instants(1_000_000_000)).map(drop);
+        return columns::window_ticks(function, WINDOW, window, Clock::Instants(1_000_000_000)).map(drop);
     }
     let options = given.map(|value| FunnelOptions::read(function, value)).transpose()?;
     let conditions = arguments.len().saturating_sub(2 + usize::from(options.is_some()));

@@ -8,6 +8,7 @@
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 
+use super::arguments::WINDOW;
 use super::modes::Mode;
 use crate::algo::calendar::{Calendar, Clock, Unit, WEEKDAYS, weekday};
 use crate::algo::funnel::{Between, Entry, Exclusion, MAX_STEPS, Order, Pick, Spec, Window};
@@ -261,7 +262,7 @@ impl FunnelOptions {
             };
             return Ok(Window::Calendar(self.calendar(function, unit, clock)?, i64::from(count)));
         }
-        let inclusive = columns::window_ticks(function, window, clock)?;
+        let inclusive = columns::window_ticks(function, WINDOW, window, clock)?;
         Ok(Window::Ticks(match (self.window_end, interval_parts(window)) {
             (WindowEnd::Exclusive, Some((_, days, nanos))) => ticks(days, nanos, clock).1 - 1,
             _ => inclusive,

@@ -123,7 +123,9 @@ pub fn walks(
     let cut = match gap {
         _ if sessions_have_names => Cut::Session,
         gap if gap.is_null() => Cut::Never,
-        gap => Cut::Gap(columns::window_ticks(function, gap, columns::clock_of(time).unwrap_or(Clock::Dates))?),
+        gap => {
+            Cut::Gap(columns::window_ticks(function, "the gap", gap, columns::clock_of(time).unwrap_or(Clock::Dates))?)
+        }
     };
     Ok(Walks { cut, collapse })
 }

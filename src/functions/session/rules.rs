@@ -155,7 +155,7 @@ pub fn limit_ticks(
         ScalarValue::IntervalYearMonth(Some(months)) => IntervalMonthDayNanoType::make_value(*months, 0, 0),
         other => {
             return Err(Error::user(format!(
-                "{function}: argument '{argument}' must be an INTERVAL, such as INTERVAL '30 minutes'; got {other}"
+                "{function}: argument '{argument}' must be an INTERVAL above zero, such as INTERVAL '7 days'; got {other}"
             )));
         }
     };
@@ -168,7 +168,7 @@ pub fn limit_ticks(
     let nanos = i128::from(value.days) * 86_400_000_000_000 + i128::from(value.nanoseconds);
     if nanos <= 0 {
         return Err(Error::user(format!(
-            "{function}: argument '{argument}' must be above zero, such as INTERVAL '30 minutes'; got {} days {} seconds",
+            "{function}: argument '{argument}' must be an INTERVAL above zero, such as INTERVAL '7 days'; got {} days {} seconds",
             value.days,
             value.nanoseconds as f64 / 1e9
         )));

@@ -215,4 +215,7 @@ A user has one row; one for each chain with `entry => 'all'`, for each period wi
 
 In mode `any_order` the i-th step is the i-th met, as in `funnel`, while `step_i_at` is the time of the step with number i.
 
+The user is declared as such, and `step_1_at` as time (not in mode `any_order`, where it can be NULL), so that a SELECT from it \
+can be the input of every other relation: `retention((SELECT * FROM funnel_users(..)), ..)`.
+
 Cost: that of `funnel`, the values asked for with each event, and a sort by user.";

@@ -12,16 +12,17 @@ use datafusion::functions_nested::expr_fn::array_element;
 use datafusion::functions_nested::position::array_position_udf;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, lit, when};
 
-use crate::algo::calendar::{Unit, WEEKDAYS};
+use crate::algo::calendar::{Clock, Unit, WEEKDAYS};
 use crate::algo::funnel::{Entry, Order, Pick};
 use crate::error::{Error, Result, suggest};
+use crate::functions::columns::{clock_of, window_ticks};
 use crate::functions::funnel::modes::Mode;
 use crate::functions::funnel::options::{
     CHAINS, ENTRIES, EXCLUDE_POLICIES, Exclude, FunnelOptions, WINDOW_ENDS, WindowEnd,
 };
 use crate::functions::funnel::{TOUCHES, funnel_chain, funnel_chains, funnel_touches};
 use crate::relations::call::{Breakdown, Call, column};
-use crate::relations::roles::Roles;
+use crate::relations::roles::{Roles, declared};
 
 /// Where along a chain the `by` values are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,9 +80,7 @@ impl Question {
         let by = call.breakdowns("by")?;
         let mode = call.text("mode")?.unwrap_or_default();
         let Some(within) = call.interval("within")? else {
-            return Err(call
-                .error("argument 'within' is missing: the longest time from the first to the last step")
-                .hint("as in within => INTERVAL '7 days'"));
+            return Err(call.required("within"));
         };
         let mode = if call.switch("reuse", false)? { words(&mode, "reuse") } else { mode };
         let by_place = by_place(call, &by, steps.len())?;
@@ -110,6 +109,14 @@ impl Question {
         };
         calendar(call, &mut options)?;
         // Every constant is checked here, where the argument has a name.
+        if options.window_end != WindowEnd::Calendar {
+            window_ticks(
+                call.name(),
+                "argument 'within'",
+                &within,
+                clock_of(&roles.time_type).unwrap_or(Clock::Dates),
+            )?;
+        }
         options.spec(call.name(), &within, &roles.time_type, steps.len() + exclusions.len())?;
         let when = steps.iter().map(|s| &s.condition).chain(exclusions.iter().map(|e| &e.when));
         let conditions = when.map(|condition| roles.condition(call, condition)).collect::<Result<Vec<_>>>()?;
@@ -202,7 +209,7 @@ impl Question {
                 self.conditions.iter().cloned().reduce(Expr::or).map_or(takes_part.clone(), |any| takes_part.and(any));
         }
         let group = match user {
-            Some(name) => self.roles.user.clone().alias(name),
+            Some(name) => self.roles.user.clone().alias_with_metadata(name, declared("user")),
             None => self.roles.user.clone(),
         };
         let mut plan = LogicalPlanBuilder::from(input)

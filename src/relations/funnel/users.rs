@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::functions::FunctionDoc;
 use crate::relations::Relation;
 use crate::relations::call::{Breakdown, Call, column, unkeyed};
+use crate::relations::roles::declared;
 
 /// The relation.
 #[derive(Debug)]
@@ -109,13 +110,16 @@ fn list(
     let chain = || column(names.chain.as_str());
     let mut shown = question.by_values(&names);
     shown.push(match question.several() {
-        true => unkeyed(user),
+        true => unkeyed(user).alias_with_metadata(user, declared("user")),
+        // It has the role from where the chains are found.
         false => column(user),
     });
     shown.push(chain().field("level").alias("level"));
     for step in 1..=question.steps() {
         let at = array_element(chain().field("times"), question.place_of_step(&names.chain, step));
-        shown.push(at.alias(step_column(step)));
+        // Where every chain has a first step, that tells when the row was.
+        let dates = step == 1 && !question.any_order();
+        shown.push(at.alias_with_metadata(step_column(step), dates.then(|| declared("time")).flatten()));
     }
     shown.extend(event_values(&names, which, columns));
     let by = question.by_names();
