@@ -18,6 +18,7 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PhysicalExpr, PlanProperties};
 use futures::StreamExt;
 
+use super::user_runs::DISBELIEVE;
 use crate::error::Error;
 
 /// The operator.
@@ -147,6 +148,7 @@ impl Check {
                     show(right, after),
                     show(left, before)
                 ))
+                .hint(DISBELIEVE)
                 .into());
             }
         }

@@ -20,6 +20,9 @@ use datafusion::physical_plan::PhysicalExpr;
 use super::edges::EdgeUser;
 use crate::error::Error;
 
+/// What to do with files that are not in the order they claim; Parquet's own claim may mean each row group alone.
+pub const DISBELIEVE: &str = "SET tenure.ordered_execution = false reads files without believing their order";
+
 /// What is asked of each user.
 pub struct UserQuestion {
     /// The user, over the input.
@@ -56,6 +59,7 @@ impl UserQuestion {
             show(after),
             show(before)
         ))
+        .hint(DISBELIEVE)
     }
 }
 
