@@ -4,7 +4,7 @@ Deals with: formulations. Does not deal with: running or timing them (`run.py`, 
 
 An answer is a dict. Funnel: {(property, step): users}. Retention: {(property, cohort, period): (size, retained)},
 where cohort is a date and property is None where the question has none. Sessions: {(measure,): whole number}. Attribution:
-{(channel,): credit to 6 places}. Time is compared in microseconds everywhere:
+{(channel,): credit}. Time is compared in microseconds everywhere:
 `toDateTime(ts)` would be shorter in ClickHouse, but truncates to seconds and then gives other answers at the window's edge.
 """
 
@@ -259,7 +259,7 @@ def answer(engine, question, rows):
     if q["kind"] == "sessions":
         return {(measure,): int(value) for measure, value in zip(MEASURES, rows[0])}
     if q["kind"] == "attribution":
-        return {(channel,): round(float(credit), 6) for channel, credit in rows}
+        return {(channel,): float(credit) for channel, credit in rows}
     rows = [tuple(r) if q["by"] else (None, *r) for r in rows]
     if q["kind"] == "funnel":
         if engine.startswith("duckdb"):
@@ -291,7 +291,7 @@ def tenure_answer(q, rows):
                   r["events_per_session"] * n, r["conversion"] * n)
         return {(measure,): round(value) for measure, value in zip(MEASURES, values)}
     if q["kind"] == "attribution":
-        return {(r["channel"],): round(r["credit"], 6) for r in rows if r["credit"]}
+        return {(r["channel"],): float(r["credit"]) for r in rows if r["credit"]}
     return {(prop(r), date.fromisoformat(r["cohort"][:10]), r["period"]): (r["size"], r["retained"]) for r in rows}
 
 
