@@ -2,7 +2,7 @@
 //! before it ends.
 //!
 //! No hash, no repartitioning, no sort. A user's answer is given when the next user begins; a user that lies on the cut
-//! between partitions is answered by whichever partition ends last, from the partial states of all ([`super::edges`]).
+//! between partitions is answered by whichever partition ends last, from the partial states of all (`edges`).
 //! So a partition may begin and end anywhere, even in the middle of one huge user.
 //!
 //! Memory: the state of the users of about one batch, whatever their number; a user with very many events is held alone.

@@ -6,7 +6,7 @@
 //! every limit holds and all events between two neighbours are such as their gap admits. Tied events are unordered: a match
 //! exists if it exists in some order of them.
 //!
-//! Deals with: the pattern as data. [`parse`] reads it from text, [`search`] finds matches, [`tied`] seats the events of
+//! Deals with: the pattern as data. [`parse`] reads it from text, [`search`] finds matches, `tied` seats the events of
 //! one instant. Does not deal with: Arrow, SQL, or the values of events.
 
 pub mod next_event;

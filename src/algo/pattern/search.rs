@@ -8,7 +8,7 @@
 //! Elements only move forward, so all matches of a user together cost at most n moves for each of m elements; what an
 //! element may not jump over is remembered as it moves. O(n m) time, O(m) memory.
 //!
-//! **Ties** are groups: an element stands on an instant, and [`super::tied`] tells whether the group's events can serve the
+//! **Ties** are groups: an element stands on an instant, and `tied` tells whether the group's events can serve the
 //! elements that stand on it. An event that may lie neither before, between nor after these elements must serve one of
 //! them; if it cannot, the element before must come up to this instant. A group costs its size for each such question, of
 //! which there are O(m) for each element that passes.
