@@ -100,10 +100,14 @@ impl Visits {
     /// First local date of the period of a time.
     pub fn period(&mut self, time: i64) -> Result<i32> {
         let Some(calendar) = &mut self.period else { return Ok(0) };
-        let first = calendar.bucket(time).and_then(|bucket| calendar.first_day(bucket));
+        // Weeks are counted without a calendar: they reach days that nobody can print.
+        let first = calendar.bucket(time).and_then(|bucket| calendar.first_day(bucket)).filter(|d| DAYS.contains(d));
         first.and_then(|day| i32::try_from(day).ok()).ok_or_else(|| beyond_calendar(self.function, time))
     }
 }
+
+/// Days of the years -9999 to 9999, since 1970-01-01.
+const DAYS: std::ops::RangeInclusive<i64> = -4_371_587..=2_932_896;
 
 /// The error of a time that no calendar reaches.
 pub fn beyond_calendar(function: &str, time: i64) -> Error {
