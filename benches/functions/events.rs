@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use tenure::algo::event::Event;
 
 /// Microseconds of a day.
 pub const DAY: i64 = 86_400_000_000;
@@ -96,4 +97,19 @@ impl Shape {
         }
         rows
     }
+}
+
+/// `users` of `each` events by a rule for (random, position): time and mask. Sorted by time.
+pub fn users(users: usize, each: usize, rule: impl Fn(&mut ChaCha8Rng, usize) -> (i64, u64)) -> Vec<Vec<Event>> {
+    let mut random = ChaCha8Rng::seed_from_u64(7);
+    let mut one = || {
+        let event = |at| {
+            let (time, mask) = rule(&mut random, at);
+            Event { time, mask, tag: 0 }
+        };
+        let mut events: Vec<Event> = (0..each).map(event).collect();
+        events.sort_by_key(|e| e.time);
+        events
+    };
+    (0..users).map(|_| one()).collect()
 }

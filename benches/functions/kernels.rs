@@ -8,30 +8,14 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tenure::algo::attribution::{self, Attribution, Conversion, Rule, Touch, UserCredits};
 use tenure::algo::calendar::{Calendar, Clock, Unit};
-use tenure::algo::event::Event;
 use tenure::algo::funnel::{Between, Chains, Entry, Exclusion, Funnel, Order, Pick, Spec};
 use tenure::algo::retention::{Periods, Return, Tied, periods};
 
-use crate::events::{DAY, DAYS, START};
+use crate::events::{DAY, DAYS, START, users};
 use crate::size;
 
 /// Every condition but the last of 64: a chain that is never complete, so that no event is spared.
 const ALL_BUT_LAST: u64 = u64::MAX >> 1;
-
-/// `users` of `each` events by a rule for (random, position): time and mask. Sorted by time.
-fn users(users: usize, each: usize, rule: impl Fn(&mut ChaCha8Rng, usize) -> (i64, u64)) -> Vec<Vec<Event>> {
-    let mut random = ChaCha8Rng::seed_from_u64(7);
-    let mut one = || {
-        let event = |at| {
-            let (time, mask) = rule(&mut random, at);
-            Event { time, mask, tag: 0 }
-        };
-        let mut events: Vec<Event> = (0..each).map(event).collect();
-        events.sort_by_key(|e| e.time);
-        events
-    };
-    (0..users).map(|_| one()).collect()
-}
 
 /// `level` and `chain` over inputs of about the same number of events; figures are for an event.
 pub fn funnel(c: &mut Criterion) {

@@ -3,28 +3,14 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput};
-use rand::{Rng, SeedableRng};
+use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use tenure::algo::event::Event;
 use tenure::algo::pattern::parse;
 use tenure::algo::pattern::search::{Plan, Search};
 
+use crate::events::users;
 use crate::size;
-
-/// `users` of `each` events by a rule for (random, position): time in seconds, and mask. Sorted by time.
-fn users(users: usize, each: usize, rule: impl Fn(&mut ChaCha8Rng, usize) -> (i64, u64)) -> Vec<Vec<Event>> {
-    let mut random = ChaCha8Rng::seed_from_u64(7);
-    let mut one = || {
-        let event = |at| {
-            let (time, mask) = rule(&mut random, at);
-            Event { time, mask, tag: 0 }
-        };
-        let mut events: Vec<Event> = (0..each).map(event).collect();
-        events.sort_by_key(|e| e.time);
-        events
-    };
-    (0..users).map(|_| one()).collect()
-}
 
 /// `occurs` and `count`; figures are for an event.
 pub fn pattern(c: &mut Criterion) {
