@@ -4,4 +4,5 @@
 
 pub mod event_names;
 pub mod generate;
+pub mod managed;
 pub mod table;
