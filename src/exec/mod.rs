@@ -6,6 +6,7 @@
 //! DataFusion's, so both paths give the same answers).
 
 pub mod by_value;
+pub mod conditions;
 mod edges;
 pub mod order_check;
 pub mod user_aggregate;

@@ -97,7 +97,13 @@ impl DisplayAs for UserAggregateExec {
         let aggregates: Vec<&str> = self.question.aggregates.iter().map(|a| a.name()).collect();
         match kind {
             DisplayFormatType::TreeRender => write!(f, "user={}", self.question.key),
-            _ => write!(f, "UserAggregateExec: user={}, aggr=[{}]", self.question.key, aggregates.join(", ")),
+            _ => {
+                write!(f, "UserAggregateExec: user={}, aggr=[{}]", self.question.key, aggregates.join(", "))?;
+                match &self.question.rows {
+                    Some(rows) => write!(f, ", where={rows}"),
+                    None => Ok(()),
+                }
+            }
         }
     }
 }
@@ -123,9 +129,9 @@ impl ExecutionPlan for UserAggregateExec {
         &self,
         f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
     ) -> Result<TreeNodeRecursion> {
-        let arguments: Vec<_> = self.question.aggregates.iter().flat_map(|a| a.expressions()).collect();
-        let filters = self.question.filters.iter().flatten();
-        for expression in std::iter::once(&self.question.key).chain(&arguments).chain(filters) {
+        let UserQuestion { key, rows, arguments, filters, .. } = self.question.as_ref();
+        let conditions = rows.iter().chain(filters.iter().flatten());
+        for expression in std::iter::once(key).chain(arguments.iter().flatten()).chain(conditions) {
             if f(expression)? == TreeNodeRecursion::Stop {
                 return Ok(TreeNodeRecursion::Stop);
             }

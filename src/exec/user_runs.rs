@@ -4,19 +4,21 @@
 //! refusing input that is not in order. Does not deal with: streams, partitions, memory pools.
 
 use std::cmp::Ordering;
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, UInt32Array, make_comparator};
-use arrow::compute::{SortOptions, cast, concat, partition, take};
+use arrow::buffer::BooleanBuffer;
+use arrow::compute::{SortOptions, cast, concat, filter_record_batch, partition, take};
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::util::display::array_value_to_string;
 use datafusion::error::Result;
 use datafusion::execution::memory_pool::MemoryReservation;
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
-use datafusion::physical_expr::expressions::Literal;
 use datafusion::physical_plan::PhysicalExpr;
 
+use super::conditions::{Argument, Conditions, any_set, true_bits};
 use super::edges::EdgeUser;
 use crate::error::Error;
 
@@ -29,8 +31,12 @@ pub struct UserQuestion {
     pub key: Arc<dyn PhysicalExpr>,
     /// How the input is ordered by it.
     pub order: SortOptions,
+    /// Which rows count; a user without any has no answer. Its arguments, and those of the aggregates, are evaluated for all rows.
+    pub rows: Option<Arc<dyn PhysicalExpr>>,
     /// The aggregates.
     pub aggregates: Vec<Arc<AggregateFunctionExpr>>,
+    /// Their arguments, over the input.
+    pub arguments: Vec<Vec<Arc<dyn PhysicalExpr>>>,
     /// Their FILTER clauses.
     pub filters: Vec<Option<Arc<dyn PhysicalExpr>>>,
     /// The user, then the answers.
@@ -66,32 +72,8 @@ impl UserQuestion {
 /// One aggregate of the query with its state.
 struct Running {
     arguments: Vec<Argument>,
-    filter: Option<Arc<dyn PhysicalExpr>>,
+    filter: Option<Argument>,
     groups: Box<dyn GroupsAccumulator>,
-}
-
-/// An argument; a constant is made once and sliced, not made anew for every batch.
-struct Argument {
-    expression: Arc<dyn PhysicalExpr>,
-    constant: Option<ArrayRef>,
-}
-
-impl Argument {
-    fn new(expression: Arc<dyn PhysicalExpr>) -> Self {
-        Self { expression, constant: None }
-    }
-
-    fn evaluate(&mut self, batch: &RecordBatch) -> Result<ArrayRef> {
-        let rows = batch.num_rows();
-        if self.expression.downcast_ref::<Literal>().is_none() {
-            return self.expression.evaluate(batch)?.into_array(rows);
-        }
-        let made = match &self.constant {
-            Some(made) if made.len() >= rows => Arc::clone(made),
-            _ => Arc::clone(self.constant.insert(self.expression.evaluate(batch)?.into_array(rows)?)),
-        };
-        Ok(made.slice(0, rows))
-    }
 }
 
 /// The same values without what else their buffers hold: texts as views point into the pages they were read from, and a
@@ -113,23 +95,33 @@ pub struct UserRuns {
     groups: usize,
     /// The user of the last row: an array of one row.
     last: Option<ArrayRef>,
+    /// Whether the last group is that user's: none of its rows may have counted yet.
+    last_has_group: bool,
     row_groups: Vec<usize>,
+    rows: Option<Argument>,
+    conditions: Conditions,
 }
+
+/// Where fewer than one row in so many counts, the others are taken out before the arguments are evaluated.
+const FEW: usize = 16;
 
 impl UserRuns {
     /// No user yet.
     pub fn new(question: Arc<UserQuestion>) -> Result<Self> {
-        let aggregates = (question.aggregates.iter().zip(&question.filters))
-            .map(|(aggregate, filter)| {
+        let mut conditions = Conditions::default();
+        let rows = question.rows.clone().map(|rows| conditions.argument(rows));
+        let asked = question.aggregates.iter().zip(&question.arguments).zip(&question.filters);
+        let aggregates = asked
+            .map(|((aggregate, arguments), filter)| {
                 Ok(Running {
-                    arguments: aggregate.expressions().into_iter().map(Argument::new).collect(),
-                    filter: filter.clone(),
+                    arguments: arguments.iter().map(|a| conditions.argument(Arc::clone(a))).collect(),
+                    filter: filter.clone().map(|filter| conditions.argument(filter)),
                     groups: aggregate.create_groups_accumulator()?,
                 })
             })
             .collect::<Result<Vec<_>>>()?;
         let (users, last, row_groups) = Default::default();
-        Ok(Self { question, aggregates, users, groups: 0, last, row_groups })
+        Ok(Self { question, aggregates, users, groups: 0, last, last_has_group: false, row_groups, rows, conditions })
     }
 
     /// Takes the next batch.
@@ -137,45 +129,96 @@ impl UserRuns {
         if batch.num_rows() == 0 {
             return Ok(());
         }
+        self.conditions.next_batch();
         let users = self.question.key.evaluate(batch)?.into_array(batch.num_rows())?;
         let runs = partition(std::slice::from_ref(&users))?.ranges();
-        let compare = make_comparator(&users, &users, self.question.order)?;
-        if let Some(neighbours) = runs.windows(2).find(|w| compare(w[0].start, w[1].start) != Ordering::Less) {
-            return Err(self.question.out_of_order(&users, neighbours[0].start, neighbours[1].start).into());
-        }
-        let continues = match &self.last {
-            None => false,
-            Some(last) => match make_comparator(last, &users, self.question.order)?(0, 0) {
-                Ordering::Equal => true,
-                Ordering::Less => false,
-                Ordering::Greater => {
-                    let both = concat(&[last.as_ref(), users.slice(0, 1).as_ref()])?;
-                    return Err(self.question.out_of_order(&both, 0, 1).into());
-                }
-            },
+        let continues = self.check_order(&users, &runs)?;
+        let counts = match &mut self.rows {
+            Some(rows) => Some(true_bits(&self.conditions.evaluate(rows, batch)?)),
+            None => None,
         };
-        self.row_groups.clear();
-        self.row_groups.reserve(batch.num_rows());
-        let mut group = if continues { self.groups - 1 } else { self.groups };
-        for run in &runs {
-            self.row_groups.extend(std::iter::repeat_n(group, run.len()));
-            group += 1;
-        }
-        self.groups = group;
-        let new = runs.iter().skip(usize::from(continues)).map(|run| run.start as u32);
-        let new = UInt32Array::from_iter_values(new);
-        if !new.is_empty() {
-            self.users.push(compact(take(&users, &new, None)?));
-        }
+        self.number(&users, &runs, continues, counts.as_ref())?;
         self.last = Some(users.slice(users.len() - 1, 1));
-        for aggregate in &mut self.aggregates {
-            let arguments = aggregate.arguments.iter_mut().map(|a| a.evaluate(batch)).collect::<Result<Vec<_>>>()?;
-            let filter = match &aggregate.filter {
-                Some(filter) => Some(filter.evaluate(batch)?.into_array(batch.num_rows())?),
+        let Some(counts) = counts else { return self.update(batch, None) };
+        let counting = counts.count_set_bits();
+        if counting == batch.num_rows() {
+            return self.update(batch, None);
+        }
+        let counts = BooleanArray::new(counts, None);
+        if counting * FEW > batch.num_rows() {
+            return self.update(batch, Some(counts));
+        }
+        if counting > 0 {
+            self.conditions.next_batch();
+            self.row_groups = counts.values().set_indices().map(|row| self.row_groups[row]).collect();
+            self.update(&filter_record_batch(batch, &counts)?, None)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the first user of a batch is the last one of the batch before; an error where users go back.
+    fn check_order(&self, users: &ArrayRef, runs: &[Range<usize>]) -> Result<bool> {
+        let compare = make_comparator(users, users, self.question.order)?;
+        if let Some(neighbours) = runs.windows(2).find(|w| compare(w[0].start, w[1].start) != Ordering::Less) {
+            return Err(self.question.out_of_order(users, neighbours[0].start, neighbours[1].start).into());
+        }
+        let Some(last) = &self.last else { return Ok(false) };
+        match make_comparator(last, users, self.question.order)?(0, 0) {
+            Ordering::Equal => Ok(true),
+            Ordering::Less => Ok(false),
+            Ordering::Greater => {
+                let both = concat(&[last.as_ref(), users.slice(0, 1).as_ref()])?;
+                Err(self.question.out_of_order(&both, 0, 1).into())
+            }
+        }
+    }
+
+    /// Gives every row its group; a user none of whose rows count has none, and whatever its rows are given is not read.
+    fn number(
+        &mut self,
+        users: &ArrayRef,
+        runs: &[Range<usize>],
+        continues: bool,
+        counts: Option<&BooleanBuffer>,
+    ) -> Result<()> {
+        self.row_groups.clear();
+        self.row_groups.reserve(users.len());
+        let mut new = Vec::with_capacity(runs.len());
+        for (at, run) in runs.iter().enumerate() {
+            let known = at == 0 && continues && self.last_has_group;
+            if !known {
+                self.last_has_group = counts.is_none_or(|counts| any_set(counts, run.start, run.end));
+                if self.last_has_group {
+                    self.groups += 1;
+                    new.push(run.start as u32);
+                }
+            }
+            self.row_groups.extend(std::iter::repeat_n(self.groups.saturating_sub(1), run.len()));
+        }
+        if !new.is_empty() {
+            self.users.push(compact(take(users, &UInt32Array::from(new), None)?));
+        }
+        Ok(())
+    }
+
+    fn update(&mut self, batch: &RecordBatch, counts: Option<BooleanArray>) -> Result<()> {
+        let Self { aggregates, conditions, row_groups, groups, .. } = self;
+        for aggregate in aggregates {
+            let mut evaluate = |a: &mut Argument| conditions.evaluate(a, batch);
+            let arguments = aggregate.arguments.iter_mut().map(&mut evaluate).collect::<Result<Vec<_>>>()?;
+            let filter = match &mut aggregate.filter {
+                Some(filter) => Some(evaluate(filter)?),
                 None => None,
             };
-            let filter: Option<&BooleanArray> = filter.as_ref().map(|f| f.as_boolean());
-            aggregate.groups.update_batch(&arguments, &self.row_groups, filter, self.groups)?;
+            let both;
+            let filter = match (filter.as_ref().map(|f| f.as_boolean()), counts.as_ref()) {
+                (Some(filter), Some(counts)) => {
+                    both = BooleanArray::new(&true_bits(filter) & counts.values(), None);
+                    Some(&both)
+                }
+                (filter, counts) => filter.or(counts),
+            };
+            aggregate.groups.update_batch(&arguments, row_groups, filter, *groups)?;
         }
         Ok(())
     }
@@ -225,10 +268,8 @@ impl UserRuns {
     /// Bytes held.
     pub fn size(&self) -> usize {
         let users: usize = self.users.iter().map(|u| u.get_array_memory_size()).sum();
-        let constants: usize = (self.aggregates.iter().flat_map(|a| &a.arguments))
-            .filter_map(|a| a.constant.as_ref().map(|c| c.get_array_memory_size()))
-            .sum();
+        let constants: usize = self.aggregates.iter().flat_map(|a| &a.arguments).map(Argument::size).sum();
         let states: usize = self.aggregates.iter().map(|a| a.groups.size()).sum();
-        states + users + constants + self.row_groups.capacity() * size_of::<usize>()
+        states + users + constants + self.conditions.size() + self.row_groups.capacity() * size_of::<usize>()
     }
 }

@@ -8,6 +8,7 @@ mod ordered_aggregation;
 mod ordered_scan;
 mod partition_first;
 mod relied_on;
+mod rows_asked;
 mod unordered_scan;
 
 use std::sync::Arc;

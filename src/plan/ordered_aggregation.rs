@@ -33,6 +33,7 @@ use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, Partitio
 
 use super::ordered_scan::ordered_input;
 use super::relied_on::ReliedOn;
+use super::rows_asked::asked_of_rows;
 use crate::config::TenureOptions;
 use crate::exec::user_aggregate::UserAggregateExec;
 use crate::exec::user_runs::UserQuestion;
@@ -113,15 +114,18 @@ fn replace(
     let Some(column) = key.downcast_ref::<Column>().filter(|_| plain) else { return Ok(None) };
     let Some(input) = ordered_input(raw.input(), column.index(), config)? else { return Ok(None) };
     let schema = aggregate.schema();
+    let asked = asked_of_rows(raw, key, &input.plan)?;
     let question = UserQuestion {
-        key: Arc::clone(key),
+        key: asked.key,
         order: input.order,
+        rows: asked.rows,
         aggregates: raw.aggr_expr().to_vec(),
-        filters: raw.filter_expr().to_vec(),
+        arguments: asked.arguments,
+        filters: asked.filters,
         schema: Arc::clone(&schema),
         files: input.files,
     };
-    let mut plan: Arc<dyn ExecutionPlan> = Arc::new(UserAggregateExec::new(input.plan, question));
+    let mut plan: Arc<dyn ExecutionPlan> = Arc::new(UserAggregateExec::new(asked.input, question));
 
     // What the hash aggregation gave and somebody relies on.
     let before = aggregate.cache().output_partitioning();
