@@ -4,6 +4,7 @@
 //! refusing input that is not in order. Does not deal with: streams, partitions, memory pools.
 
 use std::cmp::Ordering;
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, UInt32Array, make_comparator};
@@ -104,6 +105,41 @@ fn compact(users: ArrayRef) -> ArrayRef {
     }
 }
 
+/// A batch with all that is asked of its rows evaluated, and where its users begin.
+pub struct Block {
+    users: ArrayRef,
+    /// The rows of each user.
+    runs: Vec<Range<usize>>,
+    /// For each aggregate.
+    arguments: Vec<Vec<ArrayRef>>,
+    filters: Vec<Option<ArrayRef>>,
+}
+
+impl Block {
+    /// The rows of each user.
+    pub fn runs(&self) -> &[Range<usize>] {
+        &self.runs
+    }
+
+    /// The user of the last row: an array of one row.
+    pub fn last(&self) -> ArrayRef {
+        self.users.slice(self.users.len() - 1, 1)
+    }
+
+    /// The users of these runs, a row each.
+    pub fn users(&self, runs: Range<usize>) -> Result<ArrayRef> {
+        let starts = UInt32Array::from_iter_values(self.runs[runs].iter().map(|run| run.start as u32));
+        Ok(compact(take(&self.users, &starts, None)?))
+    }
+
+    /// Bytes held, as far as they are not shared with other batches.
+    pub fn size(&self) -> usize {
+        let columns = self.arguments.iter().flatten().chain(self.filters.iter().flatten()).chain([&self.users]);
+        let columns: usize = columns.map(|c| c.to_data().get_slice_memory_size().unwrap_or(0)).sum();
+        columns + self.runs.capacity() * size_of::<Range<usize>>()
+    }
+}
+
 /// The users met and not yet taken out; only the last one may go on in the next batch.
 pub struct UserRuns {
     question: Arc<UserQuestion>,
@@ -132,50 +168,84 @@ impl UserRuns {
         Ok(Self { question, aggregates, users, groups: 0, last, row_groups })
     }
 
-    /// Takes the next batch.
-    pub fn push(&mut self, batch: &RecordBatch) -> Result<()> {
-        if batch.num_rows() == 0 {
-            return Ok(());
-        }
-        let users = self.question.key.evaluate(batch)?.into_array(batch.num_rows())?;
+    /// Evaluates a batch that has rows; `last` is the user of the row before it.
+    pub fn block(&mut self, batch: &RecordBatch, last: Option<&ArrayRef>) -> Result<Block> {
+        let rows = batch.num_rows();
+        let users = self.question.key.evaluate(batch)?.into_array(rows)?;
         let runs = partition(std::slice::from_ref(&users))?.ranges();
         let compare = make_comparator(&users, &users, self.question.order)?;
         if let Some(neighbours) = runs.windows(2).find(|w| compare(w[0].start, w[1].start) != Ordering::Less) {
             return Err(self.question.out_of_order(&users, neighbours[0].start, neighbours[1].start).into());
         }
-        let continues = match &self.last {
-            None => false,
-            Some(last) => match make_comparator(last, &users, self.question.order)?(0, 0) {
-                Ordering::Equal => true,
-                Ordering::Less => false,
-                Ordering::Greater => {
-                    let both = concat(&[last.as_ref(), users.slice(0, 1).as_ref()])?;
-                    return Err(self.question.out_of_order(&both, 0, 1).into());
-                }
-            },
-        };
-        self.row_groups.clear();
-        self.row_groups.reserve(batch.num_rows());
-        let mut group = if continues { self.groups - 1 } else { self.groups };
-        for run in &runs {
-            self.row_groups.extend(std::iter::repeat_n(group, run.len()));
-            group += 1;
+        if let Some(last) = last
+            && make_comparator(last, &users, self.question.order)?(0, 0) == Ordering::Greater
+        {
+            let both = concat(&[last.as_ref(), users.slice(0, 1).as_ref()])?;
+            return Err(self.question.out_of_order(&both, 0, 1).into());
         }
-        self.groups = group;
-        let new = runs.iter().skip(usize::from(continues)).map(|run| run.start as u32);
-        let new = UInt32Array::from_iter_values(new);
-        if !new.is_empty() {
-            self.users.push(compact(take(&users, &new, None)?));
-        }
-        self.last = Some(users.slice(users.len() - 1, 1));
+        let (mut arguments, mut filters) = (Vec::new(), Vec::new());
         for aggregate in &mut self.aggregates {
-            let arguments = aggregate.arguments.iter_mut().map(|a| a.evaluate(batch)).collect::<Result<Vec<_>>>()?;
-            let filter = match &aggregate.filter {
-                Some(filter) => Some(filter.evaluate(batch)?.into_array(batch.num_rows())?),
+            arguments.push(aggregate.arguments.iter_mut().map(|a| a.evaluate(batch)).collect::<Result<Vec<_>>>()?);
+            filters.push(match &aggregate.filter {
+                Some(filter) => Some(filter.evaluate(batch)?.into_array(rows)?),
                 None => None,
-            };
-            let filter: Option<&BooleanArray> = filter.as_ref().map(|f| f.as_boolean());
-            aggregate.groups.update_batch(&arguments, &self.row_groups, filter, self.groups)?;
+            });
+        }
+        Ok(Block { users, runs, arguments, filters })
+    }
+
+    /// Takes the next batch.
+    pub fn push(&mut self, batch: &RecordBatch) -> Result<()> {
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
+        let last = self.last.take();
+        let block = self.block(batch, last.as_ref())?;
+        let continues = match &last {
+            None => false,
+            Some(last) => make_comparator(last, &block.users, self.question.order)?(0, 0) == Ordering::Equal,
+        };
+        let first = if continues { self.groups - 1 } else { self.groups };
+        let runs = block.runs.len();
+        if usize::from(continues) < runs {
+            self.begin(block.users(usize::from(continues)..runs)?);
+        }
+        self.last = Some(block.last());
+        self.feed(&block, 0..runs, first..first + runs)
+    }
+
+    /// New users, which stand after all others.
+    pub fn begin(&mut self, users: ArrayRef) {
+        self.groups += users.len();
+        self.users.push(users);
+    }
+
+    /// The rows of some runs, whose users are these groups.
+    pub fn feed(
+        &mut self,
+        block: &Block,
+        runs: Range<usize>,
+        groups: impl Iterator<Item = usize>,
+    ) -> Result<()> {
+        let runs = &block.runs[runs];
+        let (Some(first), Some(last)) = (runs.first(), runs.last()) else { return Ok(()) };
+        let (from, rows) = (first.start, last.end - first.start);
+        self.row_groups.clear();
+        self.row_groups.reserve(rows);
+        for (run, group) in runs.iter().zip(groups) {
+            self.row_groups.extend(std::iter::repeat_n(group, run.len()));
+        }
+        let whole = rows == block.users.len();
+        for (nth, aggregate) in self.aggregates.iter_mut().enumerate() {
+            let filter = block.filters[nth].as_ref();
+            if whole {
+                let filter: Option<&BooleanArray> = filter.map(|f| f.as_boolean());
+                aggregate.groups.update_batch(&block.arguments[nth], &self.row_groups, filter, self.groups)?;
+            } else {
+                let arguments: Vec<ArrayRef> = block.arguments[nth].iter().map(|a| a.slice(from, rows)).collect();
+                let filter = filter.map(|f| f.as_boolean().slice(from, rows));
+                aggregate.groups.update_batch(&arguments, &self.row_groups, filter.as_ref(), self.groups)?;
+            }
         }
         Ok(())
     }
