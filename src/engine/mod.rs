@@ -128,12 +128,14 @@ impl Engine {
             Arc::new(MemoryCatalogProviderList::new()),
             Arc::clone(&files) as Arc<dyn UrlTableFactory>,
         ));
+        let runtime = Arc::new(runtime(settings)?);
+        let footers = store::footers::Footers::new(runtime.cache_manager.get_file_metadata_cache());
         let mut state = SessionStateBuilder::new()
             .with_config(session_config(settings, &workspace)?)
-            .with_runtime_env(Arc::new(runtime(settings)?))
+            .with_runtime_env(runtime)
             .with_catalog_list(Arc::clone(&catalogs))
             .with_default_features()
-            .with_physical_optimizer_rules(plan::physical_rules())
+            .with_physical_optimizer_rules(plan::physical_rules(footers))
             .with_relation_planners(vec![Arc::new(BehaviourRelations::new(Arc::clone(&catalogs)))])
             .build();
         functions::register_all(&mut state)?;

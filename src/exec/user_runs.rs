@@ -8,8 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, UInt32Array, make_comparator};
-use arrow::buffer::BooleanBuffer;
-use arrow::compute::{SortOptions, cast, concat, filter_record_batch, partition, take};
+use arrow::compute::{SortOptions, cast, concat, filter, filter_record_batch, partition, take};
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::util::display::array_value_to_string;
 use datafusion::error::Result;
@@ -31,7 +30,7 @@ pub struct UserQuestion {
     pub key: Arc<dyn PhysicalExpr>,
     /// How the input is ordered by it.
     pub order: SortOptions,
-    /// Which rows count; a user without any has no answer. Its arguments, and those of the aggregates, are evaluated for all rows.
+    /// Which rows count; a user without any has no answer. It is evaluated for all rows, and so may the arguments be.
     pub rows: Option<Arc<dyn PhysicalExpr>>,
     /// The aggregates.
     pub aggregates: Vec<Arc<AggregateFunctionExpr>>,
@@ -86,6 +85,48 @@ fn compact(users: ArrayRef) -> ArrayRef {
     }
 }
 
+/// Where fewer than one row in so many counts, the others are taken out before the arguments are evaluated.
+const FEW: usize = 16;
+
+/// A batch with all that is asked of its rows evaluated, and where its users begin.
+pub struct Block {
+    users: ArrayRef,
+    /// The rows of each user of whom some row counts.
+    runs: Vec<Range<usize>>,
+    /// The user of the last row, counting or not.
+    last: ArrayRef,
+    /// For each aggregate.
+    arguments: Vec<Vec<ArrayRef>>,
+    /// For each aggregate, the rows that it takes.
+    filters: Vec<Option<BooleanArray>>,
+}
+
+impl Block {
+    /// The rows of each user of whom some row counts.
+    pub fn runs(&self) -> &[Range<usize>] {
+        &self.runs
+    }
+
+    /// The user of the last row: an array of one row.
+    pub fn last(&self) -> ArrayRef {
+        Arc::clone(&self.last)
+    }
+
+    /// The users of these runs, a row each.
+    pub fn users(&self, runs: Range<usize>) -> Result<ArrayRef> {
+        let starts = UInt32Array::from_iter_values(self.runs[runs].iter().map(|run| run.start as u32));
+        Ok(compact(take(&self.users, &starts, None)?))
+    }
+
+    /// Bytes held, as far as they are not shared with other batches.
+    pub fn size(&self) -> usize {
+        let columns = self.arguments.iter().flatten().chain([&self.users]);
+        let columns: usize = columns.map(|c| c.to_data().get_slice_memory_size().unwrap_or(0)).sum();
+        let filters: usize = self.filters.iter().flatten().map(|f| f.len().div_ceil(8)).sum();
+        columns + filters + self.runs.capacity() * size_of::<Range<usize>>()
+    }
+}
+
 /// The users met and not yet taken out; only the last one may go on in the next batch.
 pub struct UserRuns {
     question: Arc<UserQuestion>,
@@ -95,23 +136,19 @@ pub struct UserRuns {
     groups: usize,
     /// The user of the last row: an array of one row.
     last: Option<ArrayRef>,
-    /// Whether the last group is that user's: none of its rows may have counted yet.
-    last_has_group: bool,
+    /// The user of the last group.
+    open: Option<ArrayRef>,
     row_groups: Vec<usize>,
     rows: Option<Argument>,
     conditions: Conditions,
 }
-
-/// Where fewer than one row in so many counts, the others are taken out before the arguments are evaluated.
-const FEW: usize = 16;
 
 impl UserRuns {
     /// No user yet.
     pub fn new(question: Arc<UserQuestion>) -> Result<Self> {
         let mut conditions = Conditions::default();
         let rows = question.rows.clone().map(|rows| conditions.argument(rows));
-        let asked = question.aggregates.iter().zip(&question.arguments).zip(&question.filters);
-        let aggregates = asked
+        let aggregates = (question.aggregates.iter().zip(&question.arguments).zip(&question.filters))
             .map(|((aggregate, arguments), filter)| {
                 Ok(Running {
                     arguments: arguments.iter().map(|a| conditions.argument(Arc::clone(a))).collect(),
@@ -120,8 +157,72 @@ impl UserRuns {
                 })
             })
             .collect::<Result<Vec<_>>>()?;
-        let (users, last, row_groups) = Default::default();
-        Ok(Self { question, aggregates, users, groups: 0, last, last_has_group: false, row_groups, rows, conditions })
+        let (users, last, open, row_groups) = Default::default();
+        Ok(Self { question, aggregates, users, groups: 0, last, open, row_groups, rows, conditions })
+    }
+
+    /// Evaluates a batch that has rows; `last` is the user of the row before it.
+    pub fn block(&mut self, batch: &RecordBatch, last: Option<&ArrayRef>) -> Result<Block> {
+        let mut users = self.question.key.evaluate(batch)?.into_array(batch.num_rows())?;
+        let mut runs = partition(std::slice::from_ref(&users))?.ranges();
+        let compare = make_comparator(&users, &users, self.question.order)?;
+        if let Some(neighbours) = runs.windows(2).find(|w| compare(w[0].start, w[1].start) != Ordering::Less) {
+            return Err(self.question.out_of_order(&users, neighbours[0].start, neighbours[1].start).into());
+        }
+        if let Some(last) = last
+            && make_comparator(last, &users, self.question.order)?(0, 0) == Ordering::Greater
+        {
+            let both = concat(&[last.as_ref(), users.slice(0, 1).as_ref()])?;
+            return Err(self.question.out_of_order(&both, 0, 1).into());
+        }
+        let end = users.slice(users.len() - 1, 1);
+        self.conditions.next_batch();
+        let counts = match &mut self.rows {
+            Some(rows) => Some(true_bits(&self.conditions.evaluate(rows, batch)?)),
+            None => None,
+        };
+        // All rows, some of them, or a batch of those that count.
+        let counting = counts.as_ref().map_or(batch.num_rows(), |counts| counts.count_set_bits());
+        let counts = counts.filter(|_| counting < batch.num_rows()).map(|counts| BooleanArray::new(counts, None));
+        let (arguments, filters) = match counts {
+            None => self.evaluate(batch, None)?,
+            Some(counts) if counting * FEW > batch.num_rows() => {
+                runs.retain(|run| any_set(counts.values(), run.start, run.end));
+                self.evaluate(batch, Some(&counts))?
+            }
+            Some(counts) => {
+                users = filter(&users, &counts)?;
+                runs = partition(std::slice::from_ref(&users))?.ranges();
+                self.conditions.next_batch();
+                self.evaluate(&filter_record_batch(batch, &counts)?, None)?
+            }
+        };
+        Ok(Block { users, runs, last: end, arguments, filters })
+    }
+
+    /// The arguments of each aggregate, and which rows it takes.
+    #[expect(clippy::type_complexity, reason = "two lists, one entry an aggregate")]
+    fn evaluate(
+        &mut self,
+        batch: &RecordBatch,
+        counts: Option<&BooleanArray>,
+    ) -> Result<(Vec<Vec<ArrayRef>>, Vec<Option<BooleanArray>>)> {
+        let Self { aggregates, conditions, .. } = self;
+        let (mut arguments, mut filters) = (Vec::new(), Vec::new());
+        for aggregate in aggregates {
+            let mut evaluate = |a: &mut Argument| conditions.evaluate(a, batch);
+            arguments.push(aggregate.arguments.iter_mut().map(&mut evaluate).collect::<Result<Vec<_>>>()?);
+            let own = match &mut aggregate.filter {
+                Some(filter) => Some(true_bits(&evaluate(filter)?)),
+                None => None,
+            };
+            filters.push(match (own, counts) {
+                (Some(own), Some(counts)) => Some(BooleanArray::new(&own & counts.values(), None)),
+                (Some(own), None) => Some(BooleanArray::new(own, None)),
+                (None, counts) => counts.cloned(),
+            });
+        }
+        Ok((arguments, filters))
     }
 
     /// Takes the next batch.
@@ -129,96 +230,50 @@ impl UserRuns {
         if batch.num_rows() == 0 {
             return Ok(());
         }
-        self.conditions.next_batch();
-        let users = self.question.key.evaluate(batch)?.into_array(batch.num_rows())?;
-        let runs = partition(std::slice::from_ref(&users))?.ranges();
-        let continues = self.check_order(&users, &runs)?;
-        let counts = match &mut self.rows {
-            Some(rows) => Some(true_bits(&self.conditions.evaluate(rows, batch)?)),
-            None => None,
+        let last = self.last.take();
+        let block = self.block(batch, last.as_ref())?;
+        self.last = Some(block.last());
+        let (Some(begins), Some(ends)) = (block.runs.first(), block.runs.last()) else { return Ok(()) };
+        let continues = match &self.open {
+            None => false,
+            Some(open) => make_comparator(open, &block.users, self.question.order)?(0, begins.start) == Ordering::Equal,
         };
-        self.number(&users, &runs, continues, counts.as_ref())?;
-        self.last = Some(users.slice(users.len() - 1, 1));
-        let Some(counts) = counts else { return self.update(batch, None) };
-        let counting = counts.count_set_bits();
-        if counting == batch.num_rows() {
-            return self.update(batch, None);
+        self.open = Some(block.users.slice(ends.start, 1));
+        let first = if continues { self.groups - 1 } else { self.groups };
+        let runs = block.runs.len();
+        if usize::from(continues) < runs {
+            self.begin(block.users(usize::from(continues)..runs)?);
         }
-        let counts = BooleanArray::new(counts, None);
-        if counting * FEW > batch.num_rows() {
-            return self.update(batch, Some(counts));
-        }
-        if counting > 0 {
-            self.conditions.next_batch();
-            self.row_groups = counts.values().set_indices().map(|row| self.row_groups[row]).collect();
-            self.update(&filter_record_batch(batch, &counts)?, None)?;
-        }
-        Ok(())
+        self.feed(&block, 0..runs, first..first + runs)
     }
 
-    /// Whether the first user of a batch is the last one of the batch before; an error where users go back.
-    fn check_order(&self, users: &ArrayRef, runs: &[Range<usize>]) -> Result<bool> {
-        let compare = make_comparator(users, users, self.question.order)?;
-        if let Some(neighbours) = runs.windows(2).find(|w| compare(w[0].start, w[1].start) != Ordering::Less) {
-            return Err(self.question.out_of_order(users, neighbours[0].start, neighbours[1].start).into());
-        }
-        let Some(last) = &self.last else { return Ok(false) };
-        match make_comparator(last, users, self.question.order)?(0, 0) {
-            Ordering::Equal => Ok(true),
-            Ordering::Less => Ok(false),
-            Ordering::Greater => {
-                let both = concat(&[last.as_ref(), users.slice(0, 1).as_ref()])?;
-                Err(self.question.out_of_order(&both, 0, 1).into())
-            }
-        }
+    /// New users, which stand after all others.
+    pub fn begin(&mut self, users: ArrayRef) {
+        self.groups += users.len();
+        self.users.push(users);
     }
 
-    /// Gives every row its group; a user none of whose rows count has none, and whatever its rows are given is not read.
-    fn number(
-        &mut self,
-        users: &ArrayRef,
-        runs: &[Range<usize>],
-        continues: bool,
-        counts: Option<&BooleanBuffer>,
-    ) -> Result<()> {
+    /// The rows of some runs, whose users are these groups.
+    pub fn feed(&mut self, block: &Block, runs: Range<usize>, groups: impl Iterator<Item = usize>) -> Result<()> {
+        let runs = &block.runs[runs];
+        let (Some(first), Some(last)) = (runs.first(), runs.last()) else { return Ok(()) };
+        let (from, rows) = (first.start, last.end - first.start);
         self.row_groups.clear();
-        self.row_groups.reserve(users.len());
-        let mut new = Vec::with_capacity(runs.len());
-        for (at, run) in runs.iter().enumerate() {
-            let known = at == 0 && continues && self.last_has_group;
-            if !known {
-                self.last_has_group = counts.is_none_or(|counts| any_set(counts, run.start, run.end));
-                if self.last_has_group {
-                    self.groups += 1;
-                    new.push(run.start as u32);
-                }
+        self.row_groups.reserve(rows);
+        for (run, group) in runs.iter().zip(groups) {
+            // Up to its end: rows between two runs do not count, and no aggregate takes them.
+            self.row_groups.resize(run.end - from, group);
+        }
+        let whole = rows == block.users.len();
+        for (nth, aggregate) in self.aggregates.iter_mut().enumerate() {
+            let filter = block.filters[nth].as_ref();
+            if whole {
+                aggregate.groups.update_batch(&block.arguments[nth], &self.row_groups, filter, self.groups)?;
+            } else {
+                let arguments: Vec<ArrayRef> = block.arguments[nth].iter().map(|a| a.slice(from, rows)).collect();
+                let filter = filter.map(|f| f.slice(from, rows));
+                aggregate.groups.update_batch(&arguments, &self.row_groups, filter.as_ref(), self.groups)?;
             }
-            self.row_groups.extend(std::iter::repeat_n(self.groups.saturating_sub(1), run.len()));
-        }
-        if !new.is_empty() {
-            self.users.push(compact(take(users, &UInt32Array::from(new), None)?));
-        }
-        Ok(())
-    }
-
-    fn update(&mut self, batch: &RecordBatch, counts: Option<BooleanArray>) -> Result<()> {
-        let Self { aggregates, conditions, row_groups, groups, .. } = self;
-        for aggregate in aggregates {
-            let mut evaluate = |a: &mut Argument| conditions.evaluate(a, batch);
-            let arguments = aggregate.arguments.iter_mut().map(&mut evaluate).collect::<Result<Vec<_>>>()?;
-            let filter = match &mut aggregate.filter {
-                Some(filter) => Some(evaluate(filter)?),
-                None => None,
-            };
-            let both;
-            let filter = match (filter.as_ref().map(|f| f.as_boolean()), counts.as_ref()) {
-                (Some(filter), Some(counts)) => {
-                    both = BooleanArray::new(&true_bits(filter) & counts.values(), None);
-                    Some(&both)
-                }
-                (filter, counts) => filter.or(counts),
-            };
-            aggregate.groups.update_batch(&arguments, row_groups, filter, *groups)?;
         }
         Ok(())
     }

@@ -10,19 +10,22 @@ mod partition_first;
 mod relied_on;
 mod rows_asked;
 mod unordered_scan;
+mod user_cuts;
 
 use std::sync::Arc;
 
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 
+use crate::store::footers::Footers;
+
 /// DataFusion's physical rules with ours among them.
 ///
 /// `unordered_scan` comes first, before anybody relies on an order; the check of orders, while the plan still says whether
 /// the query itself asked for one. The others come after the rules that place repartitions and sorts, since they replace
 /// what those have built. All come before the rule that checks that every operator gets the distribution and order it
-/// requires: what we build is checked like anything else.
-pub fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+/// requires: what we build is checked like anything else. `footers` tell where users lie.
+pub fn physical_rules(footers: Footers) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let mut rules = PhysicalOptimizer::new().rules;
     let last = |rules: &[Arc<dyn PhysicalOptimizerRule + Send + Sync>], name: &str| {
         rules.iter().rposition(|r| r.name() == name).unwrap_or(rules.len())
@@ -30,7 +33,7 @@ pub fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let at = last(&rules, "OutputRequirements");
     rules.insert(at, Arc::new(order_check::OrderCheck));
     let at = last(&rules, "EnsureCooperative");
-    rules.insert(at, Arc::new(ordered_aggregation::OrderedAggregation));
+    rules.insert(at, Arc::new(ordered_aggregation::OrderedAggregation(footers)));
     rules.insert(at + 1, Arc::new(partition_first::PartitionFirst));
     rules.insert(0, Arc::new(unordered_scan::UnorderedScan));
     rules

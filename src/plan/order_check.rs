@@ -30,7 +30,7 @@ pub struct OrderCheck;
 
 impl PhysicalOptimizerRule for OrderCheck {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
-        check(plan, ReliedOn { hash: false, order: false })
+        check(plan, ReliedOn { hash: false, order: false, first: None })
     }
 
     fn name(&self) -> &str {

@@ -1,11 +1,13 @@
-//! A scan whose partitions are consecutive ranges of rows in the order of the user.
+//! A scan cut for the one-pass aggregation: into consecutive ranges of rows, or of users where files overlap.
 //!
 //! Deals with: finding the Parquet scan below filters and projections, whether its files are in order, and cutting them into
-//! ranges of about equal size. Does not deal with: verifying the order of rows (`exec` does, while it reads).
+//! ranges of about equal size. Does not deal with: verifying the order of rows (`exec` does, while it reads), choosing the
+//! users at which overlapping files are cut (`user_cuts`).
 //!
 //! **When it applies.** The scan declares an order that begins with the user (`WITH ORDER`, `order = [..]` in the
-//! workspace file, or the sorting columns that the files themselves name), and, where there are several files, their exact
-//! statistics show that no user range reaches into another file except at its end. Cuts may fall anywhere between row groups.
+//! workspace file, or the sorting columns that the files themselves name). One file, or several of which exact statistics
+//! show that no user range reaches into another file except at its end, are ranges of rows; cuts may fall anywhere between
+//! row groups. Files that overlap, as a table has after daily appends, are ranges of users: their footers must be at hand.
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
@@ -16,6 +18,7 @@ use datafusion::common::ScalarValue;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::stats::Precision;
 use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::parquet::{ParquetAccessPlan, ParquetRowSelection};
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfig, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::Result;
@@ -26,24 +29,33 @@ use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::{ExecutionPlan, Partitioning, PhysicalExpr};
 
+use super::user_cuts::{self, UserCuts};
 use crate::exec::by_value::by_value;
+use crate::exec::merge::Keys;
 use crate::exec::order_check::OrderCheckExec;
+use crate::exec::user_aggregate::Cut;
+use crate::store::footers::{self, Footers};
+
+/// What the cuts depend on beside the plan.
+#[derive(Clone, Copy)]
+pub struct Known<'a> {
+    pub config: &'a ConfigOptions,
+    pub footers: &'a Footers,
+}
 
 /// An input rebuilt over ordered ranges.
 pub struct OrderedInput {
     pub plan: Arc<dyn ExecutionPlan>,
+    /// How its partitions hold the users.
+    pub cut: Cut,
     /// How it is ordered by the user.
     pub order: SortOptions,
     /// The files, for messages.
     pub files: String,
 }
 
-/// Rebuilds `plan` so that its partitions are consecutive ranges ordered by `column`; `None` where that cannot be.
-pub fn ordered_input(
-    plan: &Arc<dyn ExecutionPlan>,
-    column: usize,
-    config: &ConfigOptions,
-) -> Result<Option<OrderedInput>> {
+/// Rebuilds `plan` so that its partitions are ranges ordered by `column`; `None` where that cannot be.
+pub fn ordered_input(plan: &Arc<dyn ExecutionPlan>, column: usize, known: Known) -> Result<Option<OrderedInput>> {
     if let Some(filter) = plan.downcast_ref::<FilterExec>() {
         if filter.fetch().is_some() {
             return Ok(None);
@@ -51,26 +63,26 @@ pub fn ordered_input(
         let below = filter.projection().as_ref().map_or(Some(column), |p| p.get(column).copied());
         let condition = by_value(Arc::clone(filter.predicate()), &filter.input().schema())?;
         let plan: Arc<dyn ExecutionPlan> = Arc::new(FilterExecBuilder::from(filter).with_predicate(condition).build()?);
-        return above(&plan, filter.input(), below, config);
+        return above(&plan, filter.input(), below, known);
     }
     if let Some(projection) = plan.downcast_ref::<ProjectionExec>() {
         let below = projection.expr().get(column).and_then(|e| index_of(&e.expr));
-        return above(plan, projection.input(), below, config);
+        return above(plan, projection.input(), below, known);
     }
     if let Some(repartition) = plan.downcast_ref::<RepartitionExec>() {
         // It was put there to spread a scan of few partitions over the cores; the ranges do that.
         return match repartition.partitioning() {
-            Partitioning::RoundRobinBatch(_) => ordered_input(repartition.input(), column, config),
+            Partitioning::RoundRobinBatch(_) => ordered_input(repartition.input(), column, known),
             _ => Ok(None),
         };
     }
     if let Some(check) = plan.downcast_ref::<OrderCheckExec>() {
         // The aggregation checks for itself.
-        return ordered_input(check.input(), column, config);
+        return ordered_input(check.input(), column, known);
     }
     let Some(exec) = plan.downcast_ref::<DataSourceExec>() else { return Ok(None) };
     let Some((scan, _)) = exec.downcast_to_file_source::<ParquetSource>() else { return Ok(None) };
-    Ok(ranges(scan, column, config))
+    Ok(ranges(scan, column, known))
 }
 
 /// The operator `plan` over its rebuilt input.
@@ -78,10 +90,10 @@ fn above(
     plan: &Arc<dyn ExecutionPlan>,
     input: &Arc<dyn ExecutionPlan>,
     column: Option<usize>,
-    config: &ConfigOptions,
+    known: Known,
 ) -> Result<Option<OrderedInput>> {
     let Some(column) = column else { return Ok(None) };
-    let Some(below) = ordered_input(input, column, config)? else { return Ok(None) };
+    let Some(below) = ordered_input(input, column, known)? else { return Ok(None) };
     let plan = replace_children_if_necessary(Arc::clone(plan), vec![below.plan])?;
     Ok(Some(OrderedInput { plan, ..below }))
 }
@@ -91,7 +103,7 @@ fn index_of(expression: &Arc<dyn PhysicalExpr>) -> Option<usize> {
 }
 
 /// The scan cut into ranges.
-fn ranges(scan: &FileScanConfig, column: usize, config: &ConfigOptions) -> Option<OrderedInput> {
+fn ranges(scan: &FileScanConfig, column: usize, known: Known) -> Option<OrderedInput> {
     if scan.limit.is_some() {
         return None;
     }
@@ -113,11 +125,44 @@ fn ranges(scan: &FileScanConfig, column: usize, config: &ConfigOptions) -> Optio
     if order.descending {
         return None;
     }
-    let files = consecutive(files, user, order)?;
-    let names = file_names(files.iter());
-    let groups = cut(files, config);
-    let scan = FileScanConfigBuilder::from(scan.clone()).with_file_groups(groups).with_preserve_order(true).build();
-    Some(OrderedInput { plan: DataSourceExec::from_data_source(scan), order, files: names })
+    let partitions = partitions(&files, known.config);
+    let (names, groups, cut) = match consecutive(&files, user, order) {
+        Some(files) => (file_names(files.iter()), by_rows(files, partitions), Cut::Rows),
+        None => {
+            let UserCuts { inputs, shares } = by_users(scan, &files, user, order, partitions, known.footers)?;
+            (file_names(files.iter()), inputs, Cut::Users { shares: shares.into(), files: files.len() })
+        }
+    };
+    let scan = FileScanConfigBuilder::from(scan.clone())
+        .with_file_groups(groups)
+        .with_output_partitioning(None)
+        .with_preserve_order(true)
+        .build();
+    Some(OrderedInput { plan: DataSourceExec::from_data_source(scan), cut, order, files: names })
+}
+
+/// Overlapping files cut into ranges of users.
+fn by_users(
+    scan: &FileScanConfig,
+    files: &[PartitionedFile],
+    user: usize,
+    order: SortOptions,
+    partitions: usize,
+    footers: &Footers,
+) -> Option<UserCuts> {
+    let schema = scan.file_source().table_schema().table_schema();
+    let field = schema.fields().get(user)?;
+    Keys::new(field.data_type(), order).ok()??;
+    let store = scan.object_store_url.as_str();
+    let mut pieces = Vec::with_capacity(files.len());
+    for file in files {
+        if file.extension::<ParquetAccessPlan>().is_some() || file.extension::<ParquetRowSelection>().is_some() {
+            return None;
+        }
+        let footer = footers.of(store, &file.object_meta)?;
+        pieces.push((file.clone(), footers::pieces(&footer, field, order)?));
+    }
+    user_cuts::cut(&pieces, partitions)
 }
 
 /// How messages name the files of a scan.
@@ -144,9 +189,9 @@ fn whole_files(scan: &FileScanConfig) -> Vec<PartitionedFile> {
 
 /// The files in the order of their users, if their ranges do not overlap. NULL users stand at one end of the order, so only
 /// the file at that end may hold some.
-fn consecutive(files: Vec<PartitionedFile>, user: usize, order: SortOptions) -> Option<Vec<PartitionedFile>> {
+fn consecutive(files: &[PartitionedFile], user: usize, order: SortOptions) -> Option<Vec<PartitionedFile>> {
     if files.len() < 2 {
-        return Some(files);
+        return Some(files.to_vec());
     }
     let mut spans = Vec::with_capacity(files.len());
     for file in files {
@@ -168,17 +213,20 @@ fn consecutive(files: Vec<PartitionedFile>, user: usize, order: SortOptions) -> 
         let apart = w[0].1.partial_cmp(&w[1].0).is_some_and(Ordering::is_le);
         apart && !if order.nulls_first { w[1].2 } else { w[0].2 }
     });
-    in_order.then(|| spans.into_iter().map(|(.., file)| file).collect())
+    in_order.then(|| spans.into_iter().map(|(.., file)| file.clone()).collect())
+}
+
+/// How many partitions files of this size are worth, by DataFusion's own options.
+fn partitions(files: &[PartitionedFile], config: &ConfigOptions) -> usize {
+    let total: u64 = files.iter().map(|f| f.object_meta.size).sum();
+    let wanted = config.optimizer.repartition_file_scans && total >= config.optimizer.repartition_file_min_size as u64;
+    if wanted { config.execution.target_partitions.max(1) } else { 1 }
 }
 
 /// Consecutive ranges of bytes; a row group belongs to the range in which it begins.
-///
-/// DataFusion's own options say what is worth cutting.
-fn cut(files: Vec<PartitionedFile>, config: &ConfigOptions) -> Vec<FileGroup> {
+fn by_rows(files: Vec<PartitionedFile>, partitions: usize) -> Vec<FileGroup> {
     let total: u64 = files.iter().map(|f| f.object_meta.size).sum();
-    let wanted = config.optimizer.repartition_file_scans && total >= config.optimizer.repartition_file_min_size as u64;
-    let count = if wanted { config.execution.target_partitions.max(1) as u64 } else { 1 };
-    let share = total.div_ceil(count).max(1);
+    let share = total.div_ceil(partitions as u64).max(1);
     let mut groups: Vec<Vec<PartitionedFile>> = vec![Vec::new()];
     let mut room = share;
     for file in files {
