@@ -19,7 +19,7 @@ use arrow::datatypes::{
 use datafusion::error::Result;
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 
-use super::columns::{Times, list_of, masks, passes};
+use super::columns::{FEW_CONDITIONS, Times, each_marked, list_of, masks, passes};
 use super::kept_values::{KeptValues, kept_fields};
 use super::single_group::states_of_rows;
 use crate::algo::event::Event;
@@ -376,7 +376,11 @@ fn sort(events: &mut [Event], order: EventOrder, kept: Option<&KeptValues>) {
                 events.sort_unstable_by_key(|e| e.time);
             }
         }
-        (EventOrder::TimeAndValue, None) => events.sort_unstable_by_key(|e| (e.time, e.mask)),
+        (EventOrder::TimeAndValue, None) => {
+            if !events.is_sorted_by_key(|e| (e.time, e.mask)) {
+                events.sort_unstable_by_key(|e| (e.time, e.mask));
+            }
+        }
         (EventOrder::TimeAndValue, Some(kept)) => events.sort_unstable_by(|a, b| {
             (a.time.cmp(&b.time)).then_with(|| kept.compare(a.tag, b.tag)).then(a.mask.cmp(&b.mask))
         }),
@@ -397,8 +401,15 @@ impl<E: Entry> GroupsAccumulator for EventGroups<E> {
         let conditions = &values[self.arguments.conditions.clone()];
         let known = self.known.then(|| known_rows(conditions, opt_filter)).flatten();
         let opt_filter = known.as_ref().or(opt_filter);
-        masks(conditions, &times, opt_filter, &mut self.row_masks);
         let ticks = times.values();
+        if self.kept.is_none() && !self.arguments.every_event && conditions.len() <= FEW_CONDITIONS {
+            let log = &mut self.log;
+            each_marked(conditions, &times, opt_filter, |row, mask| {
+                log.push(E::pack(group_indices[row] as u32, ticks[row], mask, 0));
+            });
+            return Ok(());
+        }
+        masks(conditions, &times, opt_filter, &mut self.row_masks);
         let every_event = self.arguments.every_event;
         let takes_part =
             |row: usize, mask: u64| mask != 0 || (every_event && !times.is_null(row) && passes(opt_filter, row));
