@@ -7,6 +7,7 @@
 
 pub mod by_value;
 mod edges;
+pub mod files;
 pub mod merge;
 pub mod order_check;
 mod partition;

@@ -19,6 +19,7 @@ use datafusion::physical_expr::expressions::Literal;
 use datafusion::physical_plan::PhysicalExpr;
 
 use super::edges::EdgeUser;
+use super::files::Files;
 use crate::error::Error;
 
 /// What to do with files that are not in the order they claim; Parquet's own claim may mean each row group alone.
@@ -37,7 +38,7 @@ pub struct UserQuestion {
     /// The user, then the answers.
     pub schema: SchemaRef,
     /// The files read, for messages.
-    pub files: String,
+    pub files: Files,
 }
 
 impl UserQuestion {
@@ -55,7 +56,7 @@ impl UserQuestion {
         let show = |at: usize| array_value_to_string(users, at).unwrap_or_else(|_| "a value".to_string());
         Error::data(format!(
             "{}: declared to be ordered by {}, but {} comes after {}",
-            self.files,
+            self.files.wrong_row(),
             self.schema.field(0).name(),
             show(after),
             show(before)

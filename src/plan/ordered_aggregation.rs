@@ -32,7 +32,7 @@ use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMerge
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, Partitioning};
 
 use super::ordered_scan::{Known, ordered_input};
-use super::relied_on::ReliedOn;
+use super::relied_on::{NOTHING, ReliedOn};
 use crate::config::TenureOptions;
 use crate::exec::user_aggregate::UserAggregateExec;
 use crate::exec::user_runs::UserQuestion;
@@ -49,7 +49,7 @@ impl PhysicalOptimizerRule for OrderedAggregation {
             return Ok(plan);
         }
         let relied_on = ReliedOn { hash: false, order: plan.output_ordering().is_some(), first: None };
-        rewrite(plan, relied_on, Known { config, footers: &self.0 })
+        rewrite(plan, relied_on, config, &self.0)
     }
 
     fn name(&self) -> &str {
@@ -64,15 +64,18 @@ impl PhysicalOptimizerRule for OrderedAggregation {
 fn rewrite(
     plan: Arc<dyn ExecutionPlan>,
     relied_on: ReliedOn,
-    known: Known,
+    config: &ConfigOptions,
+    footers: &Footers,
 ) -> Result<Arc<dyn ExecutionPlan>> {
+    let beside = |plan| rewrite(plan, NOTHING, config, footers);
+    let known = Known { config, footers, beside: &beside };
     if let Some(aggregate) = plan.downcast_ref::<AggregateExec>()
         && let Some(replaced) = replace(aggregate, relied_on, known)?
     {
         return Ok(replaced);
     }
     let children = (plan.children().into_iter().enumerate())
-        .map(|(at, child)| rewrite(Arc::clone(child), relied_on.below(plan.as_ref(), at), known))
+        .map(|(at, child)| rewrite(Arc::clone(child), relied_on.below(plan.as_ref(), at), config, footers))
         .collect::<Result<Vec<_>>>()?;
     replace_children_if_necessary(plan, children)
 }

@@ -3,6 +3,7 @@
 //! Deals with: getting a footer without reading it twice, and turning its statistics, of pages where there is a page index
 //! and of row groups otherwise, into pieces with bounds. Does not deal with: what a plan makes of them (`plan`).
 
+use std::collections::HashMap;
 use std::fmt;
 use std::fs::File;
 use std::ops::Range;
@@ -16,14 +17,25 @@ use datafusion::datasource::physical_plan::parquet::metadata::CachedParquetMetaD
 use datafusion::execution::cache::cache_manager::{CachedFileMetadataEntry, FileMetadataCache};
 use object_store::ObjectMeta;
 use object_store::local::LocalFileSystem;
+use object_store::path::Path as ObjectPath;
+use parking_lot::Mutex;
 use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
+
+use super::file_order::{StepBack, step_back};
 
 /// Footers of the session's files.
 #[derive(Clone)]
 pub struct Footers {
     cache: Arc<FileMetadataCache>,
+    judged: Arc<Mutex<HashMap<Claim, Option<StepBack>>>>,
 }
+
+/// An order claimed for a file: its place, size and time, and the column.
+type Claim = (ObjectPath, u64, i64, String, SortOptions);
+
+/// Claims of which it is remembered what statistics say: a session may ask for the same files thousands of times.
+const JUDGED: usize = 100_000;
 
 impl fmt::Debug for Footers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -34,7 +46,23 @@ impl fmt::Debug for Footers {
 impl Footers {
     /// Over the cache from which DataFusion's scans take them.
     pub fn new(cache: Arc<FileMetadataCache>) -> Self {
-        Self { cache }
+        Self { cache, judged: Arc::default() }
+    }
+
+    /// Where a file's statistics contradict that it is ordered by a column ([`step_back`]); a file is looked at once.
+    pub fn step_back(&self, store: &str, file: &ObjectMeta, column: &Field, order: SortOptions) -> Option<StepBack> {
+        let time = file.last_modified.timestamp_micros();
+        let claim = (file.location.clone(), file.size, time, column.name().clone(), order);
+        if let Some(known) = self.judged.lock().get(&claim) {
+            return known.clone();
+        }
+        let found = step_back(self.of(store, file)?.as_ref(), column, order);
+        let mut judged = self.judged.lock();
+        if judged.len() >= JUDGED {
+            judged.clear();
+        }
+        judged.insert(claim, found.clone());
+        found
     }
 
     /// A file's footer: the one that is cached, else that of a local file, which is cached for the scan to come. `None` where
@@ -92,13 +120,9 @@ struct Bounds {
 /// The pieces of a file by a column that is ordered so, its bounds as row keys; `None` where the file does not have the
 /// column or its type has no statistics to rely on.
 pub fn pieces(footer: &ParquetMetaData, column: &Field, order: SortOptions) -> Option<Pieces> {
-    let has_bounds = match column.data_type() {
-        DataType::Dictionary(_, value) => bounded(value),
-        other => bounded(other),
-    };
     let schema = footer.file_metadata().schema_descr();
     let at = schema.columns().iter().position(|c| c.path().parts() == [column.name().as_str()])?;
-    if !has_bounds {
+    if !bounded(column.data_type()) {
         return None;
     }
     let converter = StatisticsConverter::from_column_index(at, column, schema).ok()?;
@@ -141,19 +165,13 @@ pub fn pieces(footer: &ParquetMetaData, column: &Field, order: SortOptions) -> O
 }
 
 /// Whether the least and greatest value of a type are those of the order in which it is sorted.
-fn bounded(value: &DataType) -> bool {
-    value.is_integer()
-        || value.is_temporal()
-        || matches!(
-            value,
-            DataType::Utf8
-                | DataType::LargeUtf8
-                | DataType::Utf8View
-                | DataType::Binary
-                | DataType::LargeBinary
-                | DataType::BinaryView
-                | DataType::FixedSizeBinary(_)
-        )
+pub(super) fn bounded(column: &DataType) -> bool {
+    match column {
+        DataType::Dictionary(_, value) => bounded(value),
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => true,
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => true,
+        other => other.is_integer() || other.is_temporal(),
+    }
 }
 
 fn by_row_group(footer: &ParquetMetaData, converter: &StatisticsConverter, row_groups: &[usize]) -> Option<Bounds> {

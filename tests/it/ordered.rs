@@ -48,16 +48,18 @@ fn plan(asked: &Asked, sql: &str) -> String {
 const COUNT: &str = "SELECT user_id, count(*) AS n FROM t GROUP BY user_id";
 
 #[test]
-fn several_files_are_one_pass_unless_their_users_overlap() {
-    for (second, one_pass) in [(vec![30, 31, 32], true), (vec![20, 40], true), (vec![19, 40], false)] {
+fn several_files_are_one_pass_and_merged_where_their_users_overlap() {
+    for (second, merged) in [(vec![30, 31, 32], false), (vec![20, 40], false), (vec![19, 40], true), (vec![2, 3], true)] {
         let folder = tempfile::tempdir().unwrap();
         // The names are not in the order of the users.
         write(&folder.path().join("b.parquet"), &[1, 2, 3, 20], true);
         write(&folder.path().join("a.parquet"), &second, true);
         let asked = open(folder.path(), 3);
         let sql = format!("SELECT count(*), sum(n) FROM ({COUNT})");
-        assert_eq!(plan(&asked, &sql).contains("UserAggregateExec"), one_pass, "{second:?}");
-        let users = 4 + second.iter().filter(|u| **u != 20).count();
+        let plan = plan(&asked, &sql);
+        assert!(plan.contains("UserAggregateExec"), "{second:?}");
+        assert_eq!(plan.contains("merging 2 files"), merged, "{second:?}");
+        let users = 4 + second.iter().filter(|u| ![2, 3, 20].contains(*u)).count();
         let events = 3 * (4 + second.len());
         assert_eq!(asked.rows(&sql), [[users.to_string(), events.to_string()]], "{second:?}");
     }
