@@ -14,6 +14,7 @@ use arrow::util::display::array_value_to_string;
 use datafusion::error::Result;
 use datafusion::execution::memory_pool::MemoryReservation;
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
+use datafusion::physical_expr::GroupsAccumulatorAdapter;
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion::physical_expr::expressions::Literal;
 use datafusion::physical_plan::PhysicalExpr;
@@ -63,6 +64,15 @@ impl UserQuestion {
         ))
         .hint(DISBELIEVE)
     }
+}
+
+/// A fresh state of an aggregate; those that know only one group get one for each user.
+pub fn fresh_groups(aggregate: &Arc<AggregateFunctionExpr>) -> Result<Box<dyn GroupsAccumulator>> {
+    if aggregate.groups_accumulator_supported() {
+        return aggregate.create_groups_accumulator();
+    }
+    let aggregate = Arc::clone(aggregate);
+    Ok(Box::new(GroupsAccumulatorAdapter::new(move || aggregate.create_accumulator())))
 }
 
 /// One aggregate of the query with its state.
@@ -161,7 +171,7 @@ impl UserRuns {
                 Ok(Running {
                     arguments: aggregate.expressions().into_iter().map(Argument::new).collect(),
                     filter: filter.clone(),
-                    groups: aggregate.create_groups_accumulator()?,
+                    groups: fresh_groups(aggregate)?,
                 })
             })
             .collect::<Result<Vec<_>>>()?;

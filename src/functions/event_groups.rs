@@ -20,14 +20,11 @@ use datafusion::error::Result;
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 
 use super::columns::{Times, list_of, masks, passes};
-use super::kept_values::{KeptValues, kept_fields};
+use super::kept_values::{KeptValues, MANY_VALUES, kept_fields};
 use super::single_group::states_of_rows;
 use crate::algo::event::Event;
 use crate::algo::event_log::{ByGroup, EventLog, Grouped};
 use crate::error::Error;
-
-/// Kept values below which none are dropped.
-const MANY_VALUES: usize = 4_096;
 
 /// What an aggregate makes of one user's events: the events go in user by user, a column comes out.
 pub trait Question: Send {

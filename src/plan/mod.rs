@@ -10,6 +10,7 @@ mod ordered_join;
 mod ordered_scan;
 mod partition_first;
 mod relied_on;
+mod row_cuts;
 mod unordered_scan;
 mod user_cuts;
 

@@ -116,7 +116,7 @@ fn replace(
     let plain = by.is_single()
         && limits().all(|limit| limit.descending().is_none() && raw.aggr_expr().is_empty())
         && [aggregate, raw].iter().all(|a| a.dynamic_expressions_produced().is_empty())
-        && raw.aggr_expr().iter().all(|a| a.groups_accumulator_supported() && a.order_bys().is_empty());
+        && raw.aggr_expr().iter().all(|a| a.order_bys().is_empty());
     let Some(column) = key.downcast_ref::<Column>().filter(|_| plain) else { return Ok(None) };
     let Some(input) = ordered_input(raw.input(), column.index(), known)? else { return Ok(None) };
     let schema = aggregate.schema();

@@ -1,13 +1,12 @@
 //! A scan cut for the one-pass aggregation: into consecutive ranges of rows, or of users where files overlap.
 //!
 //! Deals with: finding the Parquet scan below filters and projections, whether its files are in order, and cutting them into
-//! ranges of about equal size. Does not deal with: verifying the order of rows (`exec` does, while it reads), choosing the
-//! users at which overlapping files are cut (`user_cuts`).
+//! ranges of about equal size. Does not deal with: verifying the order of rows (`exec` does, while it reads), where they
+//! are cut (`row_cuts`, `user_cuts`).
 //!
 //! **When it applies.** The scan declares an order that begins with the user (`WITH ORDER`, `order = [..]` in the
 //! workspace file, or the sorting columns that the files themselves name). One file, or several of which exact statistics
-//! show that no user range reaches into another file except at its end, are ranges of rows; cuts may fall anywhere between
-//! row groups. Files that overlap, as a table has after daily appends, are ranges of users: their footers must be at hand.
+//! show that no user range reaches into another file except at its end, are ranges of rows; cuts may fall anywhere. Files that overlap, as a table has after daily appends, are ranges of users: their footers must be at hand.
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
@@ -33,6 +32,7 @@ use datafusion::physical_plan::{ExecutionPlan, Partitioning, PhysicalExpr};
 use object_store::ObjectMeta;
 
 use super::ordered_join::ordered_join;
+use super::row_cuts;
 use super::user_cuts::{self, UserCuts};
 use crate::exec::by_value::by_value;
 use crate::exec::files::Files;
@@ -145,7 +145,10 @@ fn ranges(scan: &FileScanConfig, column: usize, known: Known) -> Option<OrderedI
     let column = Arc::new(Column::new(schema.fields().get(user)?.name(), user));
     let by = LexOrdering::new([PhysicalSortExpr::new(column, order)])?;
     let (names, groups, cut) = match consecutive(&files, user, order) {
-        Some(files) => (named_files(scan, files.iter(), &by), by_rows(files, partitions), Cut::Rows),
+        Some(files) => {
+            let names = named_files(scan, files.iter(), &by);
+            (names, row_cuts::cut(files, partitions, |file| row_groups(scan, file, known.footers)), Cut::Rows)
+        }
         None => {
             let UserCuts { inputs, shares } = by_users(scan, &files, user, order, partitions, known.footers)?;
             (named_files(scan, files.iter(), &by), inputs, Cut::Users { shares: shares.into(), files: files.len() })
@@ -157,6 +160,15 @@ fn ranges(scan: &FileScanConfig, column: usize, known: Known) -> Option<OrderedI
         .with_preserve_order(true)
         .build();
     Some(OrderedInput { plan: DataSourceExec::from_data_source(scan), cut, order, files: names })
+}
+
+/// The rows of a file's row groups; `None` where some of its rows are left out already, or its footer is not at hand.
+fn row_groups(scan: &FileScanConfig, file: &PartitionedFile, footers: &Footers) -> Option<Vec<usize>> {
+    if file.extension::<ParquetAccessPlan>().is_some() || file.extension::<ParquetRowSelection>().is_some() {
+        return None;
+    }
+    let footer = footers.of(scan.object_store_url.as_str(), &file.object_meta)?;
+    footer.row_groups().iter().map(|group| usize::try_from(group.num_rows()).ok()).collect()
 }
 
 /// Overlapping files cut into ranges of users.
@@ -254,31 +266,4 @@ fn partitions(files: &[PartitionedFile], config: &ConfigOptions) -> usize {
     let total: u64 = files.iter().map(|f| f.object_meta.size).sum();
     let wanted = config.optimizer.repartition_file_scans && total >= config.optimizer.repartition_file_min_size as u64;
     if wanted { config.execution.target_partitions.max(1) } else { 1 }
-}
-
-/// Consecutive ranges of bytes; a row group belongs to the range in which it begins.
-fn by_rows(files: Vec<PartitionedFile>, partitions: usize) -> Vec<FileGroup> {
-    let total: u64 = files.iter().map(|f| f.object_meta.size).sum();
-    let share = total.div_ceil(partitions as u64).max(1);
-    let mut groups: Vec<Vec<PartitionedFile>> = vec![Vec::new()];
-    let mut room = share;
-    for file in files {
-        let (mut from, size) = (0, file.object_meta.size);
-        while from < size {
-            if room == 0 {
-                groups.push(Vec::new());
-                room = share;
-            }
-            let to = size.min(from + room);
-            room -= to - from;
-            let piece = file.clone();
-            let whole = from == 0 && to == size;
-            let piece = if whole { piece } else { piece.with_range(from as i64, to as i64) };
-            if let Some(group) = groups.last_mut() {
-                group.push(piece);
-            }
-            from = to;
-        }
-    }
-    groups.into_iter().map(FileGroup::new).collect()
 }

@@ -159,3 +159,99 @@ pub fn first_out_of_order(file: &ObjectMeta, columns: &[(String, SortOptions)]) 
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::{DictionaryArray, Int64Array, RecordBatch, StringArray};
+    use arrow::datatypes::Int32Type;
+    use parquet::arrow::ArrowWriter;
+    use parquet::file::metadata::ParquetMetaDataReader;
+    use parquet::file::properties::WriterProperties;
+    use std::path::{Path, PathBuf};
+    use std::sync::Arc;
+
+    const ASCENDING: SortOptions = SortOptions { descending: false, nulls_first: false };
+
+    /// A file with row groups of three rows.
+    fn write(folder: &Path, values: ArrayRef) -> (PathBuf, Field) {
+        let file = folder.join("f.parquet");
+        let batch = RecordBatch::try_from_iter_with_nullable([("u", values, true)]).unwrap();
+        let properties = WriterProperties::builder().set_max_row_group_row_count(Some(3)).build();
+        let mut writer = ArrowWriter::try_new(File::create(&file).unwrap(), batch.schema(), Some(properties)).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+        (file, batch.schema().field(0).clone())
+    }
+
+    fn step(values: ArrayRef, order: SortOptions) -> Option<(usize, String, String)> {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, column) = write(folder.path(), values);
+        let footer = ParquetMetaDataReader::new().parse_and_finish(&File::open(file).unwrap()).unwrap();
+        step_back(&footer, &column, order).map(|s| (s.row_group, s.value, s.before))
+    }
+
+    fn numbers(values: &[Option<i64>]) -> ArrayRef {
+        Arc::new(Int64Array::from(values.to_vec()))
+    }
+
+    fn back(row_group: usize, value: &str, before: &str) -> Option<(usize, String, String)> {
+        Some((row_group, value.to_string(), before.to_string()))
+    }
+
+    #[test]
+    fn row_groups_that_go_back_are_found() {
+        let some = |values: &[i64]| numbers(&values.iter().map(|v| Some(*v)).collect::<Vec<_>>());
+        assert_eq!(step(some(&[1, 2, 3, 3, 4, 5, 5]), ASCENDING), None);
+        assert_eq!(step(some(&[1, 2, 9, 9, 9, 9, 5]), ASCENDING), back(2, "5", "9"));
+        // Within a row group statistics do not see it.
+        assert_eq!(step(some(&[3, 2, 1, 4, 4, 4]), ASCENDING), None);
+        let descending = SortOptions { descending: true, nulls_first: false };
+        assert_eq!(step(some(&[9, 8, 7, 7, 7, 1]), descending), None);
+        assert_eq!(step(some(&[9, 8, 7, 8, 7, 1]), descending), back(1, "8", "7"));
+        assert_eq!(step(some(&[1, 2, 3, 3, 4, 5]), descending), back(1, "5", "1"));
+    }
+
+    #[test]
+    fn nulls_stand_where_the_order_says() {
+        let nulls_first = SortOptions { descending: false, nulls_first: true };
+        let early = [None, None, None, None, Some(1), Some(2), Some(3)];
+        assert_eq!(step(numbers(&early), nulls_first), None);
+        assert_eq!(step(numbers(&early), ASCENDING), back(1, "1", "NULL"));
+        let late = [Some(1), Some(2), Some(3), Some(4), None, None, None];
+        assert_eq!(step(numbers(&late), ASCENDING), None);
+        assert_eq!(step(numbers(&late), nulls_first), back(1, "NULL", "3"));
+    }
+
+    /// Bounds of long texts are cut short: they are less, or greater, than any text there is.
+    #[test]
+    fn long_texts_contradict_only_by_what_is_known_of_them() {
+        let long = |end: &str| format!("{}{end}", "x".repeat(100));
+        let texts = |values: Vec<String>| -> ArrayRef { Arc::new(StringArray::from(values)) };
+        let all = |ends: [&str; 6]| ends.iter().map(|end| long(end)).collect::<Vec<_>>();
+        assert_eq!(step(texts(all(["a", "b", "c", "d", "e", "f"])), ASCENDING), None);
+        // It does go back, but nothing tells.
+        assert_eq!(step(texts(all(["d", "e", "f", "a", "b", "c"])), ASCENDING), None);
+        let mut values = all(["a", "b", "c", "d", "e", "f"]);
+        values[3..].fill("a".to_string());
+        assert_eq!(step(texts(values.clone()), ASCENDING).unwrap().0, 1);
+        let words: DictionaryArray<Int32Type> = values.iter().map(String::as_str).collect();
+        assert_eq!(step(Arc::new(words), ASCENDING).unwrap().0, 1);
+    }
+
+    #[test]
+    fn the_first_row_in_the_wrong_place() {
+        let folder = tempfile::tempdir().unwrap();
+        for (values, place) in [
+            (vec![1, 2, 2, 3, 4, 9, 8, 8], Some(Place { row: 7, row_group: 2 })),
+            (vec![2, 1], Some(Place { row: 2, row_group: 0 })),
+            (vec![1, 1, 1, 1], None),
+        ] {
+            let (file, _) = write(folder.path(), Arc::new(Int64Array::from(values)));
+            let location = object_store::path::Path::from_absolute_path(&file).unwrap();
+            let meta = ObjectMeta { location, last_modified: Default::default(), size: 0, e_tag: None, version: None };
+            assert_eq!(first_out_of_order(&meta, &[("u".to_string(), ASCENDING)]), place);
+            assert_eq!(first_out_of_order(&meta, &[("other".to_string(), ASCENDING)]), None);
+        }
+    }
+}

@@ -221,3 +221,90 @@ fn by_page(footer: &ParquetMetaData, at: usize, converter: &StatisticsConverter,
     let fits = [least.len(), greatest.len(), nulls.len()] == [rows.len(); 3];
     fits.then_some(Bounds { row_groups: of, rows, least, greatest, nulls })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::{Int64Array, RecordBatch};
+    use parquet::arrow::ArrowWriter;
+    use parquet::file::properties::{EnabledStatistics, WriterProperties};
+
+    const NULLS_LAST: SortOptions = SortOptions { descending: false, nulls_first: false };
+    const NULLS_FIRST: SortOptions = SortOptions { descending: false, nulls_first: true };
+
+    fn footer(values: &[Option<i64>], nullable: bool, statistics: EnabledStatistics) -> (ParquetMetaData, Field) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("f.parquet");
+        let column: ArrayRef = Arc::new(Int64Array::from(values.to_vec()));
+        let batch = RecordBatch::try_from_iter_with_nullable([("u", column, nullable)]).unwrap();
+        let properties = WriterProperties::builder()
+            .set_max_row_group_row_count(Some(6))
+            .set_data_page_row_count_limit(2)
+            .set_write_batch_size(1)
+            .set_dictionary_enabled(false)
+            .set_statistics_enabled(statistics)
+            .build();
+        let mut writer = ArrowWriter::try_new(File::create(&file).unwrap(), batch.schema(), Some(properties)).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+        let mut reader = ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Optional);
+        reader.try_parse(&File::open(file).unwrap()).unwrap();
+        (reader.finish().unwrap(), batch.schema().field(0).clone())
+    }
+
+    /// Row group, rows and bounds of each piece.
+    fn told(
+        values: &[Option<i64>],
+        statistics: EnabledStatistics,
+        order: SortOptions,
+    ) -> Vec<(usize, Range<usize>, Option<OwnedRow>, Option<OwnedRow>)> {
+        let (footer, column) = footer(values, true, statistics);
+        let found = pieces(&footer, &column, order).unwrap();
+        assert_eq!(found.row_groups.iter().sum::<usize>(), values.len());
+        found.pieces.into_iter().map(|p| (p.row_group, p.rows, p.low, p.high)).collect()
+    }
+
+    fn key(value: Option<i64>, order: SortOptions) -> Option<OwnedRow> {
+        let converter = RowConverter::new(vec![SortField::new_with_options(DataType::Int64, order)]).unwrap();
+        let value: ArrayRef = Arc::new(Int64Array::from(vec![value]));
+        Some(converter.convert_columns(&[value]).unwrap().row(0).owned())
+    }
+
+    #[test]
+    fn pages_tell_more_than_row_groups() {
+        let values: Vec<Option<i64>> = (0..9).map(Some).collect();
+        let at = |value| key(Some(value), NULLS_LAST);
+        let pages = told(&values, EnabledStatistics::Page, NULLS_LAST);
+        assert_eq!(pages[..2], [(0, 0..2, at(0), at(1)), (0, 2..4, at(2), at(3))]);
+        assert_eq!(pages[3..], [(1, 0..2, at(6), at(7)), (1, 2..3, at(8), at(8))]);
+        let groups = told(&values, EnabledStatistics::Chunk, NULLS_LAST);
+        assert_eq!(groups, [(0, 0..6, at(0), at(5)), (1, 0..3, at(6), at(8))]);
+        let none = told(&values, EnabledStatistics::None, NULLS_LAST);
+        assert_eq!(none.iter().map(|p| p.1.len()).sum::<usize>(), 9);
+        assert!(none.iter().all(|p| p.2.is_none() && p.3.is_none()));
+    }
+
+    #[test]
+    fn null_is_a_value_at_one_end() {
+        let mut values: Vec<Option<i64>> = (0..7).map(Some).collect();
+        values[..3].fill(None);
+        let (null, at) = (key(None, NULLS_FIRST), |value| key(Some(value), NULLS_FIRST));
+        let pages = told(&values, EnabledStatistics::Page, NULLS_FIRST);
+        assert_eq!(pages[..3], [(0, 0..2, null.clone(), null.clone()), (0, 2..4, null, at(3)), (0, 4..6, at(4), at(5))]);
+        let mut values: Vec<Option<i64>> = (0..7).map(Some).collect();
+        values[3..].fill(None);
+        let (null, at) = (key(None, NULLS_LAST), |value| key(Some(value), NULLS_LAST));
+        let pages = told(&values, EnabledStatistics::Page, NULLS_LAST);
+        assert_eq!(pages[..2], [(0, 0..2, at(0), at(1)), (0, 2..4, at(2), null.clone())]);
+        assert_eq!(pages[2..], [(0, 4..6, null.clone(), null.clone()), (1, 0..1, null.clone(), null)]);
+    }
+
+    #[test]
+    fn other_columns_and_types_tell_nothing() {
+        let (footer, column) = footer(&[Some(1)], false, EnabledStatistics::Page);
+        assert!(pieces(&footer, &column.clone().with_name("v"), NULLS_LAST).is_none());
+        assert!(pieces(&footer, &column.clone().with_data_type(DataType::Float64), NULLS_LAST).is_none());
+        let found = pieces(&footer, &column, NULLS_FIRST).unwrap();
+        assert_eq!((found.pieces.len(), found.pieces[0].low.clone()), (1, key(Some(1), NULLS_FIRST)));
+    }
+}

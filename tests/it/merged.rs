@@ -4,12 +4,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::array::{ArrayRef, AsArray, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type, TimeUnit};
 use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::file::metadata::SortingColumn;
 use datafusion::parquet::file::properties::{EnabledStatistics, WriterProperties};
+use datafusion::physical_plan::metrics::MetricValue;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
@@ -151,7 +152,7 @@ fn both(asked: &Asked, sql: &str, about: &dyn std::fmt::Debug) {
 fn merging_answers_what_hashing_answers() {
     let mut random = ChaCha8Rng::seed_from_u64(seed().wrapping_add(401));
     let mut merged = 0;
-    for round in 0..24 {
+    for round in 0..12 {
         let folder = tempfile::tempdir().unwrap();
         let users = [Users::Numbers, Users::Small, Users::Times, Users::Texts, Users::Words][round % 5];
         let count = random.random_range(1..60);
@@ -172,7 +173,7 @@ fn merging_answers_what_hashing_answers() {
                 },
             };
             layouts.push(layout);
-            let rows = random.random_range(0..400);
+            let rows = random.random_range(0..300);
             let from = random.random_range(0..count);
             let giant = random.random_range(0..count);
             let rows: Vec<Row> = (0..rows)
@@ -195,7 +196,7 @@ fn merging_answers_what_hashing_answers() {
         asked.batches("SET tenure.ordered_execution = false").unwrap();
         assert_eq!(rows, asked.rows(&format!("{} ORDER BY user_id NULLS LAST, n LIMIT 5", QUESTIONS[0])), "{about:?}");
     }
-    assert!(merged > 15, "{merged} of 24 were merged");
+    assert!(merged > 7, "{merged} of 12 were merged");
 }
 
 fn find(plan: &Arc<dyn ExecutionPlan>, name: &str) -> Arc<dyn ExecutionPlan> {
@@ -230,6 +231,36 @@ fn partitions_have_about_equal_rows() {
         asked.partitions(Arc::clone(&scan));
         let read = find(&scan, "DataSourceExec").metrics().unwrap().output_rows().unwrap();
         assert!(read <= 28_000 + 7 * 2 * 128 * (partitions - 1), "{partitions} partitions read {read} rows");
+    }
+}
+
+/// Files one after another with fewer row groups than there are partitions: row groups are cut through.
+#[test]
+fn few_row_groups_are_cut_through() {
+    for files in [1, 2] {
+        let folder = tempfile::tempdir().unwrap();
+        for file in 0..files {
+            // A user in the middle has a third of the events.
+            let user = |n: i64| if (4_000..8_000).contains(&n) { 4_000 } else { n / 3 * 3 };
+            let rows: Vec<Row> = (0..12_000).map(|n| (Some(file * 20_000 + user(n)), n)).collect();
+            write(&folder.path().join(format!("{file}.parquet")), &rows, LAYOUT);
+        }
+        for partitions in [1, 3, 8] {
+            let asked = open(folder.path(), partitions, &[]);
+            let physical = asked.physical("SELECT user_id, count(*) FROM t GROUP BY user_id");
+            asked.partitions(Arc::clone(&physical));
+            let mut rows = vec![0; partitions];
+            for metric in find(&physical, "DataSourceExec").metrics().unwrap().iter() {
+                if let MetricValue::OutputRows(count) = metric.value() {
+                    rows[metric.partition().unwrap()] += count.value();
+                }
+            }
+            let share = 12_000 * files as usize / partitions;
+            assert!(rows.iter().all(|rows| rows.abs_diff(share) <= 1), "{rows:?}");
+            for sql in &QUESTIONS[..2] {
+                both(&asked, sql, &(files, partitions));
+            }
+        }
     }
 }
 
