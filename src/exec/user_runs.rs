@@ -108,7 +108,7 @@ impl Argument {
 
 /// The same values without what else their buffers hold: texts as views point into the pages they were read from, and a
 /// user that stays for the next batch would keep those of all batches before it.
-fn compact(users: ArrayRef) -> ArrayRef {
+pub(super) fn compact(users: ArrayRef) -> ArrayRef {
     match users.data_type() {
         DataType::Utf8View => Arc::new(users.as_string_view().gc()),
         DataType::BinaryView => Arc::new(users.as_binary_view().gc()),
@@ -232,12 +232,7 @@ impl UserRuns {
     }
 
     /// The rows of some runs, whose users are these groups.
-    pub fn feed(
-        &mut self,
-        block: &Block,
-        runs: Range<usize>,
-        groups: impl Iterator<Item = usize>,
-    ) -> Result<()> {
+    pub fn feed(&mut self, block: &Block, runs: Range<usize>, groups: impl Iterator<Item = usize>) -> Result<()> {
         let runs = &block.runs[runs];
         let (Some(first), Some(last)) = (runs.first(), runs.last()) else { return Ok(()) };
         let (from, rows) = (first.start, last.end - first.start);

@@ -3,7 +3,8 @@
 //! Deals with: logging, partial states, merging, handing each user's events to the question in order, memory.
 //! Does not deal with: what the question asks ([`Question`]) or what its arguments are.
 //!
-//! Memory: 16 bytes an event (24 with more than 32 conditions or kept values) and 4 for reading it back; events that
+//! Memory: 16 bytes an event (24 with more than 32 conditions or kept values) and 4 for reading it back, 24 more for those of
+//! the one user that is being answered; events that
 //! satisfy no condition cost nothing where the question does not ask for them. Partial states are the same events as lists:
 //! exact, whatever their order or how they are split. A user's events share few kept values, and each
 //! one read from a state must be hashed, so a distinct value travels once for each user.
@@ -524,6 +525,8 @@ impl<E: Entry> GroupsAccumulator for EventGroups<E> {
         size_of_val(self)
             + self.log.size()
             + self.log.len() * self.question.bytes_an_event()
+            // A user's events are copied out to be sorted.
+            + self.log.last_len() * size_of::<Event>()
             + self.groups * 2 * size_of::<u32>()
             + self.row_masks.capacity() * size_of::<u64>()
             + self.row_numbers.capacity() * size_of::<u32>()

@@ -88,10 +88,17 @@ fn believed(scan: &FileScanConfig, footers: &Footers) -> Result<Option<FileScanC
 
 /// Whether the order is one that the file names itself.
 fn names_itself(file: &PartitionedFile, order: &LexOrdering) -> bool {
-    file.ordering.as_ref().is_some_and(|own| own.len() >= order.len() && own.iter().zip(order.iter()).all(|(a, b)| a == b))
+    file.ordering
+        .as_ref()
+        .is_some_and(|own| own.len() >= order.len() && own.iter().zip(order.iter()).all(|(a, b)| a == b))
 }
 
-fn step_back(scan: &FileScanConfig, file: &PartitionedFile, order: &LexOrdering, footers: &Footers) -> Option<StepBack> {
+fn step_back(
+    scan: &FileScanConfig,
+    file: &PartitionedFile,
+    order: &LexOrdering,
+    footers: &Footers,
+) -> Option<StepBack> {
     let first = order.first();
     let column = first.expr.downcast_ref::<Column>()?;
     let schema = scan.file_source().table_schema().table_schema();

@@ -103,11 +103,7 @@ fn first_stage(aggregate: &AggregateExec) -> Option<&AggregateExec> {
     }
 }
 
-fn replace(
-    aggregate: &AggregateExec,
-    relied_on: ReliedOn,
-    known: Known,
-) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+fn replace(aggregate: &AggregateExec, relied_on: ReliedOn, known: Known) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     let Some(raw) = first_stage(aggregate) else { return Ok(None) };
     let by = raw.group_expr();
     let [(key, _)] = by.expr() else { return Ok(None) };

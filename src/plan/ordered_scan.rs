@@ -63,11 +63,7 @@ pub struct OrderedInput {
 }
 
 /// Rebuilds `plan` so that its partitions are ranges ordered by `column`; `None` where that cannot be.
-pub fn ordered_input(
-    plan: &Arc<dyn ExecutionPlan>,
-    column: usize,
-    known: Known,
-) -> Result<Option<OrderedInput>> {
+pub fn ordered_input(plan: &Arc<dyn ExecutionPlan>, column: usize, known: Known) -> Result<Option<OrderedInput>> {
     if let Some(filter) = plan.downcast_ref::<FilterExec>() {
         if filter.fetch().is_some() {
             return Ok(None);

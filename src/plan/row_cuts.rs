@@ -67,12 +67,7 @@ fn by_bytes(files: Vec<PartitionedFile>, partitions: usize) -> Vec<FileGroup> {
 }
 
 /// Ranges of rows; where a row group ends near a cut, the cut is there.
-fn by_rows(
-    files: &[PartitionedFile],
-    row_groups: &[Vec<usize>],
-    total: usize,
-    partitions: usize,
-) -> Vec<FileGroup> {
+fn by_rows(files: &[PartitionedFile], row_groups: &[Vec<usize>], total: usize, partitions: usize) -> Vec<FileGroup> {
     let near = total / partitions / 20;
     let ends = row_groups.iter().flatten().scan(0, |end, rows| {
         *end += rows;
@@ -82,7 +77,8 @@ fn by_rows(
     let mut cuts = vec![0];
     for nth in 1..partitions {
         let wanted = (total as u128 * nth as u128 / partitions as u128) as usize;
-        let end = ends.iter().copied().min_by_key(|end| end.abs_diff(wanted)).filter(|end| end.abs_diff(wanted) <= near);
+        let end =
+            ends.iter().copied().min_by_key(|end| end.abs_diff(wanted)).filter(|end| end.abs_diff(wanted) <= near);
         cuts.push(end.unwrap_or(wanted));
     }
     cuts.push(total);

@@ -39,7 +39,8 @@ pub fn cut(files: &[(PartitionedFile, Pieces)], partitions: usize) -> Option<Use
     let mut count = partitions.max(1);
     loop {
         let bounds = bounds(files, rows, count);
-        let read: usize = ranges(&bounds).flat_map(|(low, high)| files.iter().map(move |(_, p)| rows_in(p, low, high))).sum();
+        let read: usize =
+            ranges(&bounds).flat_map(|(low, high)| files.iter().map(move |(_, p)| rows_in(p, low, high))).sum();
         if read.saturating_sub(rows) <= FEW_ROWS.max(rows / 2) {
             return Some(assign(files, &bounds));
         }
@@ -180,8 +181,8 @@ fn chains(mut parts: Vec<Part>) -> Vec<FileGroup> {
 mod tests {
     use super::*;
     use arrow::array::{ArrayRef, Int64Array};
-    use arrow::row::{RowConverter, SortField};
     use arrow::datatypes::DataType;
+    use arrow::row::{RowConverter, SortField};
     use proptest::prelude::*;
     use std::sync::Arc;
 

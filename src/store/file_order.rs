@@ -141,7 +141,8 @@ pub fn first_out_of_order(file: &ObjectMeta, columns: &[(String, SortOptions)]) 
             }
             None
         };
-        let across = last.as_ref().filter(|_| batch.num_rows() > 0).and_then(|last| after(last, &mut std::iter::once((0, 0))));
+        let across =
+            last.as_ref().filter(|_| batch.num_rows() > 0).and_then(|last| after(last, &mut std::iter::once((0, 0))));
         let found = across.or_else(|| after(&values, &mut (1..batch.num_rows()).map(|at| (at - 1, at))));
         if let Some(at) = found {
             let mut row_group = 0;

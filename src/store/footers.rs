@@ -69,7 +69,8 @@ impl Footers {
     /// that takes more than a look at a local file.
     pub fn of(&self, store: &str, file: &ObjectMeta) -> Option<Arc<ParquetMetaData>> {
         let cached = self.cache.get(&file.location).filter(|entry| entry.is_valid_for(file));
-        let cached = cached.as_ref().and_then(|entry| entry.file_metadata.as_any().downcast_ref::<CachedParquetMetaData>());
+        let cached =
+            cached.as_ref().and_then(|entry| entry.file_metadata.as_any().downcast_ref::<CachedParquetMetaData>());
         if let Some(cached) = cached {
             return Some(Arc::clone(cached.parquet_metadata()));
         }
@@ -127,8 +128,10 @@ pub fn pieces(footer: &ParquetMetaData, column: &Field, order: SortOptions) -> O
     }
     let converter = StatisticsConverter::from_column_index(at, column, schema).ok()?;
     let converter = converter.with_missing_null_counts_as_zero(false);
-    let row_groups: Vec<usize> = footer.row_groups().iter().map(|g| usize::try_from(g.num_rows()).ok()).collect::<Option<_>>()?;
-    let bounds = by_page(footer, at, &converter, &row_groups).or_else(|| by_row_group(footer, &converter, &row_groups))?;
+    let row_groups: Vec<usize> =
+        footer.row_groups().iter().map(|g| usize::try_from(g.num_rows()).ok()).collect::<Option<_>>()?;
+    let bounds =
+        by_page(footer, at, &converter, &row_groups).or_else(|| by_row_group(footer, &converter, &row_groups))?;
     let required = schema.column(at).max_def_level() == 0;
     let keys = |values: &ArrayRef| {
         let field = SortField::new_with_options(values.data_type().clone(), order);
@@ -186,7 +189,12 @@ fn by_row_group(footer: &ParquetMetaData, converter: &StatisticsConverter, row_g
 }
 
 /// `None` where the file has no page index, or one that does not hold together.
-fn by_page(footer: &ParquetMetaData, at: usize, converter: &StatisticsConverter, row_groups: &[usize]) -> Option<Bounds> {
+fn by_page(
+    footer: &ParquetMetaData,
+    at: usize,
+    converter: &StatisticsConverter,
+    row_groups: &[usize],
+) -> Option<Bounds> {
     let (columns, offsets) = (footer.column_index()?, footer.offset_index()?);
     if columns.len() != row_groups.len() || offsets.len() != row_groups.len() {
         return None;
@@ -195,7 +203,8 @@ fn by_page(footer: &ParquetMetaData, at: usize, converter: &StatisticsConverter,
     for (group, total) in row_groups.iter().enumerate() {
         columns[group].get(at)?;
         let pages = offsets[group].get(at)?.page_locations();
-        let firsts = pages.iter().map(|page| usize::try_from(page.first_row_index)).collect::<Result<Vec<_>, _>>().ok()?;
+        let firsts =
+            pages.iter().map(|page| usize::try_from(page.first_row_index)).collect::<Result<Vec<_>, _>>().ok()?;
         if firsts.first() != Some(&0) {
             return None;
         }
@@ -290,7 +299,10 @@ mod tests {
         values[..3].fill(None);
         let (null, at) = (key(None, NULLS_FIRST), |value| key(Some(value), NULLS_FIRST));
         let pages = told(&values, EnabledStatistics::Page, NULLS_FIRST);
-        assert_eq!(pages[..3], [(0, 0..2, null.clone(), null.clone()), (0, 2..4, null, at(3)), (0, 4..6, at(4), at(5))]);
+        assert_eq!(
+            pages[..3],
+            [(0, 0..2, null.clone(), null.clone()), (0, 2..4, null, at(3)), (0, 4..6, at(4), at(5))]
+        );
         let mut values: Vec<Option<i64>> = (0..7).map(Some).collect();
         values[3..].fill(None);
         let (null, at) = (key(None, NULLS_LAST), |value| key(Some(value), NULLS_LAST));

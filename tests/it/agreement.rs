@@ -257,12 +257,9 @@ fn every_layout_gives_the_same_answers() {
         Way { partitions: 3, files: 8, batch: 64, dictionaries: true, ..one_pass.clone() },
         Way { partitions: 4, files: 3, text_users: true, ..one_pass.clone() },
         Way { partitions: 5, files: 1, batch: 7, text_users: true, dictionaries: true, ..one_pass },
-        merged.clone(),
         Way { partitions: 1, files: 3, batch: 1, ..merged.clone() },
-        Way { partitions: 7, files: 6, batch: 10, ..merged.clone() },
-        Way { partitions: 3, files: 8, batch: 64, dictionaries: true, ..merged.clone() },
-        Way { partitions: 4, files: 3, text_users: true, ..merged.clone() },
-        Way { partitions: 5, files: 4, batch: 7, text_users: true, dictionaries: true, ..merged },
+        Way { partitions: 7, files: 6, batch: 10, text_users: true, ..merged.clone() },
+        Way { partitions: 3, files: 4, text_users: true, dictionaries: true, ..merged },
     ];
     for _ in 0..4 {
         ways.push(Way {
@@ -299,7 +296,7 @@ fn a_giant_among_users() {
             declared: false,
             overlapping: false,
         })
-        .flat_map(|way| [Way { declared: true, ..way.clone() }, Way { declared: true, overlapping: true, ..way.clone() }, way])
+        .flat_map(|way| [Way { declared: true, overlapping: way.partitions == 4, ..way.clone() }, way])
         .collect();
     compare("a giant", &rows, &ways, QUESTIONS, &mut random);
 }

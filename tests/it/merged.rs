@@ -91,7 +91,11 @@ fn write_as_is(file: &Path, rows: &[Row], layout: Layout) {
     let columns: Vec<(&str, ArrayRef, bool)> = vec![
         ("user_id", column(layout.users, &users), true),
         ("ts", Arc::new(TimestampMicrosecondArray::from_iter_values(rows.iter().map(|r| r.1 / 3 * 1_000_000))), true),
-        ("event", Arc::new(StringArray::from_iter_values(rows.iter().map(|r| words[(r.1 * 7 % 11 % 4) as usize]))), true),
+        (
+            "event",
+            Arc::new(StringArray::from_iter_values(rows.iter().map(|r| words[(r.1 * 7 % 11 % 4) as usize]))),
+            true,
+        ),
         ("n", Arc::new(Int64Array::from_iter_values(rows.iter().map(|r| r.1))), true),
     ];
     let batch = RecordBatch::try_from_iter_with_nullable(columns).unwrap();
@@ -206,7 +210,8 @@ fn find(plan: &Arc<dyn ExecutionPlan>, name: &str) -> Arc<dyn ExecutionPlan> {
 
 /// Rows that each partition of the aggregation answered for.
 fn rows_by_partition(asked: &Asked) -> Vec<i64> {
-    let aggregation = find(&asked.physical("SELECT user_id, count(*) AS k FROM t GROUP BY user_id"), "UserAggregateExec");
+    let aggregation =
+        find(&asked.physical("SELECT user_id, count(*) AS k FROM t GROUP BY user_id"), "UserAggregateExec");
     let answers = asked.partitions(aggregation);
     let sum = |batch: &RecordBatch| batch.column(1).as_primitive::<Int64Type>().values().iter().sum::<i64>();
     answers.iter().map(|batches| batches.iter().map(sum).sum()).collect()
@@ -296,8 +301,14 @@ fn many_files_are_merged_in_little_memory() {
     let tables = vec![("t".to_string(), folder.path().display().to_string())];
     let asked = Asked::open(&Settings { tables, memory: Some(8 << 20), ..settings(2) });
     assert!(plan(&asked, QUESTIONS[0]).contains("merging 100 files"));
-    assert_eq!(asked.rows("SELECT n FROM (SELECT user_id, count(*) AS n FROM t GROUP BY user_id) WHERE user_id = 5000"), [["115"]]);
-    assert_eq!(asked.rows("SELECT count(*), sum(n) FROM (SELECT user_id, count(*) AS n FROM t GROUP BY user_id)"), [["1400", "20100"]]);
+    assert_eq!(
+        asked.rows("SELECT n FROM (SELECT user_id, count(*) AS n FROM t GROUP BY user_id) WHERE user_id = 5000"),
+        [["115"]]
+    );
+    assert_eq!(
+        asked.rows("SELECT count(*), sum(n) FROM (SELECT user_id, count(*) AS n FROM t GROUP BY user_id)"),
+        [["1400", "20100"]]
+    );
 }
 
 /// An order that does not hold within a file is told wherever it can matter.
@@ -336,7 +347,8 @@ fn a_limit_stops_reading() {
                 "SELECT DISTINCT user_id FROM t LIMIT 5",
             ] {
                 let physical = asked.physical(sql);
-                let rows: usize = asked.partitions(Arc::clone(&physical)).iter().flatten().map(RecordBatch::num_rows).sum();
+                let rows: usize =
+                    asked.partitions(Arc::clone(&physical)).iter().flatten().map(RecordBatch::num_rows).sum();
                 assert_eq!(rows, 5, "{sql}");
                 let read = find(&physical, "DataSourceExec").metrics().unwrap().output_rows().unwrap();
                 assert!(read < 30_000, "{sql}: {read} rows read");

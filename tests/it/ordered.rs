@@ -54,7 +54,8 @@ const COUNT: &str = "SELECT user_id, count(*) AS n FROM t GROUP BY user_id";
 
 #[test]
 fn several_files_are_one_pass_and_merged_where_their_users_overlap() {
-    for (second, merged) in [(vec![30, 31, 32], false), (vec![20, 40], false), (vec![19, 40], true), (vec![2, 3], true)] {
+    for (second, merged) in [(vec![30, 31, 32], false), (vec![20, 40], false), (vec![19, 40], true), (vec![2, 3], true)]
+    {
         let folder = tempfile::tempdir().unwrap();
         // The names are not in the order of the users.
         write(&folder.path().join("b.parquet"), &[1, 2, 3, 20], true);
@@ -100,8 +101,14 @@ fn files_that_say_nothing_are_hashed_and_a_table_can_say_it_for_them() {
 fn an_order_that_does_not_hold_is_an_error() {
     for threads in 1..=4 {
         for (users, says) in [
-            (vec![1, 2, 5, 4, 6, 7, 8], "file 'false.parquet', row 10 (row group 0): declared to be ordered by user_id, but 4 comes after 5"),
-            (vec![2, 3, 4, 5, 6, 1], "file 'false.parquet', row 16 (row group 0): declared to be ordered by user_id, but 1 comes after 6"),
+            (
+                vec![1, 2, 5, 4, 6, 7, 8],
+                "file 'false.parquet', row 10 (row group 0): declared to be ordered by user_id, but 4 comes after 5",
+            ),
+            (
+                vec![2, 3, 4, 5, 6, 1],
+                "file 'false.parquet', row 16 (row group 0): declared to be ordered by user_id, but 1 comes after 6",
+            ),
         ] {
             let folder = tempfile::tempdir().unwrap();
             write_whole(&folder.path().join("false.parquet"), &users, true);
@@ -140,16 +147,22 @@ fn an_order_of_each_row_group_alone_is_not_believed() {
         // Who declares it for the table is told that it is not so.
         let place = folder.path().join("declared.parquet");
         write(&place, &users, false);
-        let sql = format!("CREATE EXTERNAL TABLE d STORED AS PARQUET WITH ORDER (user_id) LOCATION '{}'", place.display());
+        let sql =
+            format!("CREATE EXTERNAL TABLE d STORED AS PARQUET WITH ORDER (user_id) LOCATION '{}'", place.display());
         asked.batches(&sql).unwrap();
         let error = asked.batches("SELECT user_id, count(*) FROM d GROUP BY user_id").unwrap_err();
         let (value, group, before) = if threads == 1 { (4, 2, 5) } else { (1, 3, 6) };
         assert_eq!(
             error.message(),
-            format!("file 'declared.parquet': declared to be ordered by user_id, but {value} in row group {group} comes after {before}")
+            format!(
+                "file 'declared.parquet': declared to be ordered by user_id, but {value} in row group {group} comes after {before}"
+            )
         );
         asked.batches("SET tenure.ordered_execution = false").unwrap();
-        assert_eq!(asked.rows("SELECT user_id, count(*) AS n FROM d GROUP BY user_id ORDER BY user_id"), three_each(&users));
+        assert_eq!(
+            asked.rows("SELECT user_id, count(*) AS n FROM d GROUP BY user_id ORDER BY user_id"),
+            three_each(&users)
+        );
     }
 }
 
