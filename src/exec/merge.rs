@@ -28,7 +28,7 @@ use datafusion::execution::SendableRecordBatchStream;
 use futures::StreamExt;
 use futures::future::try_join_all;
 
-use super::user_runs::{Block, UserQuestion, UserRuns};
+use super::user_runs::{Block, UserQuestion, UserRuns, compact};
 
 /// What one partition reads: the inputs that can hold its users, and which users these are.
 #[derive(Debug, Clone)]
@@ -248,7 +248,7 @@ impl Merge {
             let picks: Vec<(usize, usize)> = new.iter().map(|(at, run)| (places[*at], *run)).collect();
             let arrays: Vec<_> = some.iter().map(|held| held.users.as_ref()).collect();
             let users = interleave(&arrays, &picks)?;
-            self.runs.begin(users);
+            self.runs.begin(compact(users));
         }
         self.open = open.or(self.open.take());
         Ok(groups)

@@ -8,6 +8,7 @@
 pub mod by_value;
 pub mod conditions;
 mod edges;
+pub mod files;
 pub mod merge;
 pub mod order_check;
 mod partition;

@@ -121,10 +121,10 @@ impl UserAggregateExec {
 impl DisplayAs for UserAggregateExec {
     fn fmt_as(&self, kind: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
         let aggregates: Vec<&str> = self.question.aggregates.iter().map(|a| a.name()).collect();
-        match kind {
-            DisplayFormatType::TreeRender => write!(f, "user={}", self.question.key),
-            _ => write!(f, "UserAggregateExec: user={}, aggr=[{}]", self.question.key, aggregates.join(", ")),
-        }?;
+        if kind == DisplayFormatType::TreeRender {
+            return write!(f, "user={}", self.question.key);
+        }
+        write!(f, "UserAggregateExec: user={}, aggr=[{}]", self.question.key, aggregates.join(", "))?;
         if let Some(rows) = &self.question.rows {
             write!(f, ", where={rows}")?;
         }

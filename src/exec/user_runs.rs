@@ -14,11 +14,13 @@ use arrow::util::display::array_value_to_string;
 use datafusion::error::Result;
 use datafusion::execution::memory_pool::MemoryReservation;
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
+use datafusion::physical_expr::GroupsAccumulatorAdapter;
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion::physical_plan::PhysicalExpr;
 
 use super::conditions::{Argument, Conditions, any_set, true_bits};
 use super::edges::EdgeUser;
+use super::files::Files;
 use crate::error::Error;
 
 /// What to do with files that are not in the order they claim; Parquet's own claim may mean each row group alone.
@@ -41,7 +43,7 @@ pub struct UserQuestion {
     /// The user, then the answers.
     pub schema: SchemaRef,
     /// The files read, for messages.
-    pub files: String,
+    pub files: Files,
 }
 
 impl UserQuestion {
@@ -59,13 +61,22 @@ impl UserQuestion {
         let show = |at: usize| array_value_to_string(users, at).unwrap_or_else(|_| "a value".to_string());
         Error::data(format!(
             "{}: declared to be ordered by {}, but {} comes after {}",
-            self.files,
+            self.files.wrong_row(),
             self.schema.field(0).name(),
             show(after),
             show(before)
         ))
         .hint(DISBELIEVE)
     }
+}
+
+/// A fresh state of an aggregate; those that know only one group get one for each user.
+pub fn fresh_groups(aggregate: &Arc<AggregateFunctionExpr>) -> Result<Box<dyn GroupsAccumulator>> {
+    if aggregate.groups_accumulator_supported() {
+        return aggregate.create_groups_accumulator();
+    }
+    let aggregate = Arc::clone(aggregate);
+    Ok(Box::new(GroupsAccumulatorAdapter::new(move || aggregate.create_accumulator())))
 }
 
 /// One aggregate of the query with its state.
@@ -77,7 +88,7 @@ struct Running {
 
 /// The same values without what else their buffers hold: texts as views point into the pages they were read from, and a
 /// user that stays for the next batch would keep those of all batches before it.
-fn compact(users: ArrayRef) -> ArrayRef {
+pub(super) fn compact(users: ArrayRef) -> ArrayRef {
     match users.data_type() {
         DataType::Utf8View => Arc::new(users.as_string_view().gc()),
         DataType::BinaryView => Arc::new(users.as_binary_view().gc()),
@@ -153,7 +164,7 @@ impl UserRuns {
                 Ok(Running {
                     arguments: arguments.iter().map(|a| conditions.argument(Arc::clone(a))).collect(),
                     filter: filter.clone().map(|filter| conditions.argument(filter)),
-                    groups: aggregate.create_groups_accumulator()?,
+                    groups: fresh_groups(aggregate)?,
                 })
             })
             .collect::<Result<Vec<_>>>()?;

@@ -3,7 +3,8 @@
 //! Deals with: logging, partial states, merging, handing each user's events to the question in order, memory.
 //! Does not deal with: what the question asks ([`Question`]) or what its arguments are.
 //!
-//! Memory: 16 bytes an event (24 with more than 32 conditions or kept values) and 4 for reading it back; events that
+//! Memory: 16 bytes an event (24 with more than 32 conditions or kept values) and 4 for reading it back, 24 more for those of
+//! the one user that is being answered; events that
 //! satisfy no condition cost nothing where the question does not ask for them. Partial states are the same events as lists:
 //! exact, whatever their order or how they are split. A user's events share few kept values, and each
 //! one read from a state must be hashed, so a distinct value travels once for each user.
@@ -20,14 +21,11 @@ use datafusion::error::Result;
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 
 use super::columns::{FEW_CONDITIONS, Times, each_marked, list_of, masks, passes};
-use super::kept_values::{KeptValues, kept_fields};
+use super::kept_values::{KeptValues, MANY_VALUES, kept_fields};
 use super::single_group::states_of_rows;
 use crate::algo::event::Event;
 use crate::algo::event_log::{ByGroup, EventLog, Grouped};
 use crate::error::Error;
-
-/// Kept values below which none are dropped.
-const MANY_VALUES: usize = 4_096;
 
 /// What an aggregate makes of one user's events: the events go in user by user, a column comes out.
 pub trait Question: Send {
@@ -538,6 +536,8 @@ impl<E: Entry> GroupsAccumulator for EventGroups<E> {
         size_of_val(self)
             + self.log.size()
             + self.log.len() * self.question.bytes_an_event()
+            // A user's events are copied out to be sorted.
+            + self.log.last_len() * size_of::<Event>()
             + self.groups * 2 * size_of::<u32>()
             + self.row_masks.capacity() * size_of::<u64>()
             + self.row_numbers.capacity() * size_of::<u32>()

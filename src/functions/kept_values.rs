@@ -20,6 +20,9 @@ use hashbrown::HashTable;
 use crate::algo::event::NO_CLASS;
 use crate::error::Error;
 
+/// Values below which none are dropped, though nothing has them any more.
+pub const MANY_VALUES: usize = 4_096;
+
 /// Distinct rows of a struct, numbered from 0.
 pub struct KeptValues {
     fields: Fields,

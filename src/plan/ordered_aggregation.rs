@@ -32,7 +32,7 @@ use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMerge
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, Partitioning};
 
 use super::ordered_scan::{Known, ordered_input};
-use super::relied_on::ReliedOn;
+use super::relied_on::{NOTHING, ReliedOn};
 use super::rows_asked::asked_of_rows;
 use crate::config::TenureOptions;
 use crate::exec::user_aggregate::UserAggregateExec;
@@ -50,7 +50,7 @@ impl PhysicalOptimizerRule for OrderedAggregation {
             return Ok(plan);
         }
         let relied_on = ReliedOn { hash: false, order: plan.output_ordering().is_some(), first: None };
-        rewrite(plan, relied_on, Known { config, footers: &self.0 })
+        rewrite(plan, relied_on, config, &self.0)
     }
 
     fn name(&self) -> &str {
@@ -62,14 +62,21 @@ impl PhysicalOptimizerRule for OrderedAggregation {
     }
 }
 
-fn rewrite(plan: Arc<dyn ExecutionPlan>, relied_on: ReliedOn, known: Known) -> Result<Arc<dyn ExecutionPlan>> {
+fn rewrite(
+    plan: Arc<dyn ExecutionPlan>,
+    relied_on: ReliedOn,
+    config: &ConfigOptions,
+    footers: &Footers,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let beside = |plan| rewrite(plan, NOTHING, config, footers);
+    let known = Known { config, footers, beside: &beside };
     if let Some(aggregate) = plan.downcast_ref::<AggregateExec>()
         && let Some(replaced) = replace(aggregate, relied_on, known)?
     {
         return Ok(replaced);
     }
     let children = (plan.children().into_iter().enumerate())
-        .map(|(at, child)| rewrite(Arc::clone(child), relied_on.below(plan.as_ref(), at), known))
+        .map(|(at, child)| rewrite(Arc::clone(child), relied_on.below(plan.as_ref(), at), config, footers))
         .collect::<Result<Vec<_>>>()?;
     replace_children_if_necessary(plan, children)
 }
@@ -106,7 +113,7 @@ fn replace(aggregate: &AggregateExec, relied_on: ReliedOn, known: Known) -> Resu
     let plain = by.is_single()
         && limits().all(|limit| limit.descending().is_none() && raw.aggr_expr().is_empty())
         && [aggregate, raw].iter().all(|a| a.dynamic_expressions_produced().is_empty())
-        && raw.aggr_expr().iter().all(|a| a.groups_accumulator_supported() && a.order_bys().is_empty());
+        && raw.aggr_expr().iter().all(|a| a.order_bys().is_empty());
     let Some(column) = key.downcast_ref::<Column>().filter(|_| plain) else { return Ok(None) };
     let Some(input) = ordered_input(raw.input(), column.index(), known)? else { return Ok(None) };
     let schema = aggregate.schema();

@@ -1,13 +1,12 @@
 //! A scan cut for the one-pass aggregation: into consecutive ranges of rows, or of users where files overlap.
 //!
 //! Deals with: finding the Parquet scan below filters and projections, whether its files are in order, and cutting them into
-//! ranges of about equal size. Does not deal with: verifying the order of rows (`exec` does, while it reads), choosing the
-//! users at which overlapping files are cut (`user_cuts`).
+//! ranges of about equal size. Does not deal with: verifying the order of rows (`exec` does, while it reads), where they
+//! are cut (`row_cuts`, `user_cuts`).
 //!
 //! **When it applies.** The scan declares an order that begins with the user (`WITH ORDER`, `order = [..]` in the
 //! workspace file, or the sorting columns that the files themselves name). One file, or several of which exact statistics
-//! show that no user range reaches into another file except at its end, are ranges of rows; cuts may fall anywhere between
-//! row groups. Files that overlap, as a table has after daily appends, are ranges of users: their footers must be at hand.
+//! show that no user range reaches into another file except at its end, are ranges of rows; cuts may fall anywhere. Files that overlap, as a table has after daily appends, are ranges of users: their footers must be at hand.
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
@@ -23,17 +22,24 @@ use datafusion::datasource::physical_plan::{FileGroup, FileScanConfig, FileScanC
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::Result;
 use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
 use datafusion::physical_plan::execution_plan::replace_children_if_necessary;
 use datafusion::physical_plan::filter::{FilterExec, FilterExecBuilder};
+use datafusion::physical_plan::joins::HashJoinExec;
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::{ExecutionPlan, Partitioning, PhysicalExpr};
+use object_store::ObjectMeta;
 
+use super::ordered_join::ordered_join;
+use super::row_cuts;
 use super::user_cuts::{self, UserCuts};
 use crate::exec::by_value::by_value;
+use crate::exec::files::Files;
 use crate::exec::merge::Keys;
 use crate::exec::order_check::OrderCheckExec;
 use crate::exec::user_aggregate::Cut;
+use crate::store::file_order::first_out_of_order;
 use crate::store::footers::{self, Footers};
 
 /// What the cuts depend on beside the plan.
@@ -41,6 +47,8 @@ use crate::store::footers::{self, Footers};
 pub struct Known<'a> {
     pub config: &'a ConfigOptions,
     pub footers: &'a Footers,
+    /// Goes through a part of the plan in which nothing relies on the order, as the side of a join that is collected.
+    pub beside: &'a dyn Fn(Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>>,
 }
 
 /// An input rebuilt over ordered ranges.
@@ -51,7 +59,7 @@ pub struct OrderedInput {
     /// How it is ordered by the user.
     pub order: SortOptions,
     /// The files, for messages.
-    pub files: String,
+    pub files: Files,
 }
 
 /// Rebuilds `plan` so that its partitions are ranges ordered by `column`; `None` where that cannot be.
@@ -79,6 +87,9 @@ pub fn ordered_input(plan: &Arc<dyn ExecutionPlan>, column: usize, known: Known)
     if let Some(check) = plan.downcast_ref::<OrderCheckExec>() {
         // The aggregation checks for itself.
         return ordered_input(check.input(), column, known);
+    }
+    if let Some(join) = plan.downcast_ref::<HashJoinExec>() {
+        return ordered_join(join, column, known);
     }
     let Some(exec) = plan.downcast_ref::<DataSourceExec>() else { return Ok(None) };
     let Some((scan, _)) = exec.downcast_to_file_source::<ParquetSource>() else { return Ok(None) };
@@ -112,7 +123,7 @@ fn ranges(scan: &FileScanConfig, column: usize, known: Known) -> Option<OrderedI
         None => column,
     };
     let files = whole_files(scan);
-    let declared = |ordering: &datafusion::physical_expr::LexOrdering| {
+    let declared = |ordering: &LexOrdering| {
         let first = ordering.first();
         (index_of(&first.expr) == Some(user)).then_some(first.options)
     };
@@ -126,11 +137,17 @@ fn ranges(scan: &FileScanConfig, column: usize, known: Known) -> Option<OrderedI
         return None;
     }
     let partitions = partitions(&files, known.config);
+    let schema = scan.file_source().table_schema().table_schema();
+    let column = Arc::new(Column::new(schema.fields().get(user)?.name(), user));
+    let by = LexOrdering::new([PhysicalSortExpr::new(column, order)])?;
     let (names, groups, cut) = match consecutive(&files, user, order) {
-        Some(files) => (file_names(files.iter()), by_rows(files, partitions), Cut::Rows),
+        Some(files) => {
+            let names = named_files(scan, files.iter(), &by);
+            (names, row_cuts::cut(files, partitions, |file| row_groups(scan, file, known.footers)), Cut::Rows)
+        }
         None => {
             let UserCuts { inputs, shares } = by_users(scan, &files, user, order, partitions, known.footers)?;
-            (file_names(files.iter()), inputs, Cut::Users { shares: shares.into(), files: files.len() })
+            (named_files(scan, files.iter(), &by), inputs, Cut::Users { shares: shares.into(), files: files.len() })
         }
     };
     let scan = FileScanConfigBuilder::from(scan.clone())
@@ -139,6 +156,15 @@ fn ranges(scan: &FileScanConfig, column: usize, known: Known) -> Option<OrderedI
         .with_preserve_order(true)
         .build();
     Some(OrderedInput { plan: DataSourceExec::from_data_source(scan), cut, order, files: names })
+}
+
+/// The rows of a file's row groups; `None` where some of its rows are left out already, or its footer is not at hand.
+fn row_groups(scan: &FileScanConfig, file: &PartitionedFile, footers: &Footers) -> Option<Vec<usize>> {
+    if file.extension::<ParquetAccessPlan>().is_some() || file.extension::<ParquetRowSelection>().is_some() {
+        return None;
+    }
+    let footer = footers.of(scan.object_store_url.as_str(), &file.object_meta)?;
+    footer.row_groups().iter().map(|group| usize::try_from(group.num_rows()).ok()).collect()
 }
 
 /// Overlapping files cut into ranges of users.
@@ -165,14 +191,29 @@ fn by_users(
     user_cuts::cut(&pieces, partitions)
 }
 
-/// How messages name the files of a scan.
-pub fn file_names<'a>(files: impl Iterator<Item = &'a PartitionedFile>) -> String {
-    let mut names: Vec<&str> = files.filter_map(|f| f.object_meta.location.filename()).collect();
-    names.dedup();
-    match names.as_slice() {
-        [first, _, .., last] => format!("files '{first}' to '{last}'"),
-        some => format!("file '{}'", some.join("', '")),
-    }
+/// How messages name the files of a scan, and the row of them that is not in this order.
+pub fn named_files<'a>(
+    scan: &FileScanConfig,
+    files: impl Iterator<Item = &'a PartitionedFile>,
+    order: &LexOrdering,
+) -> Files {
+    let mut files: Vec<ObjectMeta> = files.map(|f| f.object_meta.clone()).collect();
+    files.dedup_by(|a, b| a.location == b.location);
+    let name = |file: &ObjectMeta| file.location.filename().unwrap_or_default().to_string();
+    let names = match files.as_slice() {
+        [first, _, .., last] => format!("files '{}' to '{}'", name(first), name(last)),
+        some => format!("file '{}'", some.iter().map(name).collect::<Vec<_>>().join("', '")),
+    };
+    let columns = order.iter().map(|by| Some((by.expr.downcast_ref::<Column>()?.name().to_string(), by.options)));
+    let columns: Vec<(String, SortOptions)> = columns.map_while(|column| column).collect();
+    let local = scan.object_store_url.as_str().starts_with("file:");
+    Files::new(names, move || {
+        let mut places = files.iter().filter(|_| local).map(|file| (file, first_out_of_order(file, &columns)));
+        places.find_map(|(file, place)| {
+            let place = place?;
+            Some(format!("file '{}', row {} (row group {})", name(file), place.row, place.row_group))
+        })
+    })
 }
 
 /// The files of all groups, each once and whole.
@@ -221,31 +262,4 @@ fn partitions(files: &[PartitionedFile], config: &ConfigOptions) -> usize {
     let total: u64 = files.iter().map(|f| f.object_meta.size).sum();
     let wanted = config.optimizer.repartition_file_scans && total >= config.optimizer.repartition_file_min_size as u64;
     if wanted { config.execution.target_partitions.max(1) } else { 1 }
-}
-
-/// Consecutive ranges of bytes; a row group belongs to the range in which it begins.
-fn by_rows(files: Vec<PartitionedFile>, partitions: usize) -> Vec<FileGroup> {
-    let total: u64 = files.iter().map(|f| f.object_meta.size).sum();
-    let share = total.div_ceil(partitions as u64).max(1);
-    let mut groups: Vec<Vec<PartitionedFile>> = vec![Vec::new()];
-    let mut room = share;
-    for file in files {
-        let (mut from, size) = (0, file.object_meta.size);
-        while from < size {
-            if room == 0 {
-                groups.push(Vec::new());
-                room = share;
-            }
-            let to = size.min(from + room);
-            room -= to - from;
-            let piece = file.clone();
-            let whole = from == 0 && to == size;
-            let piece = if whole { piece } else { piece.with_range(from as i64, to as i64) };
-            if let Some(group) = groups.last_mut() {
-                group.push(piece);
-            }
-            from = to;
-        }
-    }
-    groups.into_iter().map(FileGroup::new).collect()
 }

@@ -19,6 +19,9 @@ pub struct ReliedOn {
     pub first: Option<usize>,
 }
 
+/// Neither is relied upon.
+pub const NOTHING: ReliedOn = ReliedOn { hash: false, order: false, first: None };
+
 impl ReliedOn {
     /// What `parent` makes its child `at` answer for.
     pub fn below(self, parent: &dyn ExecutionPlan, at: usize) -> Self {

@@ -176,3 +176,141 @@ fn chains(mut parts: Vec<Part>) -> Vec<FileGroup> {
     }
     chains.into_iter().map(|(_, files)| FileGroup::new(files)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::{ArrayRef, Int64Array};
+    use arrow::datatypes::DataType;
+    use arrow::row::{RowConverter, SortField};
+    use proptest::prelude::*;
+    use std::sync::Arc;
+
+    fn key(user: i64) -> OwnedRow {
+        let converter = RowConverter::new(vec![SortField::new(DataType::Int64)]).unwrap();
+        let user: ArrayRef = Arc::new(Int64Array::from(vec![user]));
+        converter.convert_columns(&[user]).unwrap().row(0).owned()
+    }
+
+    /// A file of users in order, its row groups and pages of these sizes; a page whose number the last argument divides has
+    /// no bounds.
+    fn file(number: usize, users: &[i64], row_group: usize, page: usize, unknown: usize) -> (PartitionedFile, Pieces) {
+        let mut pieces = Vec::new();
+        for (group, rows) in users.chunks(row_group).enumerate() {
+            for (nth, rows) in rows.chunks(page).enumerate() {
+                let known = unknown == 0 || !pieces.len().is_multiple_of(unknown);
+                pieces.push(Piece {
+                    row_group: group,
+                    rows: nth * page..nth * page + rows.len(),
+                    low: known.then(|| key(rows[0])),
+                    high: known.then(|| key(rows[rows.len() - 1])),
+                });
+            }
+        }
+        let row_groups = users.chunks(row_group).map(<[i64]>::len).collect();
+        (PartitionedFile::new(format!("{number}.parquet"), 1), Pieces { row_groups, pieces })
+    }
+
+    /// The users that are read of a file's part in a partition.
+    fn read(part: &PartitionedFile, users: &[Vec<i64>], row_group: usize) -> Vec<i64> {
+        let number: usize = part.path().to_string().trim_end_matches(".parquet").parse().unwrap();
+        let users = &users[number];
+        let Some(plan) = part.extension::<ParquetAccessPlan>() else { return users.clone() };
+        let mut read = Vec::new();
+        for (access, rows) in plan.inner().iter().zip(users.chunks(row_group)) {
+            match access {
+                RowGroupAccess::Skip => {}
+                RowGroupAccess::Scan => read.extend_from_slice(rows),
+                RowGroupAccess::Selection(selection) => {
+                    let mut at = 0;
+                    for selector in selection.iter() {
+                        if !selector.skip {
+                            read.extend_from_slice(&rows[at..at + selector.row_count]);
+                        }
+                        at += selector.row_count;
+                    }
+                    assert_eq!(at, rows.len());
+                }
+            }
+        }
+        read
+    }
+
+    proptest! {
+        /// Each partition finds all rows of its users in its inputs, which are in order, and every user is in one partition.
+        #[test]
+        fn every_row_is_found_once(
+            mut users in prop::collection::vec(prop::collection::vec(0i64..60, 0..80), 1..7),
+            partitions in 1usize..6,
+            row_group in 1usize..50,
+            page in 1usize..20,
+            unknown in prop::sample::select(vec![0usize, 0, 3]),
+        ) {
+            users.iter_mut().for_each(|file| file.sort_unstable());
+            let files: Vec<_> = users.iter().enumerate().map(|(n, u)| file(n, u, row_group, page, unknown)).collect();
+            let UserCuts { inputs, shares } = cut(&files, partitions).expect("so few rows are always cut");
+            prop_assert!(shares.len() <= partitions);
+            prop_assert_eq!(shares.iter().map(|s| s.inputs.len()).sum::<usize>(), inputs.len());
+            let mut found = Vec::new();
+            for (nth, share) in shares.iter().enumerate() {
+                if nth > 0 {
+                    prop_assert!(share.low.is_some() && shares[nth - 1].high <= share.low);
+                }
+                let own = |user: &i64| {
+                    share.low.as_ref().is_none_or(|low| *low <= key(*user)) && share.high.as_ref().is_none_or(|high| key(*user) < *high)
+                };
+                for input in &inputs[share.inputs.clone()] {
+                    let read: Vec<i64> = input.iter().flat_map(|part| read(part, &users, row_group)).collect();
+                    prop_assert!(read.is_sorted());
+                    found.extend(read.into_iter().filter(own));
+                }
+            }
+            found.sort_unstable();
+            let mut all = users.concat();
+            all.sort_unstable();
+            prop_assert_eq!(found, all);
+        }
+    }
+
+    /// Rows of each partition, given files of so many users with one event each.
+    fn shares(users: &[Vec<i64>], row_group: usize, page: usize, partitions: usize) -> Option<Vec<usize>> {
+        let files: Vec<_> = users.iter().enumerate().map(|(n, u)| file(n, u, row_group, page, 0)).collect();
+        let bounds: Vec<(Option<OwnedRow>, Option<OwnedRow>)> =
+            cut(&files, partitions)?.shares.into_iter().map(|s| (s.low, s.high)).collect();
+        let below = |file: &Vec<i64>, bound: &OwnedRow| file.partition_point(|user| key(*user) < *bound);
+        let own = |(low, high): &(Option<OwnedRow>, Option<OwnedRow>)| {
+            let rows = users.iter().map(|file| {
+                let end = high.as_ref().map_or(file.len(), |high| below(file, high));
+                end - low.as_ref().map_or(0, |low| below(file, low))
+            });
+            rows.sum()
+        };
+        Some(bounds.iter().map(own).collect())
+    }
+
+    #[test]
+    fn partitions_are_about_equal() {
+        let even: Vec<Vec<i64>> = (0..5).map(|_| (0..2_000).collect()).collect();
+        assert_eq!(shares(&even, 2_000, 100, 4).unwrap(), [2_500; 4]);
+        // A user with a tenth of the events stays in one partition.
+        let mut uneven = even.clone();
+        uneven[0].splice(300..300, vec![300; 1_000]);
+        for rows in shares(&uneven, 4_000, 100, 4).unwrap() {
+            assert!((2_400..3_100).contains(&rows), "{rows}");
+        }
+        // Base and append: most users are in the base alone.
+        let skewed = vec![(0..9_000).collect(), (8_000..9_000).collect::<Vec<i64>>()];
+        for rows in shares(&skewed, 1_000, 100, 2).unwrap() {
+            assert!((4_800..5_200).contains(&rows), "{rows}");
+        }
+    }
+
+    #[test]
+    fn what_can_only_be_read_many_times_over_has_fewer_partitions_or_none() {
+        let files: Vec<Vec<i64>> = (0..2).map(|_| (0..100_000).collect()).collect();
+        assert_eq!(shares(&files, 100_000, 100_000, 1).unwrap(), [200_000]);
+        assert_eq!(shares(&files, 100_000, 100_000, 2).unwrap(), [200_000]);
+        assert!(shares(&files, 100_000, 100_000, 4).is_none());
+        assert_eq!(shares(&files, 100_000, 1_000, 4).unwrap(), [50_000; 4]);
+    }
+}

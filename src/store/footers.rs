@@ -3,6 +3,7 @@
 //! Deals with: getting a footer without reading it twice, and turning its statistics, of pages where there is a page index
 //! and of row groups otherwise, into pieces with bounds. Does not deal with: what a plan makes of them (`plan`).
 
+use std::collections::HashMap;
 use std::fmt;
 use std::fs::File;
 use std::ops::Range;
@@ -16,14 +17,25 @@ use datafusion::datasource::physical_plan::parquet::metadata::CachedParquetMetaD
 use datafusion::execution::cache::cache_manager::{CachedFileMetadataEntry, FileMetadataCache};
 use object_store::ObjectMeta;
 use object_store::local::LocalFileSystem;
+use object_store::path::Path as ObjectPath;
+use parking_lot::Mutex;
 use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
+
+use super::file_order::{StepBack, step_back};
 
 /// Footers of the session's files.
 #[derive(Clone)]
 pub struct Footers {
     cache: Arc<FileMetadataCache>,
+    judged: Arc<Mutex<HashMap<Claim, Option<StepBack>>>>,
 }
+
+/// An order claimed for a file: its place, size and time, and the column.
+type Claim = (ObjectPath, u64, i64, String, SortOptions);
+
+/// Claims of which it is remembered what statistics say: a session may ask for the same files thousands of times.
+const JUDGED: usize = 100_000;
 
 impl fmt::Debug for Footers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -34,7 +46,23 @@ impl fmt::Debug for Footers {
 impl Footers {
     /// Over the cache from which DataFusion's scans take them.
     pub fn new(cache: Arc<FileMetadataCache>) -> Self {
-        Self { cache }
+        Self { cache, judged: Arc::default() }
+    }
+
+    /// Where a file's statistics contradict that it is ordered by a column ([`step_back`]); a file is looked at once.
+    pub fn step_back(&self, store: &str, file: &ObjectMeta, column: &Field, order: SortOptions) -> Option<StepBack> {
+        let time = file.last_modified.timestamp_micros();
+        let claim = (file.location.clone(), file.size, time, column.name().clone(), order);
+        if let Some(known) = self.judged.lock().get(&claim) {
+            return known.clone();
+        }
+        let found = step_back(self.of(store, file)?.as_ref(), column, order);
+        let mut judged = self.judged.lock();
+        if judged.len() >= JUDGED {
+            judged.clear();
+        }
+        judged.insert(claim, found.clone());
+        found
     }
 
     /// A file's footer: the one that is cached, else that of a local file, which is cached for the scan to come. `None` where
@@ -93,13 +121,9 @@ struct Bounds {
 /// The pieces of a file by a column that is ordered so, its bounds as row keys; `None` where the file does not have the
 /// column or its type has no statistics to rely on.
 pub fn pieces(footer: &ParquetMetaData, column: &Field, order: SortOptions) -> Option<Pieces> {
-    let has_bounds = match column.data_type() {
-        DataType::Dictionary(_, value) => bounded(value),
-        other => bounded(other),
-    };
     let schema = footer.file_metadata().schema_descr();
     let at = schema.columns().iter().position(|c| c.path().parts() == [column.name().as_str()])?;
-    if !has_bounds {
+    if !bounded(column.data_type()) {
         return None;
     }
     let converter = StatisticsConverter::from_column_index(at, column, schema).ok()?;
@@ -144,19 +168,13 @@ pub fn pieces(footer: &ParquetMetaData, column: &Field, order: SortOptions) -> O
 }
 
 /// Whether the least and greatest value of a type are those of the order in which it is sorted.
-fn bounded(value: &DataType) -> bool {
-    value.is_integer()
-        || value.is_temporal()
-        || matches!(
-            value,
-            DataType::Utf8
-                | DataType::LargeUtf8
-                | DataType::Utf8View
-                | DataType::Binary
-                | DataType::LargeBinary
-                | DataType::BinaryView
-                | DataType::FixedSizeBinary(_)
-        )
+pub(super) fn bounded(column: &DataType) -> bool {
+    match column {
+        DataType::Dictionary(_, value) => bounded(value),
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => true,
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => true,
+        other => other.is_integer() || other.is_temporal(),
+    }
 }
 
 fn by_row_group(footer: &ParquetMetaData, converter: &StatisticsConverter, row_groups: &[usize]) -> Option<Bounds> {
@@ -211,4 +229,94 @@ fn by_page(
     let nulls = nulls.as_primitive::<UInt64Type>().clone();
     let fits = [least.len(), greatest.len(), nulls.len()] == [rows.len(); 3];
     fits.then_some(Bounds { row_groups: of, rows, least, greatest, nulls })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::{Int64Array, RecordBatch};
+    use parquet::arrow::ArrowWriter;
+    use parquet::file::properties::{EnabledStatistics, WriterProperties};
+
+    const NULLS_LAST: SortOptions = SortOptions { descending: false, nulls_first: false };
+    const NULLS_FIRST: SortOptions = SortOptions { descending: false, nulls_first: true };
+
+    fn footer(values: &[Option<i64>], nullable: bool, statistics: EnabledStatistics) -> (ParquetMetaData, Field) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("f.parquet");
+        let column: ArrayRef = Arc::new(Int64Array::from(values.to_vec()));
+        let batch = RecordBatch::try_from_iter_with_nullable([("u", column, nullable)]).unwrap();
+        let properties = WriterProperties::builder()
+            .set_max_row_group_row_count(Some(6))
+            .set_data_page_row_count_limit(2)
+            .set_write_batch_size(1)
+            .set_dictionary_enabled(false)
+            .set_statistics_enabled(statistics)
+            .build();
+        let mut writer = ArrowWriter::try_new(File::create(&file).unwrap(), batch.schema(), Some(properties)).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+        let mut reader = ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Optional);
+        reader.try_parse(&File::open(file).unwrap()).unwrap();
+        (reader.finish().unwrap(), batch.schema().field(0).clone())
+    }
+
+    /// Row group, rows and bounds of each piece.
+    fn told(
+        values: &[Option<i64>],
+        statistics: EnabledStatistics,
+        order: SortOptions,
+    ) -> Vec<(usize, Range<usize>, Option<OwnedRow>, Option<OwnedRow>)> {
+        let (footer, column) = footer(values, true, statistics);
+        let found = pieces(&footer, &column, order).unwrap();
+        assert_eq!(found.row_groups.iter().sum::<usize>(), values.len());
+        found.pieces.into_iter().map(|p| (p.row_group, p.rows, p.low, p.high)).collect()
+    }
+
+    fn key(value: Option<i64>, order: SortOptions) -> Option<OwnedRow> {
+        let converter = RowConverter::new(vec![SortField::new_with_options(DataType::Int64, order)]).unwrap();
+        let value: ArrayRef = Arc::new(Int64Array::from(vec![value]));
+        Some(converter.convert_columns(&[value]).unwrap().row(0).owned())
+    }
+
+    #[test]
+    fn pages_tell_more_than_row_groups() {
+        let values: Vec<Option<i64>> = (0..9).map(Some).collect();
+        let at = |value| key(Some(value), NULLS_LAST);
+        let pages = told(&values, EnabledStatistics::Page, NULLS_LAST);
+        assert_eq!(pages[..2], [(0, 0..2, at(0), at(1)), (0, 2..4, at(2), at(3))]);
+        assert_eq!(pages[3..], [(1, 0..2, at(6), at(7)), (1, 2..3, at(8), at(8))]);
+        let groups = told(&values, EnabledStatistics::Chunk, NULLS_LAST);
+        assert_eq!(groups, [(0, 0..6, at(0), at(5)), (1, 0..3, at(6), at(8))]);
+        let none = told(&values, EnabledStatistics::None, NULLS_LAST);
+        assert_eq!(none.iter().map(|p| p.1.len()).sum::<usize>(), 9);
+        assert!(none.iter().all(|p| p.2.is_none() && p.3.is_none()));
+    }
+
+    #[test]
+    fn null_is_a_value_at_one_end() {
+        let mut values: Vec<Option<i64>> = (0..7).map(Some).collect();
+        values[..3].fill(None);
+        let (null, at) = (key(None, NULLS_FIRST), |value| key(Some(value), NULLS_FIRST));
+        let pages = told(&values, EnabledStatistics::Page, NULLS_FIRST);
+        assert_eq!(
+            pages[..3],
+            [(0, 0..2, null.clone(), null.clone()), (0, 2..4, null, at(3)), (0, 4..6, at(4), at(5))]
+        );
+        let mut values: Vec<Option<i64>> = (0..7).map(Some).collect();
+        values[3..].fill(None);
+        let (null, at) = (key(None, NULLS_LAST), |value| key(Some(value), NULLS_LAST));
+        let pages = told(&values, EnabledStatistics::Page, NULLS_LAST);
+        assert_eq!(pages[..2], [(0, 0..2, at(0), at(1)), (0, 2..4, at(2), null.clone())]);
+        assert_eq!(pages[2..], [(0, 4..6, null.clone(), null.clone()), (1, 0..1, null.clone(), null)]);
+    }
+
+    #[test]
+    fn other_columns_and_types_tell_nothing() {
+        let (footer, column) = footer(&[Some(1)], false, EnabledStatistics::Page);
+        assert!(pieces(&footer, &column.clone().with_name("v"), NULLS_LAST).is_none());
+        assert!(pieces(&footer, &column.clone().with_data_type(DataType::Float64), NULLS_LAST).is_none());
+        let found = pieces(&footer, &column, NULLS_FIRST).unwrap();
+        assert_eq!((found.pieces.len(), found.pieces[0].low.clone()), (1, key(Some(1), NULLS_FIRST)));
+    }
 }

@@ -9,6 +9,7 @@ mod docs;
 mod funnel_relations;
 mod layering;
 mod memory;
+mod merged;
 mod oracle;
 mod ordered;
 mod output;

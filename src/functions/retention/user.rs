@@ -1,7 +1,7 @@
 //! `user_retention`: the birth of each group and the periods in which it came back.
 //!
 //! Memory: 48 bytes a group, 20 for each further period with a return (and instant, while partial states are merged), and each
-//! distinct kept value once. Partial states are exact: the earliest birth, and the last return of each period.
+//! distinct kept value once (until its users are answered, where input is ordered). Partial states are exact: the earliest birth, and the last return of each period.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::algo::retention::{Periods, Return, Tied, periods};
 use crate::error::Error;
 use crate::functions::columns::{Times, clock_of, coerce_condition, coerce_time, list_of, times_array};
 use crate::functions::grouped::{GroupedFunction, aggregate, argument_types};
-use crate::functions::kept_values::{KeptValues, kept_fields};
+use crate::functions::kept_values::{KeptValues, MANY_VALUES, kept_fields};
 use crate::functions::single_group::states_of_rows;
 
 const NAME: &str = "user_retention";
@@ -236,6 +236,25 @@ impl UserGroups {
         Ok((known, entries, by_group))
     }
 
+    /// Drops kept values that no group has any more: over ordered input, where users come and go, they would otherwise pile
+    /// up to all the values there are.
+    fn forget_values(&mut self) -> Result<()> {
+        let Some(kept) = &self.kept else { return Ok(()) };
+        if kept.count() < MANY_VALUES || kept.count() < 4 * self.known.len() {
+            return Ok(());
+        }
+        let groups: Vec<usize> = (0..self.known.len()).filter(|group| self.known[*group].kept != NONE).collect();
+        let values = kept.values(groups.iter().map(|group| self.known[*group].kept).collect())?;
+        let mut fresh = KeptValues::new(kept.fields())?;
+        let (rows, mut numbers): (Vec<u32>, _) = ((0..groups.len() as u32).collect(), Vec::new());
+        fresh.number(&values, &rows, &mut numbers)?;
+        for (group, number) in groups.into_iter().zip(numbers) {
+            self.known[group].kept = number;
+        }
+        self.kept = Some(fresh);
+        Ok(())
+    }
+
     fn kept_column(&self, known: &[Known]) -> Result<Option<ArrayRef>> {
         let Some(kept) = &self.kept else { return Ok(None) };
         let valid: NullBuffer = known.iter().map(|k| k.kept != NONE).collect::<Vec<_>>().into();
@@ -324,6 +343,9 @@ impl GroupsAccumulator for UserGroups {
         ];
         columns.extend(self.kept_column(&known)?);
         let fields = answer_fields(&self.time_type, self.kept.as_ref().map(KeptValues::fields));
+        if let EmitTo::First(_) = emit_to {
+            self.forget_values()?;
+        }
         Ok(Arc::new(StructArray::try_new(fields, columns, None)?))
     }
 
