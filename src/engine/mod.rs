@@ -180,7 +180,9 @@ impl Engine {
     pub async fn run(&self, statement: &str, params: &Params) -> Result<Answer> {
         let mut parsed = dialect::parse(&self.context.state(), statement)?;
         params::bind(&mut parsed, params)?;
-        let plan = match self.context.state().statement_to_plan(parsed).await {
+        let state = self.context.state();
+        let planned = newest::in_one_statement(&self.context, state.statement_to_plan(parsed)).await;
+        let plan = match planned {
             Ok(plan) => plan,
             Err(error) => return Err(self.name_tables(error.into())),
         };
