@@ -8,6 +8,7 @@ mod clickhouse;
 mod docs;
 mod funnel_relations;
 mod layering;
+mod managed;
 mod memory;
 mod merged;
 mod oracle;
