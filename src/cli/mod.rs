@@ -17,6 +17,7 @@ mod repl;
 mod script;
 mod session;
 mod terminal;
+mod vacuum;
 mod words;
 
 use std::process::ExitCode;
@@ -53,6 +54,7 @@ async fn dispatch(cli: Cli, terminal: Terminal, queries: Handle) -> Result<(), S
         Some(Command::Generate(wanted)) => generate::run(wanted, terminal).await,
         Some(Command::Compact(wanted)) => compact::run(wanted, terminal).await,
         Some(Command::Erase(wanted)) => erase::run(wanted, terminal).await,
+        Some(Command::Vacuum(wanted)) => vacuum::run(wanted, terminal).await,
         Some(Command::Demo(wanted)) => demo::run(wanted, terminal, queries).await,
         None => statements(cli, terminal, queries).await,
     }
