@@ -194,7 +194,7 @@ pub enum EventOrder {
 pub struct CompactArgs {
     /// The table's folder
     #[arg(value_name = "DIR")]
-    pub table: PathBuf,
+    pub folder: PathBuf,
     /// Memory for rows, such as 512MB or 4GiB
     #[arg(long, value_name = "SIZE", value_parser = bytes, default_value = "1GiB")]
     pub memory: usize,
@@ -209,17 +209,17 @@ pub struct CompactArgs {
 pub struct EraseArgs {
     /// The table's folder
     #[arg(value_name = "DIR")]
-    pub table: PathBuf,
+    pub folder: PathBuf,
     /// Users, as the user column writes them; may be repeated
     #[arg(long = "user", value_name = "ID", num_args = 1.., allow_hyphen_values = false)]
     pub users: Vec<String>,
     /// A file of users, one on each line; - is standard input
     #[arg(long, value_name = "FILE")]
     pub users_from: Option<PathBuf>,
-    /// Only say from which files how many rows would go
+    /// Change nothing, only list from which files how many rows would go
     #[arg(long)]
     pub dry_run: bool,
-    /// No progress bar, and of the files only how many they are
+    /// No progress bar and no closing lines
     #[arg(short = 'q', long)]
     pub quiet: bool,
 }

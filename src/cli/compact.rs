@@ -7,6 +7,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::args::CompactArgs;
 use super::session::Stop;
 use super::terminal::Terminal;
+use super::vacuum::table_folder;
 use crate::output::thousands;
 use crate::store::compact::{CompactOptions, Compacted, compact};
 
@@ -24,7 +25,7 @@ pub(super) async fn run(args: CompactArgs, terminal: Terminal) -> Result<(), Sto
             Ok(())
         })
     };
-    let done = compact(&args.table, &options, progress).await;
+    let done = compact(table_folder(&args.folder)?, &options, progress).await;
     bar.finish_and_clear();
     let done = done?;
     if !args.quiet {

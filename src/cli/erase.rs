@@ -1,4 +1,6 @@
 //! `tenure erase`: all rows of some users taken out of a managed table.
+//!
+//! Deals with: the list of users, the words about what was done. Does not deal with: finding rows (`store::erase`).
 
 use std::io::Read;
 use std::path::Path;
@@ -6,8 +8,9 @@ use std::sync::Arc;
 
 use super::args::EraseArgs;
 use super::compact::{bar, files};
-use super::session::Stop;
+use super::session::{Stop, print};
 use super::terminal::Terminal;
+use super::vacuum::table_folder;
 use crate::error::{Error, Result};
 use crate::output::thousands;
 use crate::store::erase::{Erased, erase};
@@ -31,10 +34,12 @@ pub(super) async fn run(args: EraseArgs, terminal: Terminal) -> Result<(), Stop>
             Ok(())
         })
     };
-    let done = erase(&args.table, &users, args.dry_run, progress).await;
+    let done = erase(table_folder(&args.folder)?, &users, args.dry_run, progress).await;
     bar.finish_and_clear();
-    for line in told(&done?, args.dry_run, args.quiet) {
-        terminal.print_note(&line);
+    let done = done?;
+    print(&listed(&done))?;
+    if !args.quiet {
+        told(&done, args.dry_run).iter().for_each(|line| terminal.print_note(line));
     }
     Ok(())
 }
@@ -58,7 +63,12 @@ fn lines(text: &str) -> impl Iterator<Item = String> {
 /// Users without rows are named up to so many.
 const NAMED: usize = 5;
 
-fn told(done: &Erased, dry_run: bool, quiet: bool) -> Vec<String> {
+/// Files and the users' rows in them, a line for each, with a tab between.
+fn listed(done: &Erased) -> String {
+    done.files.iter().map(|file| format!("{}\t{}\n", file.path, file.rows)).collect()
+}
+
+fn told(done: &Erased, dry_run: bool) -> Vec<String> {
     let mut told = Vec::new();
     let absent: Vec<String> = done.users.iter().filter(|(_, rows)| **rows == 0).map(|(u, _)| u.to_string()).collect();
     let found = done.users.len() - absent.len();
@@ -70,13 +80,6 @@ fn told(done: &Erased, dry_run: bool, quiet: bool) -> Vec<String> {
     if done.files.is_empty() {
         told.push("nothing to erase".to_string());
         return told;
-    }
-    if !quiet {
-        told.extend(
-            done.files.iter().map(|file| {
-                format!("{}: {} rows, {} of others", file.path, thousands(file.rows), thousands(file.others))
-            }),
-        );
     }
     let (rows, of) = (thousands(done.rows()), if found == 1 { "1 user" } else { &format!("{found} users") });
     let from = files(done.files.len() as u64);
@@ -110,20 +113,17 @@ mod tests {
         let mut done = Erased::default();
         done.users.extend([(UserId::Number(4), 1_200), (UserId::Number(9), 0)]);
         done.files.push(Found { path: "a.parquet".into(), rows: 1_200, others: 5 });
-        let dry = told(&done, true, false);
+        assert_eq!(listed(&done), "a.parquet\t1200\n");
+        let dry = told(&done, true);
         assert_eq!(
             dry,
-            [
-                "no rows of 1 of 2 users: 9",
-                "a.parquet: 1,200 rows, 5 of others",
-                "1,200 rows of 1 user would be erased from 1 file; nothing was changed",
-            ]
+            ["no rows of 1 of 2 users: 9", "1,200 rows of 1 user would be erased from 1 file; nothing was changed"]
         );
         done.version = Some(3);
-        let erased = told(&done, false, true);
+        let erased = told(&done, false);
         assert_eq!(erased[1], "version 3: 1,200 rows of 1 user erased from 1 file");
         assert!(erased[2].contains("tenure vacuum"), "{erased:?}");
         done.files.clear();
-        assert_eq!(told(&done, false, true)[1], "nothing to erase");
+        assert_eq!(told(&done, false)[1], "nothing to erase");
     }
 }

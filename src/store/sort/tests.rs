@@ -152,7 +152,7 @@ fn given() -> impl Strategy<Value = Given> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
     fn files_hold_the_rows_of_a_plain_sort(
@@ -301,9 +301,8 @@ fn dictionaries_beyond_what_small_keys_hold() {
 fn events_that_the_table_has_are_left_out() {
     let (staging, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let mut draw = draws(3);
-    let mut rows = |n: usize| -> Vec<Given> {
-        (0..n).map(|_| (draw(30) as i64, draw(50) as i64, Some(draw(30) as u32))).collect()
-    };
+    let mut rows =
+        |n: usize| -> Vec<Given> { (0..n).map(|_| (draw(5) as i64, draw(50) as i64, Some(draw(30) as u32))).collect() };
     let mut files: Vec<StoredFile> = Vec::new();
     let mut old = Vec::new();
     for part in 0..3 {
