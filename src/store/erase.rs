@@ -13,8 +13,8 @@ use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Int64Type, Schema, SchemaRef};
 use parking_lot::Mutex;
 
-use super::compact::{finished, writable};
-use super::layout::{Layout, OrderedWriter, Period, discard, write_plain};
+use super::compact::{Writable, finished, writable};
+use super::layout::{OrderedWriter, discard, write_plain};
 use super::managed::commit::{Change, Operation, Refused};
 use super::managed::log::{At, TableLog};
 use super::managed::{Roles, StoredFile};
@@ -65,13 +65,12 @@ impl Erased {
 pub async fn erase(folder: &Path, users: &[String], dry_run: bool, progress: Progress) -> Result<Erased> {
     let mut log = TableLog::open(folder, At::Latest).await?;
     for _ in 0..ATTEMPTS {
-        let (roles, period) = writable(&log)?;
-        let wanted = Arc::new(Wanted::new(users, log.schema(), &roles, folder)?);
+        let table = writable(&log)?;
+        let wanted = Wanted::new(users, log.schema(), &table.roles, folder)?;
         let search = Arc::new(Search {
             folder: folder.to_path_buf(),
             schema: log.schema().clone(),
-            roles,
-            period,
+            table,
             wanted,
             files: log.files().to_vec(),
         });
@@ -165,23 +164,22 @@ impl Wanted {
 struct Search {
     folder: PathBuf,
     schema: SchemaRef,
-    roles: Roles,
-    period: Option<Period>,
-    wanted: Arc<Wanted>,
+    table: Writable,
+    wanted: Wanted,
     files: Vec<StoredFile>,
 }
 
 impl Search {
     /// Positions of the files that hold rows of the users, and what they hold.
     fn find(&self) -> Result<(Vec<usize>, Erased)> {
-        let schema = Arc::new(Schema::new(vec![self.schema.field_with_name(&self.roles.user)?.clone()]));
+        let schema = Arc::new(Schema::new(vec![self.schema.field_with_name(&self.table.roles.user)?.clone()]));
         let each = self.each(self.files.len(), |at| {
             let file = &self.files[at];
             let mut users: BTreeMap<UserId, u64> = BTreeMap::new();
             if !self.may_hold(file) {
                 return Ok((0, users));
             }
-            let source = StoredSource::open(&self.folder, file, &schema, &self.roles)?;
+            let source = StoredSource::open(&self.folder, file, &schema, &self.table.roles)?;
             for batch in source.batches(source.groups_with(&self.wanted.sorted))? {
                 let batch = batch?;
                 let column = batch.column(0);
@@ -227,7 +225,7 @@ impl Search {
         let written = Mutex::new(Vec::new());
         let ended = self.each(files.len(), |at| {
             let file = &self.files[files[at]];
-            let source = StoredSource::open(&self.folder, file, &self.schema, &self.roles)?;
+            let source = StoredSource::open(&self.folder, file, &self.schema, &self.table.roles)?;
             let rest = source.batches_of_all()?.map(|batch| self.without(&batch?));
             let more = match file.ordered {
                 true => self.write_ordered(rest)?,
@@ -247,8 +245,8 @@ impl Search {
     }
 
     fn write_ordered(&self, batches: impl Iterator<Item = Result<RecordBatch>>) -> Result<Vec<StoredFile>> {
-        let layout = Layout { period: self.period, ..Layout::new() };
-        let mut writer = OrderedWriter::new(&self.folder, self.schema.clone(), &self.roles, layout)?;
+        let layout = self.table.layout.clone();
+        let mut writer = OrderedWriter::new(&self.folder, self.schema.clone(), &self.table.roles, layout)?;
         for batch in batches {
             writer.write(&batch?)?;
         }
@@ -256,7 +254,7 @@ impl Search {
     }
 
     fn without(&self, batch: &RecordBatch) -> Result<RecordBatch> {
-        let users = batch.column(batch.schema_ref().index_of(&self.roles.user)?);
+        let users = batch.column(batch.schema_ref().index_of(&self.table.roles.user)?);
         let stay: BooleanArray = self.wanted.rows(users).into_iter().map(|found| Some(!found)).collect();
         Ok(filter_record_batch(batch, &stay)?)
     }

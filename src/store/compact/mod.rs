@@ -8,10 +8,12 @@ mod plan;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::datatypes::SchemaRef;
+use futures::StreamExt;
 
-use super::layout::{FILE_BYTES, Layout, Period, discard};
+use super::layout::{FILE_BYTES, Layout, discard};
 use super::managed::commit::{Change, Operation, Refused};
 use super::managed::log::{At, TableLog};
 use super::managed::{Roles, StoredFile};
@@ -85,41 +87,32 @@ pub async fn compact(folder: &Path, options: &CompactOptions, progress: Progress
     let staging = Arc::new(Staging::make(folder, "compact")?);
     let (mut misses, mut made) = (0, HashSet::new());
     loop {
-        let (roles, period) = writable(&log)?;
-        let mut groups = plan::groups(log.files(), period, options.file_bytes as u64);
+        let table = writable(&log)?;
+        let mut groups = plan::groups(log.files(), table.layout.period, options.file_bytes as u64);
         // Whatever a plan thinks of files made just now, they are not made again: so this comes to an end.
         groups.retain(|group| group.files.iter().any(|file| !made.contains(&log.files()[*file].path)));
         let size = |group: &Group| group.files.iter().map(|file| log.files()[*file].size).sum::<u64>();
         let total: u64 = groups.iter().map(size).sum();
-        let (mut change, mut bytes, mut next) = (Change::new(Operation::Compact), 0, groups.iter());
+        let (mut part, mut bytes, mut next) = (Vec::new(), 0, groups.iter());
         while bytes < COMMIT_BYTES
             && let Some(group) = next.next()
         {
-            let files: Vec<StoredFile> = group.files.iter().map(|file| log.files()[*file].clone()).collect();
-            change.remove.extend(files.iter().map(|f| f.path.clone()));
-            let (of_group, before, told) = (size(group), bytes, Arc::clone(&progress));
-            bytes += of_group;
-            let rewrite = Rewrite {
-                folder: folder.to_path_buf(),
-                staging: Arc::clone(&staging),
-                schema: log.schema().clone(),
-                roles: roles.clone(),
-                period,
-                options: options.clone(),
-            };
-            let work = tokio::task::spawn_blocking(move || {
-                rewrite.run(&files, &|rows, all| {
-                    told(before + (u128::from(of_group) * u128::from(rows) / u128::from(all.max(1))) as u64, total)
-                })
-            });
-            match finished(work.await) {
-                Ok(files) => change.add.extend(files),
-                Err(error) => {
-                    discard(folder, &change.add);
-                    return Err(error);
-                }
-            }
+            bytes += size(group);
+            part.push(group.files.iter().map(|file| log.files()[*file].clone()).collect::<Vec<StoredFile>>());
         }
+        let mut change = Change::new(Operation::Compact);
+        change.remove = part.iter().flatten().map(|f| f.path.clone()).collect();
+        let rewrite = Rewrite {
+            folder: folder.to_path_buf(),
+            staging: Arc::clone(&staging),
+            schema: log.schema().clone(),
+            table,
+            options: options.clone(),
+            done: AtomicU64::new(0),
+            total,
+            progress: Arc::clone(&progress),
+        };
+        change.add = rewrite.all(part).await?;
         if change.remove.is_empty() {
             done.files = log.files().len();
             return Ok(done);
@@ -155,8 +148,16 @@ pub async fn compact(folder: &Path, options: &CompactOptions, progress: Progress
     }
 }
 
-/// The roles and time slices of a table that this program may write.
-pub(super) fn writable(log: &TableLog) -> Result<(Roles, Option<Period>)> {
+/// What a table says of how it is to be written.
+#[derive(Debug, Clone)]
+pub(super) struct Writable {
+    pub roles: Roles,
+    /// Time slices, and the column that tells events apart.
+    pub layout: Layout,
+}
+
+/// How a table is to be written, if this program may.
+pub(super) fn writable(log: &TableLog) -> Result<Writable> {
     let Some(roles) = log.roles() else {
         return Err(Error::data(format!(
             "'{}' was not made by tenure: it does not say which column is the user and which is the time",
@@ -172,7 +173,8 @@ pub(super) fn writable(log: &TableLog) -> Result<(Roles, Option<Period>)> {
         )));
     }
     let period = log.setting("period").map(str::parse).transpose()?;
-    Ok((roles.clone(), period))
+    let dedup = log.setting("dedup_key").map(str::to_string);
+    Ok(Writable { roles: roles.clone(), layout: Layout { period, dedup, ..Layout::new() } })
 }
 
 /// The answer of a blocking task.
@@ -180,20 +182,62 @@ pub(super) fn finished<T>(joined: std::result::Result<Result<T>, tokio::task::Jo
     joined.unwrap_or_else(|e| Err(Error::internal(format!("the work stopped: {e}"))))
 }
 
-/// What rewriting a group of files needs.
+/// What rewriting groups of files needs.
 struct Rewrite {
     folder: PathBuf,
     staging: Arc<Staging>,
     schema: SchemaRef,
-    roles: Roles,
-    period: Option<Period>,
+    table: Writable,
     options: CompactOptions,
+    /// Bytes done, and in all.
+    done: AtomicU64,
+    total: u64,
+    progress: Progress,
 }
 
 impl Rewrite {
+    /// Writes groups anew, several at the same time: a small one keeps no more than one thread busy. After an error nothing is left.
+    async fn all(mut self, groups: Vec<Vec<StoredFile>>) -> Result<Vec<StoredFile>> {
+        let threads = self.options.threads.or(std::thread::available_parallelism().ok().map(usize::from)).unwrap_or(1);
+        let at_once = threads.min(groups.len()).max(1);
+        self.options.memory /= at_once;
+        self.options.threads = Some(threads / at_once);
+        let work = Arc::new(self);
+        let tasks = groups.into_iter().map(|files| {
+            let work = Arc::clone(&work);
+            async move { finished(tokio::task::spawn_blocking(move || work.group(&files)).await) }
+        });
+        let ended: Vec<Result<Vec<StoredFile>>> = futures::stream::iter(tasks).buffered(at_once).collect().await;
+        let (mut written, mut failed) = (Vec::new(), None);
+        for end in ended {
+            match end {
+                Ok(files) => written.extend(files),
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        match failed {
+            None => Ok(written),
+            Some(error) => {
+                discard(&work.folder, &written);
+                Err(error)
+            }
+        }
+    }
+
+    fn group(&self, files: &[StoredFile]) -> Result<Vec<StoredFile>> {
+        let size: u64 = files.iter().map(|f| f.size).sum();
+        let told = AtomicU64::new(0);
+        self.run(files, &|rows, all| {
+            let now = (u128::from(size) * u128::from(rows) / u128::from(all.max(1))) as u64;
+            // Threads tell their rows in any order.
+            let more = now.saturating_sub(told.fetch_max(now, Ordering::Relaxed));
+            (self.progress)(self.done.fetch_add(more, Ordering::Relaxed) + more, self.total)
+        })
+    }
+
     fn run(&self, files: &[StoredFile], progress: sort::Progress<'_>) -> Result<Vec<StoredFile>> {
         let options = &self.options;
-        let mut sorter = Sorter::new(self.staging.path(), self.schema.clone(), &self.roles, options.memory)?;
+        let mut sorter = Sorter::new(self.staging.path(), self.schema.clone(), &self.table.roles, options.memory)?;
         if let Some(threads) = options.threads {
             sorter = sorter.with_threads(threads);
         }
@@ -201,22 +245,22 @@ impl Rewrite {
         ordered.sort_by_key(|file| std::cmp::Reverse(file.size));
         let small = ordered.split_off(MOST_STREAMS.min(ordered.len()));
         for file in others.iter().chain(&small) {
-            let source = StoredSource::open(&self.folder, file, &self.schema, &self.roles)?;
+            let source = StoredSource::open(&self.folder, file, &self.schema, &self.table.roles)?;
             for batch in source.batches_of_all()? {
                 let batch = batch?;
-                source.check_complete(&batch, &self.roles)?;
+                source.check_complete(&batch, &self.table.roles)?;
                 sorter.push(&batch)?;
             }
         }
         let bytes: u64 = files.iter().map(|f| f.size).sum();
         let rows: u64 = files.iter().map(|f| f.rows).sum();
         let full = (bytes / options.file_bytes.max(1) as u64).max(1);
-        let mut target = Target::new(&self.folder).with_period(self.period);
+        let mut target = Target::new(&self.folder);
         target.layout = Layout {
             file_bytes: options.file_bytes,
             // Ranges that fill a file each: with smaller ones the next compaction would find something to do.
             part_rows: target.layout.part_rows.max(rows / full),
-            ..target.layout
+            ..self.table.layout.clone()
         };
         let (written, counts) = sorter.merge_with(&ordered, &target, progress)?;
         // A file whose log entry tells no rows is counted by what was read.

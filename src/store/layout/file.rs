@@ -168,7 +168,7 @@ impl OpenFile {
         writer.sync().map_err(|e| Error::io("write", &self.path, &e))?;
         drop(writer);
         let path = folder.join(&self.name);
-        let file = File::open(&path).map_err(|e| Error::io("open", &path, &e))?;
+        let file = OpenOptions::new().append(true).open(&path).map_err(|e| Error::io("open", &path, &e))?;
         file.sync_all().map_err(|e| Error::io("write", &path, &e))?;
         let on_disk = file.metadata().map_err(|e| Error::io("open", &path, &e))?;
         let modified = on_disk.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());

@@ -2,7 +2,7 @@
 //!
 //! Deals with: a file that stays without an order, because some of its rows may have no user. Does not deal with: ordered files.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 
@@ -56,7 +56,7 @@ fn write(
     }
     writer.sync().map_err(|e| Error::io("write", path, &e))?;
     drop(writer);
-    let file = File::open(path).map_err(|e| Error::io("open", path, &e))?;
+    let file = OpenOptions::new().append(true).open(path).map_err(|e| Error::io("open", path, &e))?;
     file.sync_all().map_err(|e| Error::io("write", path, &e))?;
     super::sync_folder(path.parent().unwrap_or(Path::new(".")))?;
     let on_disk = file.metadata().map_err(|e| Error::io("open", path, &e))?;

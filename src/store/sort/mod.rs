@@ -71,7 +71,7 @@ impl Sorter {
     ///
     /// Errors: a schema without the roles' columns, or with other types for them.
     pub fn new(staging: &Path, schema: SchemaRef, roles: &Roles, memory: usize) -> Result<Self> {
-        Ok(Self::over(staging, Columns::new(schema, roles)?, roles, memory))
+        Ok(Self::over(staging, Columns::new(schema, roles, memory / 8)?, roles, memory))
     }
 
     fn over(staging: &Path, columns: Columns, roles: &Roles, memory: usize) -> Self {

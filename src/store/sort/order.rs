@@ -210,7 +210,7 @@ mod tests {
     fn columns(users: DataType) -> Columns {
         let time = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
         let schema = Schema::new(vec![Field::new("u", users, false), Field::new("t", time, false)]);
-        Columns::new(Arc::new(schema), &Roles { user: "u".into(), time: "t".into(), event: None }).unwrap()
+        Columns::new(Arc::new(schema), &Roles { user: "u".into(), time: "t".into(), event: None }, 0).unwrap()
     }
 
     fn rows(users: ArrayRef, times: Vec<i64>) -> Rows {

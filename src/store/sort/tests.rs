@@ -14,6 +14,7 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use proptest::prelude::*;
 
+use super::words::Limit;
 use super::*;
 use crate::store::layout::{Layout, discard};
 
@@ -139,7 +140,8 @@ fn without_repetitions(rows: Vec<Row>) -> Vec<Row> {
 
 /// A sorter that turns to text after a few words, with a budget of rows rather than of bytes.
 fn sorter(staging: &Path, text_users: bool, words: usize, memory: usize) -> Sorter {
-    let columns = Columns::with_most_words(schema(text_users), &roles(), words).unwrap();
+    let limit = Limit { words, bytes: 16 << 20 };
+    let columns = Columns::with_limit(schema(text_users), &roles(), limit).unwrap();
     Sorter::over(staging, columns, &roles(), memory).with_threads(3)
 }
 
