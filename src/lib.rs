@@ -61,6 +61,9 @@
 //! hash: `plan/ordered_scan.rs` cuts the files into ranges, of rows or (where files overlap) of users, and
 //! `plan/ordered_aggregation.rs` puts [`exec::user_aggregate::UserAggregateExec`] in place, which merges overlapping files by
 //! user; EXPLAIN shows it. Both paths feed the same accumulators.
+//!
+//! Such files come from [`store::sort`], which sorts rows in bounded memory, and [`store::layout`], which decides where files end.
+//! [`store::compact`] merges those of a managed table that overlap; [`store::erase`] writes anew those that hold a user.
 
 pub mod algo;
 pub mod cli;
