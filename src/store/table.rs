@@ -213,7 +213,7 @@ fn declare_roles(table: &str, schema: &SchemaRef, entry: &TableEntry) -> Result<
 }
 
 /// The data files of a location: a file itself, those below a folder, those that a glob matches.
-fn files_at(location: &Path) -> Result<Vec<PathBuf>> {
+pub(super) fn files_at(location: &Path) -> Result<Vec<PathBuf>> {
     let text = path_text(location)?;
     if text.contains(['*', '?', '[']) && !location.exists() {
         // What the glob matches is looked up below its last fixed folder.

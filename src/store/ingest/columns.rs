@@ -1,0 +1,634 @@
+//! The columns of the table: where each comes from, its type, its role.
+//!
+//! Deals with: mapping and names, roles, types against an existing table, what is shown before anything is written.
+//! Does not deal with: reading samples (`heads`), or rows.
+//!
+//! Types: what the mapping says, else what the table has, else what the sample suggests. The user is a BIGINT or text, the time
+//! a timestamp, the event text with a dictionary.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use jiff::tz::TimeZone;
+
+use super::infer::Seen;
+use super::mapping::{Entry, Mapping, dictionary, timestamp, type_name};
+use super::stored_types::{common, fits, is_text, member, readable, stored};
+use super::times::{EpochUnit, TimeFormat, TimeReader};
+use crate::error::{Error, Result, suggest};
+use crate::store::managed::Roles;
+use crate::store::table::{CONVENTIONS, TIME_UNITS};
+
+/// What a source has, read off its beginning.
+#[derive(Debug, Clone)]
+pub struct Shape {
+    /// The source's name.
+    pub source: String,
+    /// Columns in order.
+    pub columns: Vec<(String, Seen)>,
+    /// Whether columns may be called `#N`.
+    pub by_position: bool,
+}
+
+/// What flags say of columns.
+#[derive(Debug, Clone, Default)]
+pub struct Wishes {
+    /// The user column.
+    pub user: Option<String>,
+    /// The time column.
+    pub time: Option<String>,
+    /// The event column.
+    pub event: Option<String>,
+    /// Unit of the time column.
+    pub time_unit: Option<String>,
+    /// Pattern of the time column.
+    pub time_format: Option<String>,
+    /// The deduplication key.
+    pub dedup_key: Option<String>,
+    /// Whether parts of times below the microsecond are cut.
+    pub floor_time: bool,
+}
+
+/// The table that rows are appended to.
+#[derive(Debug, Clone)]
+pub struct Existing {
+    /// Its columns.
+    pub schema: SchemaRef,
+    /// Its roles.
+    pub roles: Roles,
+    /// Its deduplication key.
+    pub dedup_key: Option<String>,
+}
+
+/// Where the values of a column come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// A column of the sources: a name, a path with dots, or `#N`.
+    Source(String),
+    /// The same value in every row.
+    Constant(String),
+    /// Nowhere: NULL in every row.
+    Missing,
+}
+
+/// A column of the table.
+#[derive(Debug, Clone)]
+pub struct Column {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub data_type: DataType,
+    /// `user`, `time` or `event`.
+    pub role: Option<&'static str>,
+    /// Where its values come from.
+    pub origin: Origin,
+    /// How times are read, where they are text or numbers, and in which zone.
+    pub time: Option<TimeReader>,
+    /// A value of the sample.
+    pub example: Option<String>,
+    /// Whether the table does not have it yet.
+    pub new: bool,
+}
+
+/// The table's columns as this ingest fills them.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    /// The columns, in the table's order.
+    pub columns: Vec<Column>,
+    /// The same as a schema.
+    pub schema: SchemaRef,
+    /// Who, when, what.
+    pub roles: Roles,
+    /// Where the user is among the columns.
+    pub user: usize,
+    /// Where the time is.
+    pub time: usize,
+    /// The deduplication key.
+    pub dedup_key: Option<String>,
+    /// Texts that mean NULL.
+    pub nulls: Vec<String>,
+    /// Source columns that are left out on purpose.
+    pub left_out: HashSet<String>,
+    /// Whether source columns that nobody named are left out.
+    pub drop_others: bool,
+}
+
+impl Layout {
+    /// Decides the columns.
+    pub fn of(shapes: &[Shape], mapping: &Mapping, wishes: &Wishes, table: Option<&Existing>) -> Result<Self> {
+        let drafts = drafts(shapes, mapping)?;
+        check_names(&drafts)?;
+        let roles = roles(&drafts, mapping, wishes, table)?;
+        let mut columns = Vec::with_capacity(drafts.len());
+        for draft in &drafts {
+            let role = match () {
+                () if draft.name == roles.user => Some("user"),
+                () if draft.name == roles.time => Some("time"),
+                () if roles.event.as_ref() == Some(&draft.name) => Some("event"),
+                () => None,
+            };
+            if let Some(column) = typed(draft, role, shapes, mapping, wishes, table)? {
+                columns.push(column);
+            }
+        }
+        if let Some(table) = table {
+            columns = in_table_order(columns, table);
+        }
+        let at = |name: &str| columns.iter().position(|c| c.name == name);
+        let (Some(user), Some(time)) = (at(&roles.user), at(&roles.time)) else {
+            return Err(Error::internal("ingest: roles without a column"));
+        };
+        let dedup_key = dedup_key(&columns, mapping, wishes, table)?;
+        let fields: Vec<Field> = columns.iter().map(|c| Field::new(&c.name, c.data_type.clone(), true)).collect();
+        Ok(Self {
+            schema: Arc::new(Schema::new(fields)),
+            columns,
+            roles,
+            user,
+            time,
+            dedup_key,
+            nulls: mapping.null.clone(),
+            left_out: mapping.drop.iter().cloned().collect(),
+            drop_others: mapping.drop_others,
+        })
+    }
+}
+
+/// A column before its type is known.
+#[derive(Debug)]
+struct Draft {
+    name: String,
+    origin: Origin,
+    entry: Entry,
+    /// What all sources show: examples, distinct texts, units.
+    seen: Seen,
+    /// What text sources show: types.
+    texts: Seen,
+    /// What Parquet sources say, and which.
+    declared: Vec<(DataType, String)>,
+}
+
+impl Draft {
+    fn new(name: &str, entry: Entry, shapes: &[Shape]) -> Self {
+        let origin = match (&entry.from, &entry.constant) {
+            (Some(from), _) => Origin::Source(from.clone()),
+            (None, Some(constant)) => Origin::Constant(constant.clone()),
+            (None, None) => Origin::Source(name.to_string()),
+        };
+        let (seen, texts, declared) = Default::default();
+        let mut draft = Self { name: name.to_string(), origin, entry, seen, texts, declared };
+        match &draft.origin {
+            Origin::Source(from) => {
+                for shape in shapes {
+                    match lookup(shape, from) {
+                        Some((seen, Some(declared))) => {
+                            draft.declared.push((declared, shape.source.clone()));
+                            draft.seen.merge(seen.clone());
+                        }
+                        Some((seen, None)) => {
+                            draft.seen.merge(seen.clone());
+                            draft.texts.merge(seen.clone());
+                        }
+                        None => {}
+                    }
+                }
+            }
+            Origin::Constant(constant) => {
+                draft.seen.plain(constant);
+                draft.texts.plain(constant);
+            }
+            Origin::Missing => {}
+        }
+        draft
+    }
+
+    /// The type that the sources suggest.
+    fn suggested(&self) -> Result<DataType> {
+        if self.declared.is_empty() {
+            return Ok(self.texts.data_type());
+        }
+        // What Parquet files show was counted too, for dictionaries and units; their types are what they say.
+        let mut suggested = (self.texts.values() > 0).then(|| (self.texts.data_type(), "text files".to_string()));
+        for (declared, source) in &self.declared {
+            let Some(here) = stored(declared) else {
+                let name = self.from();
+                return Err(Error::data(format!("'{source}': column '{name}' is {declared}, which a table cannot hold"))
+                    .hint(format!("leave it out with drop = [\"{name}\"] in the mapping")));
+            };
+            let here = match here {
+                DataType::Utf8 if self.seen.repeats() => dictionary(),
+                DataType::Int64 if *declared == DataType::UInt64 && self.seen.beyond_bigint() => DataType::Decimal128(20, 0),
+                here => here,
+            };
+            suggested = Some(match suggested {
+                None => (here, source.clone()),
+                Some((before, first)) => match common(&before, &here) {
+                    Some(both) => (both, first),
+                    None => {
+                        return Err(Error::data(format!(
+                            "column '{}' is {} in '{first}' but {} in '{source}'",
+                            self.from(),
+                            type_name(&before),
+                            type_name(&here)
+                        ))
+                        .hint("rename or drop one of them in a mapping, and ingest the files one after the other"));
+                    }
+                },
+            });
+        }
+        Ok(suggested.map_or(DataType::Utf8, |(suggested, _)| suggested))
+    }
+
+    fn from(&self) -> &str {
+        match &self.origin {
+            Origin::Source(from) => from,
+            Origin::Constant(_) | Origin::Missing => &self.name,
+        }
+    }
+
+    /// Whether times come as numbers.
+    fn numbers(&self) -> bool {
+        self.declared.iter().any(|(declared, _)| declared.is_numeric())
+    }
+}
+
+/// What a shape has under a name, and the type that it says itself.
+fn lookup<'a>(shape: &'a Shape, from: &str) -> Option<(&'a Seen, Option<DataType>)> {
+    let declared = |seen: &Seen| seen.declared.as_ref().map(|(declared, _)| declared.clone());
+    if let Some(place) = position(from).filter(|_| shape.by_position) {
+        return shape.columns.get(place).map(|(_, seen)| (seen, declared(seen)));
+    }
+    if let Some((_, seen)) = shape.columns.iter().find(|(name, _)| name == from) {
+        return Some((seen, declared(seen)));
+    }
+    let path: Vec<&str> = from.split('.').collect();
+    let (first, rest) = path.split_first().filter(|(_, rest)| !rest.is_empty())?;
+    let (_, seen) = shape.columns.iter().find(|(name, _)| name == first)?;
+    if let Some(whole) = declared(seen) {
+        return member(&whole, rest).map(|part| (seen, Some(part)));
+    }
+    let mut seen = seen;
+    for step in rest {
+        seen = &seen.fields.iter().find(|(name, _)| name == step)?.1;
+    }
+    Some((seen, None))
+}
+
+/// The place that `#N` means, from 0.
+pub fn position(from: &str) -> Option<usize> {
+    from.strip_prefix('#')?.parse::<usize>().ok()?.checked_sub(1)
+}
+
+/// The columns in the order of the sources, mapped.
+fn drafts(shapes: &[Shape], mapping: &Mapping) -> Result<Vec<Draft>> {
+    let from_of = |name: &str, entry: &Entry| match entry.constant {
+        Some(_) => None,
+        None => Some(entry.from.clone().unwrap_or_else(|| name.to_string())),
+    };
+    let mut wanted: HashMap<String, Vec<&str>> = HashMap::new();
+    for (name, entry) in &mapping.columns {
+        if let Some(from) = from_of(name, entry) {
+            wanted.entry(from).or_default().push(name);
+        }
+    }
+    let mut placed: HashSet<&str> = HashSet::new();
+    let mut seen: HashSet<&str> = HashSet::new();
+    let mut drafts: Vec<Draft> = Vec::new();
+    for shape in shapes {
+        let mut in_this: HashMap<&str, usize> = HashMap::new();
+        for (at, (name, _)) in shape.columns.iter().enumerate() {
+            let place = format!("#{}", at + 1);
+            let by_place = shape.by_position && (wanted.contains_key(&place) || mapping.drop.contains(&place));
+            if shape.by_position {
+                for target in wanted.get(&place).into_iter().flatten() {
+                    if placed.insert(target) {
+                        drafts.push(Draft::new(target, mapping.columns[*target].clone(), shapes));
+                    }
+                }
+            }
+            if by_place {
+                continue;
+            }
+            let twice = in_this.insert(name, at);
+            let unclear = match twice {
+                Some(first) => Some(format!("columns {} and {} are both called '{name}'", first + 1, at + 1)),
+                None if name.trim().is_empty() => Some(format!("column {} has no name", at + 1)),
+                None => None,
+            };
+            if let Some(unclear) = unclear.filter(|_| !mapping.drop.contains(name)) {
+                let hint = match shape.by_position {
+                    true => format!(
+                        "name it by its place in a mapping ([columns] some_name = \"#{0}\") or leave it out (drop = [\"#{0}\"])",
+                        at + 1
+                    ),
+                    false => "rename it in the source".to_string(),
+                };
+                return Err(Error::data(format!("'{}': {unclear}", shape.source)).hint(hint));
+            }
+            if !seen.insert(name) {
+                continue;
+            }
+            for target in wanted.get(name.as_str()).into_iter().flatten() {
+                if placed.insert(target) {
+                    drafts.push(Draft::new(target, mapping.columns[*target].clone(), shapes));
+                }
+            }
+            let named = wanted.contains_key(name.as_str());
+            if named || mapping.drop_others || mapping.drop.contains(name) {
+                continue;
+            }
+            if let Some((_, entry)) = mapping.columns.get_key_value(name) {
+                let other = entry.from.clone().unwrap_or_else(|| "a constant".into());
+                return Err(Error::data(format!(
+                    "'{}' has a column '{name}', and the mapping makes '{name}' of {other}",
+                    shape.source
+                ))
+                .hint(format!("leave the other out (drop = [\"{name}\"]) or give it another name")));
+            }
+            let mut draft = Draft::new(name, Entry { from: Some(name.clone()), ..Entry::default() }, shapes);
+            for path in wanted.keys().filter_map(|from| from.strip_prefix(name.as_str())?.strip_prefix('.')) {
+                draft.seen.take_out(path);
+                draft.texts.take_out(path);
+            }
+            drafts.push(draft);
+        }
+    }
+    for (name, entry) in &mapping.columns {
+        if placed.contains(name.as_str()) {
+            continue;
+        }
+        if let Some(from) = from_of(name, entry)
+            && !shapes.iter().any(|shape| lookup(shape, &from).is_some())
+        {
+            let known: Vec<&str> = shapes.iter().flat_map(|s| s.columns.iter().map(|(n, _)| n.as_str())).collect();
+            let help = suggest(&from, known);
+            return Err(Error::data(format!("mapping: no source has a column '{from}' (for '{name}'); {help}")));
+        }
+        drafts.push(Draft::new(name, entry.clone(), shapes));
+    }
+    Ok(drafts)
+}
+
+/// Names must differ by more than case: tools that read the table take them for one.
+fn check_names(drafts: &[Draft]) -> Result<()> {
+    let mut known: BTreeMap<String, &str> = BTreeMap::new();
+    for draft in drafts {
+        if draft.name.trim().is_empty() {
+            return Err(Error::data("a column of the table has no name; give it one in the mapping"));
+        }
+        if let Some(other) = known.insert(draft.name.to_lowercase(), &draft.name) {
+            return Err(Error::data(format!("columns '{other}' and '{}' differ only by case", draft.name))
+                .hint(format!("rename one in a mapping: [columns] {}_2 = \"{0}\"", draft.name)));
+        }
+    }
+    if drafts.is_empty() {
+        return Err(Error::data("the sources have no columns"));
+    }
+    Ok(())
+}
+
+fn roles(drafts: &[Draft], mapping: &Mapping, wishes: &Wishes, table: Option<&Existing>) -> Result<Roles> {
+    let names: Vec<&str> = drafts.iter().map(|d| d.name.as_str()).collect();
+    let resolve = |role: &str, flag: &Option<String>, mapped: &Option<String>, has: Option<&String>| {
+        let asked = flag.as_ref().or(mapped.as_ref());
+        // A name may be the table's, or that of the source.
+        let column = match asked {
+            Some(asked) => match drafts.iter().find(|d| d.name == *asked).or(drafts.iter().find(|d| d.from() == asked)) {
+                Some(draft) => Some(draft.name.clone()),
+                None => {
+                    let help = suggest(asked, names.iter().copied());
+                    return Err(Error::data(format!("the {role} column '{asked}' is not among the columns; {help}")));
+                }
+            },
+            None => None,
+        };
+        match (has, column) {
+            (Some(has), Some(column)) if *has != column => Err(Error::data(format!(
+                "the table's {role} column is '{has}', not '{column}'"
+            ))
+            .hint(format!("map it: [columns] {has} = \"{column}\""))),
+            (Some(has), _) => Ok(Some(has.clone())),
+            (None, Some(column)) => Ok(Some(column)),
+            (None, None) => conventional(role, drafts),
+        }
+    };
+    let user = resolve("user", &wishes.user, &mapping.user, table.map(|t| &t.roles.user))?;
+    let time = resolve("time", &wishes.time, &mapping.time, table.map(|t| &t.roles.time))?;
+    let event = match table {
+        Some(Existing { roles: Roles { event: None, .. }, .. }) => None,
+        _ => resolve("event", &wishes.event, &mapping.event, table.and_then(|t| t.roles.event.as_ref()))?,
+    };
+    let missing = |role: &str| {
+        let candidates: Vec<&str> = drafts.iter().filter(|d| could_be(role, d)).map(|d| d.name.as_str()).collect();
+        let looked = CONVENTIONS.iter().find(|(r, _)| *r == role).map_or(String::new(), |(_, names)| names.join(", "));
+        let list = if candidates.is_empty() { "none fits".into() } else { candidates.join(", ") };
+        Error::data(format!(
+            "no {role} column found (looked for {looked}); name it with --{role} COLUMN; candidates: {list}"
+        ))
+    };
+    let user = user.ok_or_else(|| missing("user"))?;
+    let time = time.ok_or_else(|| missing("time"))?;
+    for (role, column) in [("user", &user), ("time", &time)] {
+        if !names.contains(&column.as_str()) {
+            let help = suggest(column, names.iter().copied());
+            return Err(Error::data(format!("the sources have no column for the table's {role} column '{column}'; {help}"))
+                .hint(format!("map one: [columns] {column} = \"its name in the source\"")));
+        }
+    }
+    if user == time || Some(&user) == event.as_ref() || Some(&time) == event.as_ref() {
+        return Err(Error::data(format!(
+            "user, time and event must be three columns, got '{user}', '{time}' and '{}'",
+            event.unwrap_or_default()
+        )));
+    }
+    Ok(Roles { user, time, event })
+}
+
+fn conventional(role: &str, drafts: &[Draft]) -> Result<Option<String>> {
+    let names = CONVENTIONS.iter().find(|(r, _)| *r == role).map_or(&[][..], |(_, names)| names);
+    let found: Vec<&str> = drafts.iter().map(|d| d.name.as_str()).filter(|n| names.contains(n)).collect();
+    match found.as_slice() {
+        [] => Ok(None),
+        [only] => Ok(Some((*only).to_string())),
+        several => Err(Error::data(format!(
+            "more than one {role} column ({}); choose with --{role} COLUMN",
+            several.join(", ")
+        ))),
+    }
+}
+
+/// Columns worth listing where a role has none.
+fn could_be(role: &str, draft: &Draft) -> bool {
+    let Ok(suggested) = draft.suggested() else { return false };
+    match role {
+        "time" => {
+            matches!(suggested, DataType::Timestamp(_, _) | DataType::Date32)
+                || ((suggested.is_numeric() || is_text(&suggested)) && draft.seen.time_format().is_ok() && draft.seen.values() > 0)
+        }
+        "user" => suggested.is_integer() || is_text(&suggested),
+        _ => is_text(&suggested),
+    }
+}
+
+/// A draft with its type; `None` where it holds nothing that a table can hold (objects that are always empty).
+fn typed(
+    draft: &Draft,
+    role: Option<&'static str>,
+    shapes: &[Shape],
+    mapping: &Mapping,
+    wishes: &Wishes,
+    table: Option<&Existing>,
+) -> Result<Option<Column>> {
+    let suggested = draft.suggested()?;
+    let in_table = table.and_then(|t| t.schema.field_with_name(&draft.name).ok()).map(Field::data_type);
+    if let Some(table) = table
+        && in_table.is_none()
+        && let Some(other) = table.schema.fields().iter().find(|f| f.name().eq_ignore_ascii_case(&draft.name))
+    {
+        return Err(Error::data(format!("column '{}' and the table's '{}' differ only by case", draft.name, other.name()))
+            .hint(format!("map it: [columns] {} = \"{}\"", other.name(), draft.from())));
+    }
+    let asked = draft.entry.data_type.as_ref();
+    let data_type = match (in_table, asked) {
+        (Some(has), Some(asked)) if has != asked && !(is_text(has) && is_text(asked)) => {
+            return Err(Error::data(format!(
+                "column '{}' is {} in the table; the mapping says {}",
+                draft.name,
+                type_name(has),
+                type_name(asked)
+            )));
+        }
+        (Some(has), _) => has.clone(),
+        (None, Some(asked)) => match asked {
+            DataType::Utf8 if draft.seen.repeats() => dictionary(),
+            asked => asked.clone(),
+        },
+        (None, None) if suggested == DataType::Null => return Ok(None),
+        (None, None) => suggested.clone(),
+    };
+    let data_type = match (in_table, role) {
+        (None, Some("user")) if data_type.is_integer() => DataType::Int64,
+        (None, Some("user")) => DataType::Utf8,
+        (None, Some("time")) => timestamp(),
+        (None, Some("event")) => dictionary(),
+        (None, None) if matches!(draft.origin, Origin::Constant(_)) && is_text(&data_type) => dictionary(),
+        _ => data_type,
+    };
+    let time = match data_type {
+        DataType::Timestamp(_, _) => Some(time_reader(draft, role, &suggested, mapping, wishes)?),
+        _ => None,
+    };
+    let anything = draft.seen.values() > 0 || !draft.declared.is_empty();
+    // Text is read as what is asked for, and where it cannot be, that is the row's fault; a table is not asked for.
+    let reads_text = asked.is_some() && draft.declared.is_empty();
+    if anything && !reads_text && time.is_none() && !fits(&suggested, &data_type) {
+        let example = draft.seen.example.as_deref().map(|e| format!(" (such as '{e}')")).unwrap_or_default();
+        let from = shapes.iter().find(|s| lookup(s, draft.from()).is_some()).map_or("", |s| s.source.as_str());
+        let place = if in_table.is_some() { "in the table" } else { "as its role needs" };
+        return Err(Error::data(format!(
+            "column '{}' is {} in '{from}'{example} but {} {place}",
+            draft.name,
+            type_name(&suggested),
+            type_name(&data_type)
+        ))
+        .hint(format!("give it another name in a mapping: [columns] new_name = \"{}\"", draft.from())));
+    }
+    if draft.declared.is_empty() && !readable(&data_type) && !data_type.is_nested() {
+        let shown = type_name(&data_type);
+        return Err(Error::data(format!("column '{}' is {shown}, which cannot be read from text", draft.name)));
+    }
+    Ok(Some(Column {
+        name: draft.name.clone(),
+        data_type,
+        role,
+        origin: draft.origin.clone(),
+        time,
+        example: draft.seen.example.clone(),
+        new: table.is_some() && in_table.is_none(),
+    }))
+}
+
+fn time_reader(
+    draft: &Draft,
+    role: Option<&'static str>,
+    suggested: &DataType,
+    mapping: &Mapping,
+    wishes: &Wishes,
+) -> Result<TimeReader> {
+    let at = |message: String| Error::data(format!("column '{}': {message}", draft.name));
+    let of_role = |value: &Option<String>| value.clone().filter(|_| role == Some("time"));
+    let unit = match of_role(&wishes.time_unit).or_else(|| of_role(&mapping.time_unit)) {
+        Some(unit) => Some(EpochUnit::parse(&unit).ok_or_else(|| {
+            Error::usage(format!("unknown time unit '{unit}'; {}", suggest(&unit, TIME_UNITS)))
+        })?),
+        None => draft.entry.unit,
+    };
+    let pattern =
+        of_role(&wishes.time_format).or_else(|| of_role(&mapping.time_format)).or_else(|| draft.entry.format.clone());
+    let typed = matches!(suggested, DataType::Timestamp(_, _) | DataType::Date32);
+    let format = match (unit, pattern) {
+        (Some(_), Some(_)) => return Err(at("give a time unit or a time format, not both".into())),
+        (Some(unit), None) => TimeFormat::Epoch(unit),
+        (None, Some(pattern)) => TimeFormat::Pattern(pattern),
+        (None, None) if typed => TimeFormat::Iso,
+        (None, None) if draft.numbers() => TimeFormat::Epoch(draft.seen.unit().map_err(at)?),
+        (None, None) => draft.seen.time_format().map_err(at)?,
+    };
+    let zone = match draft.entry.tz.as_ref().or(mapping.tz.as_ref()).map(String::as_str) {
+        None | Some("UTC") => None,
+        Some(name) => Some(TimeZone::get(name).map_err(|_| at(format!("unknown time zone '{name}'")))?),
+    };
+    Ok(TimeReader::new(format, zone, wishes.floor_time))
+}
+
+/// The table's columns first, those that the sources lack as NULL, then new ones.
+fn in_table_order(columns: Vec<Column>, table: &Existing) -> Vec<Column> {
+    let mut by_name: HashMap<String, Column> = HashMap::new();
+    let mut order = Vec::new();
+    for column in columns {
+        if column.new {
+            order.push(column.name.clone());
+        }
+        by_name.insert(column.name.clone(), column);
+    }
+    let mut ordered = Vec::with_capacity(by_name.len());
+    for field in table.schema.fields() {
+        ordered.push(by_name.remove(field.name()).unwrap_or_else(|| Column {
+            name: field.name().clone(),
+            data_type: field.data_type().clone(),
+            role: (table.roles.event.as_ref() == Some(field.name())).then_some("event"),
+            origin: Origin::Missing,
+            time: None,
+            example: None,
+            new: false,
+        }));
+    }
+    ordered.extend(order.into_iter().filter_map(|name| by_name.remove(&name)));
+    ordered
+}
+
+fn dedup_key(
+    columns: &[Column],
+    mapping: &Mapping,
+    wishes: &Wishes,
+    table: Option<&Existing>,
+) -> Result<Option<String>> {
+    let asked = wishes.dedup_key.as_ref().or(mapping.dedup_key.as_ref());
+    let has = table.and_then(|t| t.dedup_key.as_ref());
+    if let (Some(asked), Some(has)) = (asked, has)
+        && asked != has
+    {
+        return Err(Error::data(format!("the table's deduplication key is '{has}', not '{asked}'")));
+    }
+    let Some(key) = asked.or(has) else { return Ok(None) };
+    let Some(column) = columns.iter().find(|c| c.name == *key) else {
+        let help = suggest(key, columns.iter().map(|c| c.name.as_str()));
+        return Err(Error::data(format!("the deduplication key '{key}' is not among the columns; {help}")));
+    };
+    if !is_text(&column.data_type) && !column.data_type.is_integer() {
+        let shown = type_name(&column.data_type);
+        return Err(Error::data(format!("the deduplication key '{key}' must be text or a whole number, got {shown}")));
+    }
+    Ok(Some(key.clone()))
+}
