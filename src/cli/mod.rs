@@ -8,6 +8,7 @@ mod demo;
 mod functions;
 mod generate;
 mod highlight;
+mod ingest;
 mod interrupt;
 mod panic;
 mod progress;
@@ -49,6 +50,7 @@ async fn dispatch(cli: Cli, terminal: Terminal, queries: Handle) -> Result<(), S
     match cli.command {
         Some(Command::Functions(ref wanted)) => functions::run(wanted, terminal, queries).await,
         Some(Command::Generate(wanted)) => generate::run(wanted, terminal).await,
+        Some(Command::Ingest(wanted)) => ingest::run(*wanted, terminal).await,
         Some(Command::Demo(wanted)) => demo::run(wanted, terminal, queries).await,
         None => statements(cli, terminal, queries).await,
     }

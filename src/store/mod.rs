@@ -4,5 +4,6 @@
 
 pub mod event_names;
 pub mod generate;
+pub mod ingest;
 pub mod managed;
 pub mod table;

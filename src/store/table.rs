@@ -22,6 +22,10 @@ pub const ROLE_KEY: &str = "tenure.role";
 /// Key of the column metadata that says the unit of an integer time column.
 pub const TIME_UNIT_KEY: &str = "tenure.time_unit";
 
+/// The column names that are taken for a role where nothing else says it.
+pub const CONVENTIONS: [(&str, &[&str]); 3] =
+    [("user", &["user_id"]), ("time", &["ts", "time", "timestamp"]), ("event", &["event"])];
+
 /// Units of an integer time column.
 pub const TIME_UNITS: [&str; 4] = ["s", "ms", "us", "ns"];
 

@@ -129,6 +129,12 @@ impl Journal {
         written.map_err(|e| Error::io("write", &self.folder.join(JOURNAL), &e))
     }
 
+    /// Whether there are sorted runs to go on with.
+    pub fn worth_keeping(&self) -> bool {
+        std::fs::read_dir(&self.folder)
+            .is_ok_and(|mut entries| entries.any(|e| e.is_ok_and(|e| e.file_name().to_string_lossy().starts_with("run-"))))
+    }
+
     /// Removes the staging folder: everything is committed, or nobody will go on.
     pub fn remove(self) -> Result<()> {
         // The journal goes first: without it the rest is rubbish, which the next run clears away.

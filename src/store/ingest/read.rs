@@ -67,8 +67,8 @@ struct Job {
 type Ordered = (Place, Receiver<Result<Decoded>>);
 
 impl Sources<'_> {
-    /// Reads everything from `from` on. `each` takes the rows of a block, the number of its source, and where to go on behind it.
-    pub fn each(&self, from: Place, mut each: impl FnMut(Decoded, usize, Place) -> Result<()>) -> Result<()> {
+    /// Reads everything from `from` on. `each` takes the rows of a block, and where to go on behind it.
+    pub fn each(&self, from: Place, mut each: impl FnMut(Decoded, Place) -> Result<()>) -> Result<()> {
         let threads = self.threads.max(1);
         let places: Vec<Option<Places>> =
             self.heads.iter().map(|head| head.csv.as_ref().map(|csv| Places::of(self.layout, csv))).collect();
@@ -96,9 +96,7 @@ impl Sources<'_> {
             for next in ordered {
                 let (place, answer) = next?;
                 let decoded = answer.recv().map_err(|_| Error::internal("ingest: a block was lost"))??;
-                // Where the next source begins, this one has ended.
-                let source = if place.offset == 0 && place.line == 0 { place.source.saturating_sub(1) } else { place.source };
-                each(decoded, source, place)?;
+                each(decoded, place)?;
             }
             Ok(())
         })

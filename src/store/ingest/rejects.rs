@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::store::layout::sync_folder;
 
 /// Folder of rejected rows, below the table's.
 pub const FOLDER: &str = "_rejects";
@@ -183,31 +184,23 @@ impl Rejects {
         Ok(())
     }
 
-    /// Moves the rows to their place below the table's folder, durably, and says where they are; `None` where there are none.
+    /// Copies the rows to their place below the table's folder, durably, and says where they are; `None` where there are none.
     pub fn place(&mut self, table: &Path, load: &str) -> Result<Option<PathBuf>> {
         if self.bytes == 0 {
             return Ok(None);
         }
         self.sync()?;
-        self.file = None;
         let folder = table.join(FOLDER);
         std::fs::create_dir_all(&folder).map_err(|e| Error::io("create", &folder, &e))?;
         let target = folder.join(format!("{load}.ndjson"));
-        if self.path.exists() {
-            std::fs::rename(&self.path, &target).map_err(|e| Error::io("write", &target, &e))?;
-        }
+        let aside = folder.join(format!("{load}.ndjson.new"));
+        let written = |e: std::io::Error| Error::io("write", &aside, &e);
+        std::fs::copy(&self.path, &aside).map_err(written)?;
+        File::open(&aside).and_then(|f| f.sync_all()).map_err(written)?;
+        std::fs::rename(&aside, &target).map_err(written)?;
         sync_folder(&folder)?;
         Ok(Some(target))
     }
-}
-
-/// Makes the names in a folder durable.
-pub fn sync_folder(folder: &Path) -> Result<()> {
-    // Windows cannot open a folder; there, names are durable with their files.
-    if cfg!(windows) {
-        return Ok(());
-    }
-    File::open(folder).and_then(|f| f.sync_all()).map_err(|e| Error::io("write", folder, &e))
 }
 
 /// Takes the rejected rows of these users (as text) out of a table's folder, and says how many went.
