@@ -55,6 +55,7 @@ impl Blocks {
     }
 
     /// With pieces of another size.
+    #[cfg(test)]
     #[must_use]
     pub fn with_size(mut self, size: usize) -> Self {
         self.size = size.max(1);

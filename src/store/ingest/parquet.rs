@@ -41,8 +41,9 @@ pub fn shape(path: &Path, name: &str, rows: usize) -> Result<Shape> {
         .fields()
         .iter()
         .map(|f| {
-            let declared = Some((f.data_type().clone(), name.to_string()));
-            (f.name().clone(), Seen { declared, ..Seen::default() })
+            let mut seen = Seen::default();
+            seen.declared = Some((f.data_type().clone(), name.to_string()));
+            (f.name().clone(), seen)
         })
         .collect();
     let reader = builder.with_limit(rows).with_batch_size(BATCH_ROWS).build().map_err(|e| unread(path, e))?;
