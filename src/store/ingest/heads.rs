@@ -10,7 +10,7 @@ use super::blocks::{Blocks, Ends};
 use super::columns::Shape;
 use super::csv::{self, CsvShape};
 use super::infer::Seen;
-use super::ndjson::Paths;
+use super::ndjson::{self, Paths};
 use super::parquet;
 use super::source::{Source, SourceFormat};
 use crate::error::{Error, Result};
@@ -172,10 +172,7 @@ fn ndjson_head(source: &Source, text: &[u8], rows: usize, rest: Option<Box<dyn R
                 continue;
             }
             lines += 1;
-            if let Ok(serde_json::Value::Object(members)) = serde_json::from_slice(line) {
-                all.object(&members);
-                objects += 1;
-            }
+            objects += u64::from(ndjson::look(line, &mut all));
         }
     };
     match rest {

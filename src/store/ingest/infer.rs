@@ -71,7 +71,11 @@ impl Seen {
 
     /// A whole number.
     pub fn number(&mut self, value: i64) {
-        self.note(&value.to_string());
+        self.int_shown(value, &value.to_string());
+    }
+
+    fn int_shown(&mut self, value: i64, shown: &str) {
+        self.note(shown);
         self.int(value);
     }
 
@@ -87,44 +91,35 @@ impl Seen {
         self.nulls += 1;
     }
 
-    /// A JSON value.
-    pub fn json(&mut self, value: &serde_json::Value) {
-        use serde_json::Value;
-        match value {
-            Value::Null => self.nulls += 1,
-            Value::Bool(value) => {
-                self.note(if *value { "true" } else { "false" });
-                self.bools += 1;
-            }
-            Value::Number(number) => match number.as_i64() {
-                Some(value) => self.number(value),
-                None => {
-                    self.note(&number.to_string());
-                    if number.is_u64() { self.codes += 1 } else { self.floats += 1 }
-                }
-            },
-            Value::String(text) => self.text(text),
-            Value::Array(items) => {
-                self.typed(&value.to_string());
-                self.lists += 1;
-                let element = self.element.get_or_insert_default();
-                for item in items.iter().take(100) {
-                    element.json(item);
-                }
-            }
-            Value::Object(members) => {
-                self.typed(&value.to_string());
-                self.objects += 1;
-                self.object(members);
+    /// A truth value.
+    pub fn boolean(&mut self, shown: &str) {
+        self.note(shown);
+        self.bools += 1;
+    }
+
+    /// A number as JSON writes it.
+    pub fn json_number(&mut self, text: &str) {
+        match text.parse::<i64>() {
+            Ok(value) => self.int_shown(value, text),
+            Err(_) => {
+                self.note(text);
+                let whole = text.bytes().all(|b| b.is_ascii_digit() || b == b'-');
+                if whole { self.codes += 1 } else { self.floats += 1 }
             }
         }
     }
 
-    /// The members of an object.
-    pub fn object(&mut self, members: &serde_json::Map<String, serde_json::Value>) {
-        for (name, value) in members {
-            self.field(name).json(value);
-        }
+    /// An object, whose fields are told one by one.
+    pub fn an_object(&mut self, shown: &str) {
+        self.typed(shown);
+        self.objects += 1;
+    }
+
+    /// A list, and its items.
+    pub fn a_list(&mut self, shown: &str) -> &mut Seen {
+        self.typed(shown);
+        self.lists += 1;
+        self.element.get_or_insert_default()
     }
 
     /// The field of this name.
@@ -430,7 +425,7 @@ mod tests {
             r#"{"id": 1, "p": {"price": 1, "tags": ["a"], "e": {}}, "x": null}"#,
             r#"{"id": 18446744073709551615, "p": {"price": 2.5, "at": "2024-01-01"}, "t": "5"}"#,
         ] {
-            all.object(serde_json::from_str::<serde_json::Value>(text).unwrap().as_object().unwrap());
+            assert!(super::super::ndjson::look(text.as_bytes(), &mut all));
         }
         let of = |name: &str| all.clone().field(name).data_type();
         assert_eq!(of("id"), dictionary());

@@ -15,6 +15,7 @@ use memchr::memchr;
 use super::cells::Cells;
 use super::columns::{Column, Layout, Origin};
 use super::decoded::{Decoded, IS_NULL, batch, same_everywhere};
+use super::infer::Seen;
 use super::json_text::{Broken, JsonText, Value, unescape};
 use super::rejects::{Reject, kept, shortened};
 use super::stored_types::is_text;
@@ -130,9 +131,24 @@ struct Finished {
 }
 
 impl Finished {
-    fn at(&self, path: &[&str]) -> Option<&ArrayRef> {
+    /// The array without fields that are columns of their own.
+    fn narrowed(&self, data_type: &DataType) -> Option<ArrayRef> {
+        let DataType::Struct(fields) = data_type else { return Some(self.array.clone()) };
+        if self.array.data_type() == data_type {
+            return Some(self.array.clone());
+        }
+        let arrays: Option<Vec<ArrayRef>> = fields
+            .iter()
+            .map(|f| self.children.iter().find(|c| c.name == *f.name())?.narrowed(f.data_type()))
+            .collect();
+        let nulls = self.array.nulls().cloned();
+        let array = StructArray::try_new_with_length(fields.clone(), arrays?, nulls, self.array.len()).ok()?;
+        Some(Arc::new(array))
+    }
+
+    fn at(&self, path: &[&str]) -> Option<&Finished> {
         match path.split_first() {
-            None => Some(&self.array),
+            None => Some(self),
             Some((first, rest)) => self.children.iter().find(|c| c.name == *first)?.at(rest),
         }
     }
@@ -159,6 +175,58 @@ impl Paths {
     fn steps<'a>(&self, from: &'a str) -> Vec<&'a str> {
         path(from, &|from| from.contains('.') && !self.names.iter().any(|name| name == from))
     }
+}
+
+/// Shows the fields of a line to `seen`; false where the line is no JSON object.
+pub fn look(line: &[u8], seen: &mut Seen) -> bool {
+    let Ok(text) = std::str::from_utf8(line) else { return false };
+    let mut json = JsonText::new(text.as_bytes());
+    let whole = json.value().and_then(|value| json.skip_rest(value, 0).map(|()| value));
+    if whole != Ok(Value::Object) || json.peek().is_some() {
+        return false;
+    }
+    let mut json = JsonText::new(text.as_bytes());
+    // The line was found whole, so nothing is left to go wrong.
+    json.value().is_ok() && look_into(&mut json, seen).is_ok()
+}
+
+/// The inside of an object.
+fn look_into(json: &mut JsonText<'_>, seen: &mut Seen) -> Result<(), Broken> {
+    let mut scratch = Vec::new();
+    let mut first = true;
+    while let Some((key, escaped)) = json.key(first)? {
+        first = false;
+        let key = if escaped { unescape(key, &mut scratch)? } else { key };
+        let field = seen.field(&String::from_utf8_lossy(key));
+        look_at(json, field)?;
+    }
+    Ok(())
+}
+
+fn look_at(json: &mut JsonText<'_>, seen: &mut Seen) -> Result<(), Broken> {
+    let shown = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    match json.value()? {
+        Value::Null => seen.null(),
+        Value::String(text, escaped) => {
+            let mut scratch = Vec::new();
+            seen.text(&shown(if escaped { unescape(text, &mut scratch)? } else { text }));
+        }
+        Value::Plain(text @ (b"true" | b"false")) => seen.boolean(&shown(text)),
+        Value::Plain(text) => seen.json_number(&shown(text)),
+        Value::Object => {
+            seen.an_object(&shown(json.rest(60)));
+            look_into(json, seen)?;
+        }
+        Value::List => {
+            let element = seen.a_list(&shown(json.rest(60)));
+            let mut first = true;
+            while json.item(first)? {
+                first = false;
+                look_at(json, element)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 struct Reader<'a> {
@@ -226,7 +294,9 @@ pub fn decode(text: &[u8], first_line: u64, paths: &Paths, layout: &Layout) -> R
             Origin::Source(from) => {
                 let steps = paths.steps(from);
                 let found = finished.iter().find(|f| f.name == steps[0]).and_then(|f| f.at(&steps[1..]));
-                found.cloned().ok_or_else(|| Error::internal(format!("ingest: no values for '{from}'")))?
+                found
+                    .and_then(|found| found.narrowed(&column.data_type))
+                    .ok_or_else(|| Error::internal(format!("ingest: no values for '{from}'")))?
             }
             Origin::Constant(_) | Origin::Missing => same_everywhere(column, rows)?,
         };
@@ -487,14 +557,13 @@ mod tests {
     use arrow::util::display::{ArrayFormatter, FormatOptions};
 
     use super::super::columns::{Shape, Wishes};
-    use super::super::infer::Seen;
     use super::super::mapping::Mapping;
     use super::*;
 
     fn layout(sample: &str, mapping: &str) -> (Layout, Paths) {
         let mut seen = Seen::default();
         for line in sample.lines() {
-            seen.object(serde_json::from_str::<serde_json::Value>(line).unwrap().as_object().unwrap());
+            assert!(look(line.as_bytes(), &mut seen));
         }
         let names = seen.fields.iter().map(|(name, _)| name.clone()).collect();
         let shape = Shape { source: "a.ndjson".into(), columns: seen.fields, by_position: false };

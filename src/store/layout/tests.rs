@@ -1,0 +1,1 @@
+//! Where files are cut, and what is said of them.

@@ -1,0 +1,1 @@
+//! Sorting against a plain sort of all rows.
