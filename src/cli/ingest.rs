@@ -215,7 +215,7 @@ fn columns_table(layout: &Layout) -> Result<String> {
         said.join(", ")
     };
     let data_type = |c: &crate::store::ingest::Column| match &c.time {
-        Some(time) if matches!(c.origin, Origin::Source(_)) => {
+        Some(time) if c.told_times => {
             let zone = time.zone_name().map(|zone| format!(", {zone}")).unwrap_or_default();
             format!("timestamp ({}{zone})", time.format().describe())
         }

@@ -9,7 +9,7 @@ use memchr::memrchr;
 use super::csv;
 use crate::error::Result;
 
-/// Bytes that are read at once.
+/// Bytes that are read at once, unless memory is scarce.
 pub const BLOCK: usize = 4 << 20;
 
 /// A piece without a record's end is given out as it is when it is this long: its lines are broken ones.
@@ -55,7 +55,6 @@ impl Blocks {
     }
 
     /// With pieces of another size.
-    #[cfg(test)]
     #[must_use]
     pub fn with_size(mut self, size: usize) -> Self {
         self.size = size.max(1);

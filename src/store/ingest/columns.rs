@@ -83,8 +83,10 @@ pub struct Column {
     pub role: Option<&'static str>,
     /// Where its values come from.
     pub origin: Origin,
-    /// How times are read, where they are text or numbers, and in which zone.
+    /// How times are read.
     pub time: Option<TimeReader>,
+    /// Whether times come as text or numbers, so that how they are read is worth telling.
+    pub told_times: bool,
     /// A value of the sample.
     pub example: Option<String>,
     /// Whether the table does not have it yet.
@@ -521,7 +523,7 @@ fn typed(
     };
     let anything = draft.seen.values() > 0 || !draft.declared.is_empty();
     // Text is read as what is asked for, and where it cannot be, that is the row's fault; a table is not asked for.
-    let reads_text = asked.is_some() && draft.declared.is_empty();
+    let reads_text = asked.is_some() && draft.declared.iter().all(|(declared, _)| is_text(declared));
     if anything && !reads_text && time.is_none() && !fits(&suggested, &data_type) {
         let example = draft.seen.example.as_deref().map(|e| format!(" (such as '{e}')")).unwrap_or_default();
         let from = shapes.iter().find(|s| lookup(s, draft.from()).is_some()).map_or("", |s| s.source.as_str());
@@ -532,7 +534,10 @@ fn typed(
             type_name(&suggested),
             type_name(&data_type)
         ))
-        .hint(format!("give it another name in a mapping: [columns] new_name = \"{}\"", draft.from())));
+        .hint(format!(
+            "in a mapping, give it another name ([columns] new_name = \"{0}\"), or say its type ([columns] {1} = {{ from = \"{0}\", type = .. }}): then rows with other values are rejected",
+            draft.from(), draft.name
+        )));
     }
     if draft.declared.is_empty() && !readable(&data_type) && !data_type.is_nested() {
         let shown = type_name(&data_type);
@@ -543,6 +548,8 @@ fn typed(
         data_type,
         role,
         origin: draft.origin.clone(),
+        told_times: time.is_some()
+            && (draft.declared.is_empty() || draft.declared.iter().any(|(t, _)| is_text(t) || t.is_numeric())),
         time,
         example: draft.seen.example.clone(),
         new: table.is_some() && in_table.is_none(),
@@ -600,6 +607,7 @@ fn in_table_order(columns: Vec<Column>, table: &Existing) -> Vec<Column> {
             role: (table.roles.event.as_ref() == Some(field.name())).then_some("event"),
             origin: Origin::Missing,
             time: None,
+            told_times: false,
             example: None,
             new: false,
         }));

@@ -109,16 +109,20 @@ impl Seen {
         }
     }
 
-    /// An object, whose fields are told one by one.
+    /// An object; its fields are told one by one.
     pub fn an_object(&mut self, shown: &str) {
         self.typed(shown);
         self.objects += 1;
     }
 
-    /// A list, and its items.
-    pub fn a_list(&mut self, shown: &str) -> &mut Seen {
+    /// A list; its items are told to [`element`](Self::element).
+    pub fn a_list(&mut self, shown: &str) {
         self.typed(shown);
         self.lists += 1;
+    }
+
+    /// What was seen of the items of lists.
+    pub fn element(&mut self) -> &mut Seen {
         self.element.get_or_insert_default()
     }
 

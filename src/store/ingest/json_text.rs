@@ -52,12 +52,6 @@ impl<'a> JsonText<'a> {
         &self.bytes[from..self.at]
     }
 
-    /// What follows a value's opening bracket, with the bracket: at most so many bytes.
-    pub fn rest(&self, most: usize) -> &'a [u8] {
-        let from = self.at.saturating_sub(1);
-        &self.bytes[from..self.bytes.len().min(from + most)]
-    }
-
     /// Passes over blanks, and gives the byte behind them.
     #[inline]
     pub fn peek(&mut self) -> Option<u8> {

@@ -205,6 +205,8 @@ fn look_into(json: &mut JsonText<'_>, seen: &mut Seen) -> Result<(), Broken> {
 
 fn look_at(json: &mut JsonText<'_>, seen: &mut Seen) -> Result<(), Broken> {
     let shown = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    json.peek();
+    let from = json.place();
     match json.value()? {
         Value::Null => seen.null(),
         Value::String(text, escaped) => {
@@ -214,16 +216,16 @@ fn look_at(json: &mut JsonText<'_>, seen: &mut Seen) -> Result<(), Broken> {
         Value::Plain(text @ (b"true" | b"false")) => seen.boolean(&shown(text)),
         Value::Plain(text) => seen.json_number(&shown(text)),
         Value::Object => {
-            seen.an_object(&shown(json.rest(60)));
             look_into(json, seen)?;
+            seen.an_object(&shown(json.since(from)));
         }
         Value::List => {
-            let element = seen.a_list(&shown(json.rest(60)));
             let mut first = true;
             while json.item(first)? {
                 first = false;
-                look_at(json, element)?;
+                look_at(json, seen.element())?;
             }
+            seen.a_list(&shown(json.since(from)));
         }
     }
     Ok(())

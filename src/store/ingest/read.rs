@@ -47,6 +47,8 @@ pub struct Sources<'a> {
     pub layout: &'a Layout,
     /// Decoding threads.
     pub threads: usize,
+    /// Bytes of a block of text.
+    pub block: usize,
     /// Counts bytes read of all sources.
     pub read: Arc<AtomicU64>,
 }
@@ -175,7 +177,7 @@ impl Sources<'_> {
         if body == 0 && offset == 0 {
             bytes = without_bom(bytes).map_err(|e| unread(source, &e))?;
         }
-        let mut blocks = Blocks::new(bytes, ends, offset, line);
+        let mut blocks = Blocks::new(bytes, ends, offset, line).with_size(self.block);
         while let Some(block) = blocks.next(|e| unread(source, e).within(&format!("line {line} or later: ")))? {
             let place = Place { source: number, offset: block.end, line: block.end_line };
             if !send(number, Payload::Text(block.text), block.line, place) {

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use arrow::datatypes::Field;
 
+use super::blocks::BLOCK;
 use super::columns::{Existing, Layout, Shape, Wishes};
 use super::heads::{self, Head, HeadOptions, Sample};
 use super::journal::{Begin, Done, Journal};
@@ -300,6 +301,8 @@ fn once(
         && !journal.worth_keeping()
     {
         let _ = journal.remove();
+        // Only where it is empty, which is where this ingest made it.
+        let _ = std::fs::remove_dir(&options.table);
     }
     result
 }
@@ -423,8 +426,9 @@ impl Work<'_> {
         mut done: Done,
         rows: &mut u64,
     ) -> Result<Sorter> {
-        // The blocks that are being read have a share of the memory.
-        let memory = self.options.memory.saturating_sub(self.options.threads * (24 << 20)).max(self.options.memory / 2);
+        // The blocks that are being read have a share of the memory: some of each thread, as text and as columns.
+        let block = (self.options.memory / 64).clamp(64 << 10, BLOCK);
+        let memory = self.options.memory.saturating_sub(self.options.threads * block * 6).max(self.options.memory / 2);
         let runs = std::mem::take(&mut done.runs);
         let staging = journal.folder().to_path_buf();
         let schema = layout.schema.clone();
@@ -435,7 +439,7 @@ impl Work<'_> {
         .with_threads(self.options.threads);
         let read = Arc::new(AtomicU64::new(0));
         let (sources, threads) = (self.sources, self.options.threads);
-        let reading = Sources { sources, heads, layout, threads, read: read.clone() };
+        let reading = Sources { sources, heads, layout, threads, block, read: read.clone() };
         let all = self.sources.iter().map(Source::size).sum();
         let mut saved = Instant::now();
         let mut place = done.place;
