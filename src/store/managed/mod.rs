@@ -26,6 +26,16 @@ pub fn is_managed(folder: &Path) -> bool {
     folder.join(LOG_FOLDER).is_dir()
 }
 
+/// The managed tables directly below a folder, by name; a folder that cannot be listed has none.
+pub fn below(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let managed = entries.filter(|entry| is_managed(&entry.path()));
+    let mut names: Vec<String> = managed.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.retain(|name| !name.starts_with(['.', '_']));
+    names.sort();
+    names
+}
+
 /// Which columns of a table are the user, the time and the event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Roles {

@@ -28,7 +28,7 @@ use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_expr::expressions::Column as PhysicalColumn;
 use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
-use datafusion::physical_optimizer::pruning::PruningPredicate;
+use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use object_store::ObjectMeta;
@@ -41,6 +41,7 @@ use crate::error::{Error, suggest};
 use crate::store::table::ROLE_KEY;
 
 /// One version of a managed table, as a table of a session.
+#[derive(Clone)]
 pub struct ManagedTable {
     followed: Arc<Followed>,
     snapshot: Arc<Snapshot>,
@@ -121,6 +122,11 @@ impl ManagedTable {
 
     fn of(&self, snapshot: Arc<Snapshot>, pinned: bool) -> Self {
         Self { followed: Arc::clone(&self.followed), snapshot, pinned }
+    }
+
+    /// Whether both are the same table of a session, and neither stays at a version of its own.
+    pub fn follows_the_same(&self, other: &Self) -> bool {
+        !self.pinned && !other.pinned && Arc::ptr_eq(&self.followed, &other.followed)
     }
 
     /// What the log says of this version.
@@ -211,10 +217,8 @@ impl Snapshot {
         let Some(filter) = conjunction(filters.iter().cloned()) else { return Ok(all) };
         let columns = DFSchema::try_from(Arc::clone(&self.schema))?;
         let filter = state.create_physical_expr(filter, &columns)?;
-        let Ok(predicate) = PruningPredicate::try_new(filter, Arc::clone(&self.schema)) else { return Ok(all) };
-        if predicate.always_true() {
-            return Ok(all);
-        }
+        let predicate = PruningPredicateBuilder::new().with_file_schema(Arc::clone(&self.schema)).build(filter);
+        let Some(predicate) = predicate else { return Ok(all) };
         let known = Known { files: &all, schema: &self.schema };
         let keep = predicate.prune(&known)?;
         Ok(all.into_iter().zip(keep).filter_map(|(file, keep)| keep.then_some(file)).collect())

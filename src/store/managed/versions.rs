@@ -258,3 +258,42 @@ pub async fn oldest_whole(folder: &Path) -> Option<u64> {
     }
     versions.get(low).copied()
 }
+
+/// The files that commits took out, with the moment of the last time (milliseconds since 1970).
+pub(super) fn taken_out(folder: &Path) -> Result<std::collections::HashMap<String, i64>> {
+    let mut files = std::collections::HashMap::new();
+    for version in list(folder)? {
+        lines(folder, version, |action| {
+            let Some(remove) = action.get("remove") else { return true };
+            if let Some(path) = remove.get("path").and_then(Value::as_str) {
+                let moment = remove.get("deletionTimestamp").and_then(Value::as_i64).unwrap_or(i64::MAX);
+                let path = percent_decoded(path);
+                files.entry(path).and_modify(|last: &mut i64| *last = moment.max(*last)).or_insert(moment);
+            }
+            true
+        })?;
+    }
+    Ok(files)
+}
+
+/// Paths stand in the log as in a URL.
+fn percent_decoded(path: &str) -> String {
+    let bytes = path.as_bytes();
+    let mut plain = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let code =
+            path.get(at + 1..at + 3).filter(|_| bytes[at] == b'%').and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        match code {
+            Some(byte) => {
+                plain.push(byte);
+                at += 3;
+            }
+            None => {
+                plain.push(bytes[at]);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8(plain).unwrap_or_else(|_| path.to_string())
+}
