@@ -54,6 +54,8 @@ pub struct Layout {
     pub file_bytes: usize,
     /// See [`ROW_GROUP_ROWS`].
     pub row_group_rows: usize,
+    /// Rows below which a range of users is not worth a file, and with it a thread, of its own.
+    pub part_rows: u64,
     /// Time slices: no file holds rows of two.
     pub period: Option<Period>,
     /// The column that tells events apart, which gets a bloom filter.
@@ -66,7 +68,14 @@ impl Layout {
     /// Sizes by measurement, no time slices.
     pub fn new() -> Self {
         let (period, dedup) = Default::default();
-        Self { file_bytes: FILE_BYTES, row_group_rows: ROW_GROUP_ROWS, period, dedup, memory: 256 << 20 }
+        Self {
+            file_bytes: FILE_BYTES,
+            row_group_rows: ROW_GROUP_ROWS,
+            part_rows: ROW_GROUP_ROWS as u64 / 2,
+            period,
+            dedup,
+            memory: 256 << 20,
+        }
     }
 }
 

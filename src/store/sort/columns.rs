@@ -34,7 +34,10 @@ impl Rows {
 
     /// Bytes of the rows themselves, whatever larger arrays they may be slices of.
     pub fn bytes(&self) -> usize {
-        self.columns.iter().map(|c| c.to_data().get_slice_memory_size().unwrap_or_else(|_| c.get_array_memory_size())).sum()
+        self.columns
+            .iter()
+            .map(|c| c.to_data().get_slice_memory_size().unwrap_or_else(|_| c.get_array_memory_size()))
+            .sum()
     }
 }
 
@@ -137,7 +140,7 @@ impl Columns {
             let data: Vec<_> = arrays.iter().map(|a| a.to_data()).collect();
             let mut all = MutableArrayData::new(data.iter().collect(), false, len);
             for slice in slices {
-                all.extend(slice.rows as usize, slice.from as usize, (slice.from + slice.len) as usize);
+                all.try_extend(slice.rows as usize, slice.from as usize, (slice.from + slice.len) as usize)?;
             }
             columns.push(make_array(all.freeze()));
         }
@@ -175,7 +178,7 @@ impl Columns {
                 [only] => {
                     let data = only.to_data();
                     let mut copy = MutableArrayData::new(vec![&data], false, len);
-                    copy.extend(0, 0, len);
+                    copy.try_extend(0, 0, len)?;
                     make_array(copy.freeze())
                 }
                 several => concat(&several.iter().map(|a| a.as_ref()).collect::<Vec<_>>())?,
@@ -198,7 +201,8 @@ impl Columns {
     /// The fields of rows as they are held.
     pub fn held_schema(&self, rows: &Rows) -> Schema {
         let fields = self.schema.fields().iter().zip(&rows.columns);
-        let fields = fields.map(|(field, held)| Field::new(field.name(), held.data_type().clone(), field.is_nullable()));
+        let fields =
+            fields.map(|(field, held)| Field::new(field.name(), held.data_type().clone(), field.is_nullable()));
         Schema::new(fields.collect::<Vec<_>>())
     }
 

@@ -10,8 +10,8 @@
 //! ```
 //!
 //! Users are cut into ranges of about equal rows; each is merged and written by a thread of its own. Texts of dictionary columns
-//! are numbered once when they come in ([`words`]) and are numbers from then on. The merge takes anything that gives
-//! ordered rows for a range of users ([`source`]): runs, rows in memory, ordered files of a table ([`stored`]).
+//! are numbered once when they come in (`words`) and are numbers from then on. The merge takes anything that gives
+//! ordered rows for a range of users (`source`): runs, rows in memory, ordered files of a table (`stored`).
 
 mod buffer;
 mod columns;
@@ -44,6 +44,7 @@ use memory::SortedRows;
 use merge::Merge;
 use run::RunSource;
 use source::{Source, cut};
+use stored::StoredSource;
 
 /// Bytes of the pieces in which rows are gathered, written to runs and read from them.
 const PIECE_BYTES: usize = 1 << 20;
@@ -84,13 +85,7 @@ impl Sorter {
     /// journal does not know, are removed: their rows are to be pushed again.
     ///
     /// Errors: a run that is not there or not whole.
-    pub fn resume(
-        staging: &Path,
-        schema: SchemaRef,
-        roles: &Roles,
-        memory: usize,
-        runs: Vec<Run>,
-    ) -> Result<Self> {
+    pub fn resume(staging: &Path, schema: SchemaRef, roles: &Roles, memory: usize, runs: Vec<Run>) -> Result<Self> {
         let mut sorter = Self::new(staging, schema, roles, memory)?;
         for run in &runs {
             if let Some(words) = &run.words {
@@ -168,33 +163,47 @@ impl Sorter {
     /// thread; its error stops the work, and nothing is left in the folder, as with every other error.
     ///
     /// The files are durable. They are the caller's: what is not committed is to be given to [`discard`](super::layout::discard).
-    pub fn finish(mut self, target: &Target<'_>, progress: Progress<'_>) -> Result<(Vec<StoredFile>, Counts)> {
-        if self.runs.is_empty() {
-            let (rows, times) = (self.buffer.rows() as u64, self.buffer.times());
-            let piece = self.buffer.rows_of(PIECE_BYTES);
-            let chunks = self.buffer.take(&mut self.columns)?;
-            let sorted = SortedRows::new(chunks, &self.columns, piece, self.threads)?;
-            return self.write(&[&sorted], rows, times, target, progress);
-        }
-        self.flush()?;
-        self.merge_runs()?;
-        let sources = self.runs.iter().map(|run| RunSource::open(&self.staging, run)).collect::<Result<Vec<_>>>()?;
-        let sources: Vec<&dyn Source> = sources.iter().map(|s| s as &dyn Source).collect();
-        let times = self.runs.iter().fold((i64::MAX, i64::MIN), |(low, high), r| (low.min(r.times.0), high.max(r.times.1)));
-        let rows = self.rows();
-        self.write(&sources, rows, times, target, progress)
+    pub fn finish(self, target: &Target<'_>, progress: Progress<'_>) -> Result<(Vec<StoredFile>, Counts)> {
+        self.merge_with(&[], target, progress)
     }
 
-    fn write(
-        &self,
-        sources: &[&dyn Source],
-        rows: u64,
-        times: (i64, i64),
+    /// As [`finish`](Self::finish), with the rows of ordered files below the target's folder among those that were pushed. Of equal
+    /// rows the files' come first. Each file costs some memory on each thread: they should be few.
+    pub fn merge_with(
+        mut self,
+        files: &[StoredFile],
         target: &Target<'_>,
         progress: Progress<'_>,
     ) -> Result<(Vec<StoredFile>, Counts)> {
-        let (memory, threads) = (self.memory, self.threads);
-        let work = write::Work { sources, columns: &self.columns, roles: &self.roles, rows, times, memory, threads };
+        let open = |file| StoredSource::open(target.folder, file, &self.columns.schema, &self.roles);
+        let stored = files.iter().map(open).collect::<Result<Vec<_>>>()?;
+        let (mut in_memory, mut in_runs) = (None, Vec::new());
+        let mut times = self.buffer.times();
+        let rows = self.rows() + files.iter().map(|f| f.rows).sum::<u64>();
+        if self.runs.is_empty() {
+            let piece = self.buffer.rows_of(PIECE_BYTES);
+            let chunks = self.buffer.take(&mut self.columns)?;
+            in_memory = Some(SortedRows::new(chunks, &self.columns, piece, self.threads)?);
+        } else {
+            self.flush()?;
+            self.merge_runs()?;
+            in_runs = self.runs.iter().map(|run| RunSource::open(&self.staging, run)).collect::<Result<_>>()?;
+        }
+        let others = self.runs.iter().map(|r| r.times).chain(files.iter().filter_map(|f| f.times));
+        times = others.fold(times, |(low, high), (from, to)| (low.min(from), high.max(to)));
+        let sources = stored.iter().map(|s| s as &dyn Source);
+        let sources = sources.chain(in_runs.iter().map(|s| s as &dyn Source));
+        let sources: Vec<&dyn Source> = sources.chain(in_memory.iter().map(|s| s as &dyn Source)).collect();
+        let work = write::Work {
+            sources: &sources,
+            columns: &self.columns,
+            roles: &self.roles,
+            staging: &self.staging,
+            rows,
+            times,
+            memory: self.memory,
+            threads: self.threads,
+        };
         write::write(&work, target, progress)
     }
 
@@ -281,7 +290,10 @@ fn in_parallel<I: Send, O: Send>(inputs: Vec<I>, work: impl Fn(I) -> Result<O> +
         let ended = threads.into_iter().map(|thread| thread.join());
         // All are waited for before one error is given out.
         let ended: Vec<_> = ended.collect();
-        ended.into_iter().map(|end| end.unwrap_or_else(|_| Err(Error::internal("a thread of the sort panicked")))).collect()
+        ended
+            .into_iter()
+            .map(|end| end.unwrap_or_else(|_| Err(Error::internal("a thread of the sort panicked"))))
+            .collect()
     })
 }
 

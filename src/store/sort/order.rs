@@ -31,6 +31,7 @@ pub(super) struct Order {
     /// Bits of the place: the chunk's number above the row's number.
     place_bits: u32,
     row_bits: u32,
+    #[cfg(test)]
     time_bits: u32,
 }
 
@@ -76,7 +77,13 @@ impl Order {
             }
         }
         sort(&mut keys, threads);
-        Ok(Self { keys, place_bits, row_bits, time_bits })
+        Ok(Self {
+            keys,
+            place_bits,
+            row_bits,
+            #[cfg(test)]
+            time_bits,
+        })
     }
 
     pub fn len(&self) -> usize {
@@ -99,11 +106,6 @@ impl Order {
             if users[chunk].at(row) < user { low = middle + 1 } else { high = middle }
         }
         low
-    }
-
-    /// Bytes.
-    pub fn size(&self) -> usize {
-        self.keys.capacity() * size_of::<u128>()
     }
 
     /// Bits of a key that do not depend on the user.

@@ -18,7 +18,8 @@ pub struct UserRange {
 impl UserRange {
     /// Whether the range holds a user between these two, both included.
     pub fn meets(&self, first: UserRef<'_>, last: UserRef<'_>) -> bool {
-        self.from.as_ref().is_none_or(|from| last >= from.as_ref()) && self.to.as_ref().is_none_or(|to| first < to.as_ref())
+        self.from.as_ref().is_none_or(|from| last >= from.as_ref())
+            && self.to.as_ref().is_none_or(|to| first < to.as_ref())
     }
 
     /// The rows of the range among users in order: where they begin and end.

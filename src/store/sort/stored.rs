@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, new_null_array};
-use arrow::compute::cast;
+use arrow::compute::{and, cast, filter_record_batch, is_not_null};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::ScalarValue;
 use parquet::arrow::ProjectionMask;
@@ -64,9 +64,8 @@ impl StoredSource {
         let bytes: i64 = parquet.row_groups().iter().map(|g| g.total_byte_size()).sum();
         // Encoded; in memory it is some times more.
         let piece = rows_of(PIECE_BYTES, 2 * bytes.max(0) as usize, stored.rows as usize);
-        let users = stored.users.as_ref().and_then(|(low, high)| {
-            Some((UserId::from_scalar(low)?, UserId::from_scalar(high)?))
-        });
+        let users =
+            stored.users.as_ref().and_then(|(low, high)| Some((UserId::from_scalar(low)?, UserId::from_scalar(high)?)));
         Ok(Self { path, metadata, schema: Arc::clone(schema), user, places, groups, users, piece })
     }
 
@@ -91,9 +90,9 @@ impl StoredSource {
         Ok(Batches { source: self, reader })
     }
 
-    /// How many row groups there are.
-    pub fn group_count(&self) -> usize {
-        self.groups.len()
+    /// Batches of the whole file.
+    pub fn batches_of_all(&self) -> Result<Batches<'_>> {
+        self.batches((0..self.groups.len()).collect())
     }
 
     /// A batch of the file with the schema's columns and types.
@@ -129,6 +128,25 @@ impl StoredSource {
     }
 }
 
+/// Without rows that have no user or no time, which belong to nobody.
+pub(in crate::store) fn with_user_and_time(batch: &RecordBatch, roles: &Roles) -> Result<RecordBatch> {
+    let mut there = None;
+    for role in [&roles.user, &roles.time] {
+        let column = batch.column(batch.schema_ref().index_of(role)?);
+        if column.null_count() > 0 {
+            let valid = is_not_null(column)?;
+            there = Some(match there {
+                Some(other) => and(&other, &valid)?,
+                None => valid,
+            });
+        }
+    }
+    match there {
+        Some(there) => Ok(filter_record_batch(batch, &there)?),
+        None => Ok(batch.clone()),
+    }
+}
+
 /// The metadata so that text columns are read in the form that is wanted: dictionaries stay dictionaries.
 fn as_wanted(metadata: ArrowReaderMetadata, schema: &Schema) -> ArrowReaderMetadata {
     let text = |t: &DataType| match t {
@@ -136,7 +154,9 @@ fn as_wanted(metadata: ArrowReaderMetadata, schema: &Schema) -> ArrowReaderMetad
         other => matches!(other, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View),
     };
     let fields = metadata.schema().fields().iter().map(|field| match schema.field_with_name(field.name()) {
-        Ok(wanted) if wanted.data_type() != field.data_type() && text(wanted.data_type()) && text(field.data_type()) => {
+        Ok(wanted)
+            if wanted.data_type() != field.data_type() && text(wanted.data_type()) && text(field.data_type()) =>
+        {
             Arc::new(field.as_ref().clone().with_data_type(wanted.data_type().clone()))
         }
         _ => Arc::clone(field),
@@ -167,7 +187,9 @@ fn group_users(
 impl Source for StoredSource {
     fn fences(&self) -> Result<Vec<Fence>> {
         let groups = self.metadata.metadata().row_groups().iter().zip(&self.groups);
-        Ok(groups.filter_map(|(group, users)| Some((users.as_ref()?.0.clone(), group.num_rows().max(0) as u64))).collect())
+        Ok(groups
+            .filter_map(|(group, users)| Some((users.as_ref()?.0.clone(), group.num_rows().max(0) as u64)))
+            .collect())
     }
 
     fn piece(&self) -> usize {

@@ -184,8 +184,11 @@ impl<'a> Unique<'a> {
 }
 
 fn too_many(user: UserRef<'_>, events: usize) -> Error {
-    Error::resources(format!("out of memory: user {} has more than {events} events with different keys", user.to_owned()))
-        .hint("raise the limit with --memory")
+    Error::resources(format!(
+        "out of memory: user {} has more than {events} events with different keys",
+        user.to_owned()
+    ))
+    .hint("raise the limit with --memory")
 }
 
 /// The keys of a file that stays, user by user.
@@ -200,13 +203,7 @@ struct Existing<'a> {
 }
 
 impl<'a> Existing<'a> {
-    fn new(
-        source: &'a dyn Source,
-        columns: Columns,
-        key: usize,
-        range: &UserRange,
-        seeds: Seeds,
-    ) -> Result<Self> {
+    fn new(source: &'a dyn Source, columns: Columns, key: usize, range: &UserRange, seeds: Seeds) -> Result<Self> {
         let mut existing = Self {
             reader: source.read(range)?,
             columns,

@@ -3,16 +3,19 @@
 //! Deals with: how many threads, progress, stopping all when one fails. Does not deal with: the files (`layout`).
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use arrow::datatypes::{DataType, Schema};
 use parking_lot::Mutex;
 
 use super::columns::Columns;
 use super::merge::Merge;
+use super::run::RunSource;
 use super::source::{Source, UserRange, cut};
-use super::stored::StoredSource;
+use super::stored::{StoredSource, with_user_and_time};
 use super::unique::{Seeds, Unique};
-use super::{can_be_key, in_parallel};
+use super::{Sorter, can_be_key, in_parallel};
 use crate::error::{Error, Result};
 use crate::store::layout::{Layout, OrderedWriter, Period, discard};
 use crate::store::managed::{Roles, StoredFile};
@@ -66,15 +69,14 @@ pub struct Counts {
     pub duplicates: u64,
 }
 
-/// Rows below which a range of users is not worth a file of its own: half a row group.
-const SMALL_PART: u64 = 1 << 19;
-
 /// What is to be written.
 pub(super) struct Work<'a> {
     /// In the order of arrival.
     pub sources: &'a [&'a dyn Source],
     pub columns: &'a Columns,
     pub roles: &'a Roles,
+    /// For what has to be put in order first.
+    pub staging: &'a Path,
     pub rows: u64,
     /// Earliest and latest time.
     pub times: (i64, i64),
@@ -89,17 +91,13 @@ impl Work<'_> {
             Some(period) if self.rows > 0 => period.number(self.times.1).abs_diff(period.number(self.times.0)) + 1,
             _ => 1,
         };
-        let small = SMALL_PART.min(layout.row_group_rows as u64 / 2).max(1);
+        let small = layout.part_rows.max(1);
         (self.rows / slices / small).clamp(1, self.threads as u64) as usize
     }
 }
 
 /// Writes everything. See [`Sorter::finish`](super::Sorter::finish).
-pub(super) fn write(
-    work: &Work<'_>,
-    target: &Target<'_>,
-    progress: Progress<'_>,
-) -> Result<(Vec<StoredFile>, Counts)> {
+pub(super) fn write(work: &Work<'_>, target: &Target<'_>, progress: Progress<'_>) -> Result<(Vec<StoredFile>, Counts)> {
     let parts = work.parts(&target.layout);
     let ranges = cut(work.sources, parts)?;
     let memory = work.memory / 4 / ranges.len();
@@ -107,8 +105,7 @@ pub(super) fn write(
         Some(column) => Some(Kept::open(work, target, column)?),
         None => None,
     };
-    let sources: Vec<&dyn Source> =
-        existing.iter().flat_map(|kept| &kept.files).map(|file| file as &dyn Source).collect();
+    let sources: Vec<&dyn Source> = existing.iter().flat_map(|kept| &kept.files).map(|file| file.as_ref()).collect();
     let piece = piece_of(work.sources);
     let (done, stop) = (AtomicU64::new(0), AtomicBool::new(false));
     let part = |range: UserRange| {
@@ -173,7 +170,7 @@ struct Kept {
     columns: Columns,
     column: usize,
     key: usize,
-    files: Vec<StoredSource>,
+    files: Vec<Box<dyn Source>>,
     seeds: Seeds,
 }
 
@@ -192,19 +189,32 @@ impl Kept {
         let mut wanted = vec![work.columns.user, work.columns.time, at];
         wanted.sort_unstable();
         wanted.dedup();
-        let narrow = std::sync::Arc::new(schema.project(&wanted)?);
+        // Keys are read once: giving their texts numbers would be no use.
+        let fields = wanted.into_iter().map(|at| match schema.field(at) {
+            text if matches!(text.data_type(), DataType::Dictionary(..)) => text.clone().with_data_type(DataType::Utf8),
+            other => other.clone(),
+        });
+        let narrow = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
         let columns = Columns::new(narrow.clone(), work.roles)?;
-        let files = target.existing.iter().map(|file| StoredSource::open(target.folder, file, &narrow, work.roles));
-        let files = files.collect::<Result<_>>()?;
+        let mut files: Vec<Box<dyn Source>> = Vec::new();
+        for file in target.existing {
+            let source = StoredSource::open(target.folder, file, &narrow, work.roles)?;
+            if file.ordered {
+                files.push(Box::new(source));
+                continue;
+            }
+            let mut sorter = Sorter::new(work.staging, narrow.clone(), work.roles, work.memory / 2)?;
+            for batch in source.batches_of_all()? {
+                sorter.push(&with_user_and_time(&batch?, work.roles)?)?;
+            }
+            for run in sorter.flush()? {
+                files.push(Box::new(RunSource::open(work.staging, run)?));
+            }
+        }
         Ok(Self { key: narrow.index_of(column)?, columns, column: at, files, seeds: Seeds::draw() })
     }
 
-    fn unique<'a>(
-        &'a self,
-        sources: &'a [&'a dyn Source],
-        memory: usize,
-        range: &UserRange,
-    ) -> Result<Unique<'a>> {
+    fn unique<'a>(&'a self, sources: &'a [&'a dyn Source], memory: usize, range: &UserRange) -> Result<Unique<'a>> {
         Unique::new(self.column, self.seeds, memory, sources, &self.columns, self.key, range)
     }
 }
