@@ -286,7 +286,7 @@ pub struct IngestArgs {
     /// Forget what an interrupted ingest of the same sources has done
     #[arg(long)]
     pub restart: bool,
-    /// No columns, no progress bar and no closing lines
+    /// No columns, no progress bar and no closing lines; rejected rows are told all the same
     #[arg(short = 'q', long)]
     pub quiet: bool,
 }
@@ -345,7 +345,11 @@ fn count(text: &str) -> Result<u64, String> {
 /// A name that is a folder's name, too.
 fn table_name(text: &str) -> Result<String, String> {
     let plain = !text.is_empty() && !text.starts_with(['_', '.']) && !text.contains(['/', '\\', '\0']);
-    if plain { Ok(text.to_string()) } else { Err("expected a name that can be a folder's, and does not begin with _ or .".into()) }
+    if plain {
+        Ok(text.to_string())
+    } else {
+        Err("expected a name that can be a folder's, and does not begin with _ or .".into())
+    }
 }
 
 fn delimiter(text: &str) -> Result<u8, String> {

@@ -20,11 +20,9 @@ use crate::store::ingest::{
     type_name,
 };
 
-const READING: &str =
-    "{prefix:8} {bar:24.cyan/dim} {percent:>3}%  {bytes} of {total_bytes}  {bytes_per_sec:.dim}  {msg}  {elapsed}, {eta} left";
+const READING: &str = "{prefix:8} {bar:24.cyan/dim} {percent:>3}%  {bytes} of {total_bytes}  {bytes_per_sec:.dim}  {msg}  {elapsed}, {eta} left";
 const READING_UNKNOWN: &str = "{prefix:8} {spinner} {bytes}  {bytes_per_sec:.dim}  {msg}  {elapsed}";
-const WRITING: &str =
-    "{prefix:8} {bar:24.cyan/dim} {percent:>3}%  {human_pos} of {human_len} rows  {per_sec:.dim}  {elapsed}, {eta} left";
+const WRITING: &str = "{prefix:8} {bar:24.cyan/dim} {percent:>3}%  {human_pos} of {human_len} rows  {per_sec:.dim}  {elapsed}, {eta} left";
 
 pub(super) async fn run(args: IngestArgs, terminal: Terminal) -> Result<(), Stop> {
     let started = Instant::now();
@@ -68,6 +66,8 @@ pub(super) async fn run(args: IngestArgs, terminal: Terminal) -> Result<(), Stop
             if !quiet && !dry_run {
                 tell(&outcome, &name, &table, started.elapsed(), terminal);
             }
+            // Rows that are not in the table are told in any case.
+            tell_rejects(&outcome, terminal);
             Ok(())
         }
         (Err(error), Some(signal)) => {
@@ -164,7 +164,7 @@ impl Shown {
 impl Watch for Shown {
     fn planned(&self, plan: &Plan<'_>) -> Result<()> {
         if !self.quiet {
-            let table = columns_table(plan.layout)?;
+            let table = columns_table(plan.layout, self.terminal.stderr)?;
             self.terminal.print_note(table.trim_end());
             if plan.resumed > 0 {
                 self.terminal.print_note(&format!("going on after {} rows", thousands(plan.resumed)));
@@ -200,7 +200,7 @@ impl Watch for Shown {
 }
 
 /// The columns as they will be: for people, before anything is written.
-fn columns_table(layout: &Layout) -> Result<String> {
+fn columns_table(layout: &Layout, terminal: bool) -> Result<String> {
     let column = |of: &dyn Fn(&crate::store::ingest::Column) -> String| -> ArrayRef {
         Arc::new(StringArray::from_iter_values(layout.columns.iter().map(of)))
     };
@@ -234,7 +234,9 @@ fn columns_table(layout: &Layout) -> Result<String> {
         ("example", column(&|c| c.example.clone().unwrap_or_default())),
     ])?;
     let text = Shared::default();
-    let mut table = sink(Format::Table, &rows.schema(), Style::default(), text.clone())?;
+    let size = terminal_size::terminal_size_of(std::io::stderr()).filter(|_| terminal);
+    let style = Style { width: size.map(|(width, _)| usize::from(width.0).max(20)), ..Style::default() };
+    let mut table = sink(Format::Table, &rows.schema(), style, text.clone())?;
     table.write(&rows)?;
     table.finish()?;
     let bytes = text.0.lock().clone();
@@ -258,7 +260,6 @@ impl std::io::Write for Shared {
 
 /// What was done.
 fn tell(outcome: &Outcome, name: &str, table: &str, took: Duration, terminal: Terminal) {
-    let rejected: u64 = outcome.rejects.values().map(|counted| counted.rows).sum();
     if let Some(version) = outcome.version {
         let mut line = format!(
             "{name}: {} rows in, {} written to {} file{} ({}) in {table}, version {version}, {:.1} s",
@@ -274,6 +275,11 @@ fn tell(outcome: &Outcome, name: &str, table: &str, took: Duration, terminal: Te
         }
         terminal.print_note(&line);
     }
+}
+
+/// What was put aside, by reason.
+fn tell_rejects(outcome: &Outcome, terminal: Terminal) {
+    let rejected: u64 = outcome.rejects.values().map(|counted| counted.rows).sum();
     if rejected == 0 {
         return;
     }

@@ -7,6 +7,7 @@ mod cli;
 mod clickhouse;
 mod docs;
 mod funnel_relations;
+mod ingest;
 mod layering;
 mod memory;
 mod oracle;

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, Date32Array, Decimal128Array, DictionaryArray, Float32Array, Float64Array, Int8Array, Int16Array,
-    Int32Array, Int64Array, StringArray, TimestampMicrosecondArray,
+    ArrayRef, BooleanArray, Date32Array, Decimal128Array, DictionaryArray, Float32Array, Float64Array, Int8Array,
+    Int16Array, Int32Array, Int64Array, StringArray, TimestampMicrosecondArray,
 };
 use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::DataType;
@@ -47,12 +47,8 @@ enum Values {
 impl Cells {
     /// Cells of a type that text can be read as; `None` for others.
     pub fn new(data_type: &DataType, time: Option<&TimeReader>) -> Option<Self> {
-        let integers = |least: i64, most: i64| Values::Integers {
-            values: Vec::new(),
-            least,
-            most,
-            data_type: data_type.clone(),
-        };
+        let integers =
+            |least: i64, most: i64| Values::Integers { values: Vec::new(), least, most, data_type: data_type.clone() };
         let values = match data_type {
             DataType::Int8 => integers(i8::MIN.into(), i8::MAX.into()),
             DataType::Int16 => integers(i16::MIN.into(), i16::MAX.into()),
@@ -279,7 +275,8 @@ fn integer(text: &[u8]) -> Result<i64, Fault> {
     }
     for digit in digits {
         let digit = i64::from(digit - b'0');
-        let next = value.checked_mul(10).and_then(|v| if negative { v.checked_sub(digit) } else { v.checked_add(digit) });
+        let next =
+            value.checked_mul(10).and_then(|v| if negative { v.checked_sub(digit) } else { v.checked_add(digit) });
         value = next.ok_or(OUT_OF_RANGE)?;
     }
     Ok(value)

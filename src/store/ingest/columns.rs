@@ -215,12 +215,16 @@ impl Draft {
         for (declared, source) in &self.declared {
             let Some(here) = stored(declared) else {
                 let name = self.from();
-                return Err(Error::data(format!("'{source}': column '{name}' is {declared}, which a table cannot hold"))
-                    .hint(format!("leave it out with drop = [\"{name}\"] in the mapping")));
+                return Err(Error::data(format!(
+                    "'{source}': column '{name}' is {declared}, which a table cannot hold"
+                ))
+                .hint(format!("leave it out with drop = [\"{name}\"] in the mapping")));
             };
             let here = match here {
                 DataType::Utf8 if self.seen.repeats() => dictionary(),
-                DataType::Int64 if *declared == DataType::UInt64 && self.seen.beyond_bigint() => DataType::Decimal128(20, 0),
+                DataType::Int64 if *declared == DataType::UInt64 && self.seen.beyond_bigint() => {
+                    DataType::Decimal128(20, 0)
+                }
                 here => here,
             };
             suggested = Some(match suggested {
@@ -349,7 +353,11 @@ fn drafts(shapes: &[Shape], mapping: &Mapping) -> Result<Vec<Draft>> {
                 .hint(format!("leave the other out (drop = [\"{name}\"]) or give it another name")));
             }
             let mut draft = Draft::new(name, Entry { from: Some(name.clone()), ..Entry::default() }, shapes);
-            for path in wanted.keys().filter_map(|from| from.strip_prefix(name.as_str())?.strip_prefix('.')) {
+            for path in wanted
+                .keys()
+                .chain(&mapping.drop)
+                .filter_map(|from| from.strip_prefix(name.as_str())?.strip_prefix('.'))
+            {
                 draft.seen.take_out(path);
                 draft.texts.take_out(path);
             }
@@ -396,7 +404,8 @@ fn roles(drafts: &[Draft], mapping: &Mapping, wishes: &Wishes, table: Option<&Ex
         let asked = flag.as_ref().or(mapped.as_ref());
         // A name may be the table's, or that of the source.
         let column = match asked {
-            Some(asked) => match drafts.iter().find(|d| d.name == *asked).or(drafts.iter().find(|d| d.from() == asked)) {
+            Some(asked) => match drafts.iter().find(|d| d.name == *asked).or(drafts.iter().find(|d| d.from() == asked))
+            {
                 Some(draft) => Some(draft.name.clone()),
                 None => {
                     let help = suggest(asked, names.iter().copied());
@@ -406,10 +415,10 @@ fn roles(drafts: &[Draft], mapping: &Mapping, wishes: &Wishes, table: Option<&Ex
             None => None,
         };
         match (has, column) {
-            (Some(has), Some(column)) if *has != column => Err(Error::data(format!(
-                "the table's {role} column is '{has}', not '{column}'"
-            ))
-            .hint(format!("map it: [columns] {has} = \"{column}\""))),
+            (Some(has), Some(column)) if *has != column => {
+                Err(Error::data(format!("the table's {role} column is '{has}', not '{column}'"))
+                    .hint(format!("map it: [columns] {has} = \"{column}\"")))
+            }
             (Some(has), _) => Ok(Some(has.clone())),
             (None, Some(column)) => Ok(Some(column)),
             (None, None) => conventional(role, drafts),
@@ -434,8 +443,10 @@ fn roles(drafts: &[Draft], mapping: &Mapping, wishes: &Wishes, table: Option<&Ex
     for (role, column) in [("user", &user), ("time", &time)] {
         if !names.contains(&column.as_str()) {
             let help = suggest(column, names.iter().copied());
-            return Err(Error::data(format!("the sources have no column for the table's {role} column '{column}'; {help}"))
-                .hint(format!("map one: [columns] {column} = \"its name in the source\"")));
+            return Err(Error::data(format!(
+                "the sources have no column for the table's {role} column '{column}'; {help}"
+            ))
+            .hint(format!("map one: [columns] {column} = \"its name in the source\"")));
         }
     }
     if user == time || Some(&user) == event.as_ref() || Some(&time) == event.as_ref() {
@@ -466,7 +477,9 @@ fn could_be(role: &str, draft: &Draft) -> bool {
     match role {
         "time" => {
             matches!(suggested, DataType::Timestamp(_, _) | DataType::Date32)
-                || ((suggested.is_numeric() || is_text(&suggested)) && draft.seen.time_format().is_ok() && draft.seen.values() > 0)
+                || ((suggested.is_numeric() || is_text(&suggested))
+                    && draft.seen.time_format().is_ok()
+                    && draft.seen.values() > 0)
         }
         "user" => suggested.is_integer() || is_text(&suggested),
         _ => is_text(&suggested),
@@ -488,8 +501,12 @@ fn typed(
         && in_table.is_none()
         && let Some(other) = table.schema.fields().iter().find(|f| f.name().eq_ignore_ascii_case(&draft.name))
     {
-        return Err(Error::data(format!("column '{}' and the table's '{}' differ only by case", draft.name, other.name()))
-            .hint(format!("map it: [columns] {} = \"{}\"", other.name(), draft.from())));
+        return Err(Error::data(format!(
+            "column '{}' and the table's '{}' differ only by case",
+            draft.name,
+            other.name()
+        ))
+        .hint(format!("map it: [columns] {} = \"{}\"", other.name(), draft.from())));
     }
     let asked = draft.entry.data_type.as_ref();
     let data_type = match (in_table, asked) {
@@ -566,9 +583,10 @@ fn time_reader(
     let at = |message: String| Error::data(format!("column '{}': {message}", draft.name));
     let of_role = |value: &Option<String>| value.clone().filter(|_| role == Some("time"));
     let unit = match of_role(&wishes.time_unit).or_else(|| of_role(&mapping.time_unit)) {
-        Some(unit) => Some(EpochUnit::parse(&unit).ok_or_else(|| {
-            Error::usage(format!("unknown time unit '{unit}'; {}", suggest(&unit, TIME_UNITS)))
-        })?),
+        Some(unit) => Some(
+            EpochUnit::parse(&unit)
+                .ok_or_else(|| Error::usage(format!("unknown time unit '{unit}'; {}", suggest(&unit, TIME_UNITS))))?,
+        ),
         None => draft.entry.unit,
     };
     let pattern =
@@ -639,4 +657,102 @@ fn dedup_key(
         return Err(Error::data(format!("the deduplication key '{key}' must be text or a whole number, got {shown}")));
     }
     Ok(Some(key.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shape(columns: &[(&str, &str)]) -> Shape {
+        let columns = columns
+            .iter()
+            .map(|(name, values)| {
+                let mut seen = Seen::default();
+                values.split('|').filter(|v| !v.is_empty()).for_each(|v| seen.plain(v));
+                ((*name).to_string(), seen)
+            })
+            .collect();
+        Shape { source: "a.csv".into(), columns, by_position: true }
+    }
+
+    fn table(columns: &[(&str, DataType)]) -> Existing {
+        let fields: Vec<Field> = columns.iter().map(|(name, t)| Field::new(*name, t.clone(), true)).collect();
+        let roles = Roles { user: "user_id".into(), time: "ts".into(), event: Some("event".into()) };
+        Existing { schema: Arc::new(Schema::new(fields)), roles, dedup_key: None }
+    }
+
+    const USUAL: [(&str, &str); 3] = [("user_id", "1|2"), ("ts", "2024-01-31"), ("event", "1")];
+
+    #[test]
+    fn roles_decide_types() {
+        let mapping = Mapping::default();
+        let layout = Layout::of(&[shape(&USUAL)], &mapping, &Wishes::default(), None).unwrap();
+        let types: Vec<&DataType> = layout.columns.iter().map(|c| &c.data_type).collect();
+        assert_eq!(types, [&DataType::Int64, &timestamp(), &dictionary()]);
+        let codes = shape(&[("user_id", "007"), ("ts", "2024-01-31"), ("event", "a")]);
+        let layout = Layout::of(&[codes], &mapping, &Wishes::default(), None).unwrap();
+        assert_eq!(layout.columns[layout.user].data_type, DataType::Utf8);
+        assert_eq!((layout.roles.event.as_deref(), layout.time), (Some("event"), 1));
+    }
+
+    #[test]
+    fn a_table_decides_order_and_types() {
+        let table = table(&[
+            ("event", dictionary()),
+            ("user_id", DataType::Utf8),
+            ("ts", timestamp()),
+            ("gone", DataType::Float64),
+            ("n", DataType::Float64),
+        ]);
+        let source = shape(&[USUAL[0], USUAL[1], USUAL[2], ("n", "1"), ("new", "x")]);
+        let layout = Layout::of(&[source], &Mapping::default(), &Wishes::default(), Some(&table)).unwrap();
+        let told: Vec<(&str, &Origin, bool)> =
+            layout.columns.iter().map(|c| (c.name.as_str(), &c.origin, c.new)).collect();
+        let from = |name: &str| Origin::Source(name.into());
+        assert_eq!(
+            told,
+            [
+                ("event", &from("event"), false),
+                ("user_id", &from("user_id"), false),
+                ("ts", &from("ts"), false),
+                ("gone", &Origin::Missing, false),
+                ("n", &from("n"), false),
+                ("new", &from("new"), true)
+            ]
+        );
+        assert_eq!(layout.columns[1].data_type, DataType::Utf8);
+        let fails = |columns: &[(&str, &str)], mapping: &str| {
+            let mapping = Mapping::parse(mapping).unwrap();
+            Layout::of(&[shape(columns)], &mapping, &Wishes::default(), Some(&table)).unwrap_err().message().to_string()
+        };
+        let text = [USUAL[0], USUAL[1], USUAL[2], ("n", "x")];
+        assert!(
+            fails(&text, "")
+                .contains("column 'n' is text (dictionary) in 'a.csv' (such as 'x') but double in the table")
+        );
+        assert!(fails(&text, "user = 'n'").contains("the table's user column is 'user_id', not 'n'"));
+        assert!(fails(&text, "[columns]\nn = { from = 'n', type = 'int' }").contains("is double in the table"));
+        assert!(fails(&[USUAL[0], USUAL[1], USUAL[2], ("N", "1")], "").contains("differ only by case"));
+        // Said in the mapping, texts that are no numbers are the rows' fault.
+        let mapping = Mapping::parse("[columns]\nn = { from = 'n', type = 'double' }").unwrap();
+        assert!(Layout::of(&[shape(&text)], &mapping, &Wishes::default(), Some(&table)).is_ok());
+    }
+
+    #[test]
+    fn what_is_mapped_is_not_there_twice() {
+        let of = |mapping: &str| {
+            let source = shape(&[("uid", "1"), USUAL[1], USUAL[2], ("user_id", "7")]);
+            Layout::of(&[source], &Mapping::parse(mapping).unwrap(), &Wishes::default(), None)
+        };
+        let message = of("[columns]\nuser_id = 'uid'").unwrap_err().message().to_string();
+        assert!(message.contains("has a column 'user_id', and the mapping makes 'user_id' of uid"), "{message}");
+        let layout = of("drop = ['user_id']\n[columns]\nuser_id = 'uid'").unwrap();
+        let names: Vec<&str> = layout.columns.iter().map(|c| c.name.as_str()).collect();
+        assert_eq!(names, ["user_id", "ts", "event"]);
+        let layout = of("others = 'drop'\nuser = 'who'\n[columns]\nwho = 'uid'\nts = 'ts'").unwrap();
+        assert_eq!((layout.columns.len(), layout.roles.event), (2, None));
+        // A role may be named as the source names it.
+        let layout = of("user = 'uid'\n[columns]\nwho = 'uid'").unwrap();
+        assert_eq!(layout.roles.user, "who");
+    }
 }

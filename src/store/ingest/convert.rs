@@ -158,7 +158,9 @@ fn one(array: &ArrayRef, column: &Column) -> Result<(ArrayRef, Faults)> {
     if converted.null_count() > array.logical_null_count() {
         let before = array.logical_nulls();
         let was_null = |row: usize| before.as_ref().is_some_and(|nulls| nulls.is_null(row));
-        faults.extend((0..array.len()).filter(|row| converted.is_null(*row) && !was_null(*row)).map(|row| (row, DOES_NOT_FIT)));
+        faults.extend(
+            (0..array.len()).filter(|row| converted.is_null(*row) && !was_null(*row)).map(|row| (row, DOES_NOT_FIT)),
+        );
     }
     Ok((converted, faults))
 }
@@ -276,4 +278,120 @@ fn decimals(numbers: &Float64Array, target: &DataType, reader: &mut TimeReader) 
         })
         .collect();
     Ok((Arc::new(values.with_data_type(target.clone())), faults))
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{
+        BinaryArray, Date32Array, DictionaryArray, Int32Array, LargeStringArray, StringViewArray,
+        TimestampNanosecondArray, TimestampSecondArray, UInt8Array, UInt64Array,
+    };
+    use arrow::datatypes::{Field, Fields, Int8Type, TimestampMicrosecondType};
+
+    use super::super::columns::{Shape, Wishes};
+    use super::super::infer::Seen;
+    use super::super::mapping::{Mapping, dictionary, timestamp};
+    use super::*;
+
+    fn layout(source: &RecordBatch, mapping: &str, wishes: &Wishes) -> Result<Layout> {
+        let columns = source
+            .schema()
+            .fields()
+            .iter()
+            .map(|f| {
+                let mut seen = Seen::default();
+                seen.declared = Some((f.data_type().clone(), "a.parquet".into()));
+                (f.name().clone(), seen)
+            })
+            .collect();
+        let shape = Shape { source: "a.parquet".into(), columns, by_position: false };
+        Layout::of(&[shape], &Mapping::parse(mapping).unwrap(), wishes, None)
+    }
+
+    fn times(decoded: &Decoded) -> Vec<i64> {
+        decoded.batch.column_by_name("ts").unwrap().as_primitive::<TimestampMicrosecondType>().values().to_vec()
+    }
+
+    fn with_times(times: ArrayRef) -> RecordBatch {
+        let users = Int32Array::from_iter_values(0..times.len() as i32);
+        RecordBatch::try_from_iter([("user_id", Arc::new(users) as ArrayRef), ("ts", times)]).unwrap()
+    }
+
+    #[test]
+    fn times_of_every_unit_become_microseconds_of_utc() {
+        let none = Wishes::default();
+        let source = with_times(Arc::new(TimestampSecondArray::from(vec![1, -1])));
+        let decoded = convert(&source, 1, &layout(&source, "", &none).unwrap()).unwrap();
+        assert_eq!(times(&decoded), [1_000_000, -1_000_000]);
+        let source = with_times(Arc::new(TimestampSecondArray::from(vec![i64::MAX, 1])));
+        let decoded = convert(&source, 1, &layout(&source, "", &none).unwrap()).unwrap();
+        assert_eq!(decoded.rejects[0].what, "is beyond the years 1 to 9999");
+        let nanos = || Arc::new(TimestampNanosecondArray::from(vec![1_000, 1_001, -1]));
+        let source = with_times(nanos());
+        let decoded = convert(&source, 11, &layout(&source, "", &none).unwrap()).unwrap();
+        assert_eq!((times(&decoded), decoded.rows), (vec![1], 3));
+        let lines: Vec<u64> = decoded.rejects.iter().map(|r| r.line).collect();
+        assert_eq!(lines, [12, 13]);
+        assert_eq!(decoded.rejects[0].user.as_deref(), Some("1"));
+        let floor = Wishes { floor_time: true, ..Wishes::default() };
+        assert_eq!(times(&convert(&source, 1, &layout(&source, "", &floor).unwrap()).unwrap()), [1, 1, -1]);
+        let source = with_times(Arc::new(Date32Array::from(vec![1])));
+        assert_eq!(times(&convert(&source, 1, &layout(&source, "", &none).unwrap()).unwrap()), [86_400_000_000]);
+        // Local times of a zone; those that say their zone are not touched.
+        let berlin = "tz = 'Europe/Berlin'";
+        assert_eq!(times(&convert(&source, 1, &layout(&source, berlin, &none).unwrap()).unwrap()), [82_800_000_000]);
+        let source = with_times(Arc::new(TimestampSecondArray::from(vec![7_200])));
+        assert_eq!(times(&convert(&source, 1, &layout(&source, berlin, &none).unwrap()).unwrap()), [3_600_000_000]);
+        let source = with_times(Arc::new(TimestampSecondArray::from(vec![7_200]).with_timezone("Asia/Tokyo")));
+        assert_eq!(times(&convert(&source, 1, &layout(&source, berlin, &none).unwrap()).unwrap()), [7_200_000_000]);
+        let unit = Wishes { time_unit: Some("ms".into()), ..Wishes::default() };
+        let source = with_times(Arc::new(Int64Array::from(vec![Some(5), None])));
+        let decoded = convert(&source, 1, &layout(&source, "", &unit).unwrap()).unwrap();
+        assert_eq!((times(&decoded), decoded.rejects[0].reason()), (vec![5_000], "ts is NULL".to_string()));
+    }
+
+    #[test]
+    fn types_are_widened_and_texts_are_texts() {
+        let words = DictionaryArray::<Int8Type>::from_iter(["a", "b"]);
+        let inner = Fields::from(vec![Field::new("n", DataType::UInt8, true)]);
+        let nested = StructArray::new(inner, vec![Arc::new(UInt8Array::from(vec![1, 255]))], None);
+        let source = RecordBatch::try_from_iter([
+            ("user_id", Arc::new(UInt64Array::from(vec![1, u64::MAX])) as ArrayRef),
+            ("ts", Arc::new(StringViewArray::from(vec!["2024-01-31", "1970-01-01 00:00:01Z"])) as ArrayRef),
+            ("event", Arc::new(words) as ArrayRef),
+            ("large", Arc::new(LargeStringArray::from(vec!["x", "y"])) as ArrayRef),
+            ("bytes", Arc::new(BinaryArray::from(vec![&b"x"[..], b"y"])) as ArrayRef),
+            ("o", Arc::new(nested) as ArrayRef),
+        ])
+        .unwrap();
+        let layout = layout(&source, "", &Wishes::default()).unwrap();
+        let types: Vec<&DataType> = layout.columns.iter().map(|c| &c.data_type).collect();
+        let inner = DataType::Struct(vec![Field::new("n", DataType::Int16, true)].into());
+        assert_eq!(types, [&DataType::Int64, &timestamp(), &dictionary(), &DataType::Utf8, &DataType::Binary, &inner]);
+        let decoded = convert(&source, 1, &layout).unwrap();
+        assert_eq!(decoded.batch.num_rows(), 1);
+        assert_eq!(decoded.rejects[0].reason(), format!("user_id: '{}' does not fit the column's type", u64::MAX));
+        assert!(decoded.rejects[0].row.contains("\"event\":\"b\""), "{}", decoded.rejects[0].row);
+        assert_eq!(
+            decoded.batch.column(5).as_struct().column(0).as_primitive::<arrow::datatypes::Int16Type>().value(0),
+            1
+        );
+    }
+
+    #[test]
+    fn fields_of_structs_become_columns() {
+        let inner = Fields::from(vec![Field::new("n", DataType::Int64, true)]);
+        let values: ArrayRef = Arc::new(Int64Array::from(vec![1, 2]));
+        let nested = StructArray::new(inner, vec![values], Some(vec![true, false].into()));
+        let source = RecordBatch::try_from_iter([
+            ("user_id", Arc::new(Int64Array::from(vec![1, 2])) as ArrayRef),
+            ("ts", Arc::new(TimestampSecondArray::from(vec![1, 2])) as ArrayRef),
+            ("o", Arc::new(nested) as ArrayRef),
+        ])
+        .unwrap();
+        let layout = layout(&source, "[columns]\nn = 'o.n'", &Wishes::default()).unwrap();
+        let decoded = convert(&source, 1, &layout).unwrap();
+        let column = decoded.batch.column_by_name("n").unwrap().as_primitive::<Int64Type>();
+        assert_eq!((column.value(0), column.is_null(1)), (1, true));
+    }
 }

@@ -308,11 +308,7 @@ pub fn decode(text: &[u8], first_line: u64, places: &Places, layout: &Layout) ->
         let (next, outcome) = match record(text, at, places.delimiter, &mut fields) {
             Record::Whole(next) => {
                 let blank = fields.len() == 1 && !fields[0].quoted && fields[0].from == fields[0].until;
-                if blank {
-                    (next.max(at + 1), None)
-                } else {
-                    (next, Some(reader.row(&fields, at..next)))
-                }
+                if blank { (next.max(at + 1), None) } else { (next, Some(reader.row(&fields, at..next))) }
             }
             Record::Broken(why, next) => (next, Some(Err(Problem::of_row(why)))),
             Record::Open => {
@@ -442,6 +438,7 @@ pub fn raw_records(text: &[u8], delimiter: u8) -> Vec<&[u8]> {
 #[cfg(test)]
 mod tests {
     use arrow::util::display::{ArrayFormatter, FormatOptions};
+    use proptest::prelude::*;
 
     use super::super::columns::{Shape, Wishes};
     use super::super::infer::Seen;
@@ -470,12 +467,8 @@ mod tests {
 
     fn shown(decoded: &Decoded) -> Vec<String> {
         let options = FormatOptions::default().with_null("NULL");
-        let formatters: Vec<_> = decoded
-            .batch
-            .columns()
-            .iter()
-            .map(|c| ArrayFormatter::try_new(c.as_ref(), &options).unwrap())
-            .collect();
+        let formatters: Vec<_> =
+            decoded.batch.columns().iter().map(|c| ArrayFormatter::try_new(c.as_ref(), &options).unwrap()).collect();
         let row = |row| formatters.iter().map(|f| f.value(row).to_string()).collect::<Vec<_>>().join("|");
         (0..decoded.batch.num_rows()).map(row).collect()
     }
@@ -552,5 +545,27 @@ mod tests {
                 "3|2024-01-31T00:00:00Z||visit|ios"
             ]
         );
+    }
+
+    proptest! {
+        /// Another reader of CSV sees the same fields.
+        #[test]
+        fn fields_are_those_of_another_reader(rows in proptest::collection::vec(proptest::collection::vec("[a,\"\r\n é]{0,6}", 3), 1..8)) {
+            let mut writer = ::csv::WriterBuilder::new().from_writer(Vec::new());
+            for row in &rows {
+                writer.write_record(row).unwrap();
+            }
+            let text = writer.into_inner().unwrap();
+            let found = CsvShape { delimiter: b',', names: vec!["x".into(); 3], body: 0, body_line: 1 };
+            let mut seen: Vec<Vec<String>> = Vec::new();
+            sample(&text, &found, usize::MAX, |values| {
+                seen.push(values.iter().map(|v| v.unwrap_or_default().to_string()).collect());
+            });
+            let mut reader = ::csv::ReaderBuilder::new().has_headers(false).from_reader(text.as_slice());
+            let theirs: Vec<Vec<String>> =
+                reader.records().map(|r| r.unwrap().iter().map(str::to_string).collect()).collect();
+            prop_assert_eq!(&seen, &theirs);
+            prop_assert_eq!(seen, rows);
+        }
     }
 }

@@ -30,8 +30,8 @@ pub const IS_NULL: Fault = Fault("is NULL");
 pub fn same_everywhere(column: &Column, rows: usize) -> Result<ArrayRef> {
     let Origin::Constant(constant) = &column.origin else { return Ok(new_null_array(&column.data_type, rows)) };
     let wrong = |what: &str| Error::data(format!("column '{}': the constant '{constant}' {what}", column.name));
-    let mut cells =
-        Cells::new(&column.data_type, column.time.as_ref()).ok_or_else(|| wrong("has a type that takes no constant"))?;
+    let mut cells = Cells::new(&column.data_type, column.time.as_ref())
+        .ok_or_else(|| wrong("has a type that takes no constant"))?;
     if matches!(column.data_type, DataType::Dictionary(_, _)) {
         let values = Arc::new(StringArray::from_iter_values([constant]));
         return Ok(Arc::new(DictionaryArray::try_new(Int32Array::from_value(0, rows), values)?));

@@ -83,7 +83,7 @@ fn one(source: &Source, bytes: usize, options: &HeadOptions) -> Result<Head> {
     let mut stream = source.bytes(0, &ignored)?;
     let mut text = Vec::new();
     stream.by_ref().take(bytes as u64).read_to_end(&mut text).map_err(|e| failed(&e))?;
-    let partial = text.len() == bytes;
+    let mut partial = text.len() == bytes;
     // The rest of a sample of everything; standard input is kept, so that it can be read again.
     let mut rest = None;
     if partial && options.sample == Sample::All {
@@ -91,13 +91,14 @@ fn one(source: &Source, bytes: usize, options: &HeadOptions) -> Result<Head> {
             Some(_) => rest = Some(stream),
             None => {
                 stream.read_to_end(&mut text).map_err(|e| failed(&e))?;
+                partial = false;
             }
         }
     }
     let mut head = match source.format {
         SourceFormat::Csv => {
             let delimiter = options.delimiter.or(source.tabs.then_some(b'\t'));
-            csv_head(source, &text, delimiter, rows, rest, options)?
+            csv_head(source, (&text, partial && rest.is_none()), delimiter, rows, rest, options)?
         }
         SourceFormat::Ndjson | SourceFormat::Parquet => ndjson_head(source, &text, rows, rest)?,
     };
@@ -117,7 +118,7 @@ pub fn unread(source: &Source, error: &std::io::Error) -> Error {
 
 fn csv_head(
     source: &Source,
-    text: &[u8],
+    (text, partial): (&[u8], bool),
     delimiter: Option<u8>,
     rows: usize,
     rest: Option<Box<dyn Read + Send>>,
@@ -138,7 +139,10 @@ fn csv_head(
         }
     };
     match rest {
-        None => csv::sample(text, &found, rows, &mut row),
+        None => {
+            let whole = csv::whole_records(text, found.delimiter, !partial);
+            csv::sample(&text[..whole], &found, rows, &mut row);
+        }
         Some(rest) => {
             let begin = usize::try_from(found.body).unwrap_or(0).min(text.len());
             let stream = std::io::Cursor::new(text[begin..].to_vec()).chain(rest);
@@ -186,8 +190,11 @@ fn ndjson_head(source: &Source, text: &[u8], rows: usize, rest: Option<Box<dyn R
         }
     }
     if objects == 0 && lines > 1 && begin.starts_with(b"{") && !begin.starts_with(b"{\"") {
-        return Err(Error::data(format!("'{}' holds JSON over several lines; an object on each line is needed", source.name))
-            .hint("jq -c . FILE > FILE.ndjson makes one"));
+        return Err(Error::data(format!(
+            "'{}' holds JSON over several lines; an object on each line is needed",
+            source.name
+        ))
+        .hint("jq -c . FILE > FILE.ndjson makes one"));
     }
     let names = all.fields.iter().map(|(name, _)| name.clone()).collect();
     let shape = Shape { source: source.name.clone(), columns: all.fields, by_position: false };

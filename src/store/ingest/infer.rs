@@ -163,7 +163,9 @@ impl Seen {
     /// Forgets a field that becomes a column of its own.
     pub fn take_out(&mut self, path: &str) {
         match path.split_once('.') {
-            Some((first, rest)) if self.fields.iter().any(|(name, _)| name == first) => self.field(first).take_out(rest),
+            Some((first, rest)) if self.fields.iter().any(|(name, _)| name == first) => {
+                self.field(first).take_out(rest)
+            }
             _ => self.fields.retain(|(name, _)| name != path),
         }
     }
@@ -196,7 +198,9 @@ impl Seen {
             Some(_) => self.times += 1,
             None => {
                 self.texts += 1;
-                if text.len() >= 10 && text.bytes().any(|b| b.is_ascii_digit()) {
+                // A few tell whether it is worth the effort.
+                let tried = self.texts <= 200 || self.patterns.iter().any(|hits| *hits > 0);
+                if tried && text.len() >= 10 && text.bytes().any(|b| b.is_ascii_digit()) {
                     for (hits, pattern) in self.patterns.iter_mut().zip(KNOWN_PATTERNS) {
                         let mut reader = TimeReader::new(TimeFormat::Pattern(pattern.into()), None, true);
                         *hits += u64::from(reader.read(text.as_bytes()).is_ok());
@@ -315,7 +319,9 @@ impl Seen {
             return self.unit().map(TimeFormat::Epoch);
         }
         let example = self.example.as_deref().unwrap_or_default();
-        Err(format!("how '{example}' tells a time is unclear; say it with --time-format (strptime, as in '%d.%m.%Y %H:%M:%S')"))
+        Err(format!(
+            "how '{example}' tells a time is unclear; say it with --time-format (strptime, as in '%d.%m.%Y %H:%M:%S')"
+        ))
     }
 
     /// The unit in which nearly all numbers are times.
@@ -329,7 +335,9 @@ impl Seen {
             None if self.floats > 0 && guessed * 20 <= self.floats => Ok(EpochUnit::Seconds),
             None => {
                 let example = self.example.as_deref().unwrap_or_default();
-                Err(format!("the unit of numbers such as {example} is unclear; say it with --time-unit (s, ms, us or ns)"))
+                Err(format!(
+                    "the unit of numbers such as {example} is unclear; say it with --time-unit (s, ms, us or ns)"
+                ))
             }
         }
     }

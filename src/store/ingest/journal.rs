@@ -24,6 +24,7 @@ use crate::store::sort::Run;
 pub const FOLDER: &str = "_ingest";
 
 const JOURNAL: &str = "journal.ndjson";
+const LOCK: &str = "lock";
 
 /// What is ingested: the journal's first line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,8 +76,10 @@ impl Journal {
     /// Errors: another process is at it.
     pub fn open(table: &Path, key: &str) -> Result<(Self, Option<(Begin, Done)>)> {
         let folder = table.join(FOLDER).join(key);
-        std::fs::create_dir_all(&folder).map_err(|e| Error::io("create", &folder, &e))?;
-        let lock_path = folder.join("lock");
+        // Another ingest may just be removing the folder around it, which is empty for it.
+        let made = std::fs::create_dir_all(&folder).or_else(|_| std::fs::create_dir_all(&folder));
+        made.map_err(|e| Error::io("create", &folder, &e))?;
+        let lock_path = folder.join(LOCK);
         let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&lock_path);
         let lock = lock.map_err(|e| Error::io("write", &lock_path, &e))?;
         match lock.try_lock() {
@@ -109,7 +112,7 @@ impl Journal {
         self.file.sync_all().map_err(|e| Error::io("write", &self.folder, &e))?;
         let entries = std::fs::read_dir(&self.folder).map_err(|e| Error::io("list", &self.folder, &e))?;
         for entry in entries.flatten() {
-            if entry.file_name() != JOURNAL && entry.file_name() != "lock" {
+            if entry.file_name() != JOURNAL && entry.file_name() != LOCK {
                 std::fs::remove_file(entry.path()).map_err(|e| Error::io("remove", &entry.path(), &e))?;
             }
         }
@@ -131,8 +134,9 @@ impl Journal {
 
     /// Whether there are sorted runs to go on with.
     pub fn worth_keeping(&self) -> bool {
-        std::fs::read_dir(&self.folder)
-            .is_ok_and(|mut entries| entries.any(|e| e.is_ok_and(|e| e.file_name().to_string_lossy().starts_with("run-"))))
+        std::fs::read_dir(&self.folder).is_ok_and(|mut entries| {
+            entries.any(|e| e.is_ok_and(|e| e.file_name().to_string_lossy().starts_with("run-")))
+        })
     }
 
     /// Removes the staging folder: everything is committed, or nobody will go on.
@@ -145,6 +149,26 @@ impl Journal {
             let _ = std::fs::remove_dir(parent);
         }
         removed.map_err(|e| Error::io("remove", &self.folder, &e))
+    }
+}
+
+/// Removes staging folders, other than that of `own`, that nobody is at and nobody will go on with: `useless` decides by what
+/// was begun.
+pub fn sweep(table: &Path, own: &str, useless: impl Fn(&Begin) -> bool) {
+    for entry in std::fs::read_dir(table.join(FOLDER)).into_iter().flatten().flatten() {
+        let folder = entry.path();
+        if folder.ends_with(own) {
+            continue;
+        }
+        let Ok(lock) = OpenOptions::new().write(true).open(folder.join(LOCK)) else { continue };
+        if lock.try_lock().is_err() {
+            continue;
+        }
+        let Ok(text) = std::fs::read(folder.join(JOURNAL)) else { continue };
+        if parse(&text).0.is_some_and(|begin| useless(&begin)) {
+            // What cannot be removed is found again.
+            let _ = std::fs::remove_dir_all(&folder);
+        }
     }
 }
 
@@ -192,7 +216,10 @@ mod tests {
             std::fs::write(&path, &whole[..cut]).unwrap();
             let (mut journal, state) = Journal::open(table.path(), "k").unwrap();
             let lines = whole[..cut].iter().filter(|b| **b == b'\n').count() as u64;
-            assert_eq!(state, (lines > 0).then(|| (begin(), if lines > 1 { done(lines - 1) } else { Done::default() })));
+            assert_eq!(
+                state,
+                (lines > 0).then(|| (begin(), if lines > 1 { done(lines - 1) } else { Done::default() }))
+            );
             if lines > 0 {
                 journal.done(&done(9)).unwrap();
                 drop(journal);

@@ -81,8 +81,8 @@ pub async fn loaded(table: &Path, log: &TableLog) -> Result<BTreeSet<Identity>> 
             continue;
         }
         let text = std::fs::read(&path).map_err(|e| Error::io("read", &path, &e))?;
-        let load: Load = serde_json::from_slice(&text)
-            .map_err(|e| Error::data(format!("'{}' is damaged: {e}", path.display())))?;
+        let load: Load =
+            serde_json::from_slice(&text).map_err(|e| Error::data(format!("'{}' is damaged: {e}", path.display())))?;
         let number = match committed.get(&load.load) {
             Some(number) => *number,
             None => {

@@ -76,24 +76,12 @@ pub struct Entry {
     pub tz: Option<String>,
 }
 
-const KEYS: [&str; 11] = [
-    "user",
-    "time",
-    "event",
-    "dedup_key",
-    "tz",
-    "time_unit",
-    "time_format",
-    "null",
-    "drop",
-    "others",
-    "columns",
-];
+const KEYS: [&str; 11] =
+    ["user", "time", "event", "dedup_key", "tz", "time_unit", "time_format", "null", "drop", "others", "columns"];
 const COLUMN_KEYS: [&str; 6] = ["from", "constant", "type", "unit", "format", "tz"];
 
 /// Names of types, beside `decimal(p,s)`.
-pub const TYPES: [&str; 9] =
-    ["text", "bigint", "int", "smallint", "double", "float", "boolean", "date", "timestamp"];
+pub const TYPES: [&str; 9] = ["text", "bigint", "int", "smallint", "double", "float", "boolean", "date", "timestamp"];
 
 impl Mapping {
     /// Reads the file.
@@ -104,7 +92,8 @@ impl Mapping {
 
     /// Reads a file's text.
     pub fn parse(text: &str) -> Result<Self> {
-        let table: toml::Table = toml::from_str(text).map_err(|e| Error::data(crate::config::toml_message(&e, text)))?;
+        let table: toml::Table =
+            toml::from_str(text).map_err(|e| Error::data(crate::config::toml_message(&e, text)))?;
         let mut mapping = Self::default();
         for (key, value) in table {
             match key.as_str() {
@@ -207,7 +196,9 @@ fn entry(name: &str, value: toml::Value) -> Result<Entry> {
         Some(DataType::Timestamp(_, _)) | None => {}
         Some(other) if times => {
             let other = type_name(other);
-            return Err(Error::data(format!("column '{name}': unit, format and tz are for type = 'timestamp', not {other}")));
+            return Err(Error::data(format!(
+                "column '{name}': unit, format and tz are for type = 'timestamp', not {other}"
+            )));
         }
         Some(_) => {}
     }
@@ -243,7 +234,9 @@ fn type_named(name: &str) -> Result<DataType> {
             let parsed = parts.and_then(|(p, s)| Some((p.trim().parse::<u8>().ok()?, s.trim().parse::<i8>().ok()?)));
             match parsed {
                 Some((p @ 1..=38, s)) if s >= 0 && i16::from(s) <= i16::from(p) => DataType::Decimal128(p, s),
-                Some(_) => return Err(Error::data(format!("type '{name}': decimal(p,s) takes p of 1 to 38 and s of 0 to p"))),
+                Some(_) => {
+                    return Err(Error::data(format!("type '{name}': decimal(p,s) takes p of 1 to 38 and s of 0 to p")));
+                }
                 None => {
                     let help = suggest(&wanted, TYPES);
                     return Err(Error::data(format!("unknown type '{name}'; {help}; also decimal(p,s)")));

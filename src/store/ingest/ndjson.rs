@@ -592,7 +592,10 @@ mod tests {
         );
         let decoded = decode(text.as_bytes(), 1, &paths, &layout).unwrap();
         assert_eq!((decoded.rows, decoded.rejects.len()), (3, 0), "{:?}", decoded.rejects);
-        assert_eq!(decoded.batch.column_by_name("user_id").unwrap().as_primitive::<Int64Type>().values().to_vec(), [1, 2, 3]);
+        assert_eq!(
+            decoded.batch.column_by_name("user_id").unwrap().as_primitive::<Int64Type>().values().to_vec(),
+            [1, 2, 3]
+        );
         assert_eq!(shown(&decoded, "note"), ["NULL", "n", "ä\""]);
         assert_eq!(
             shown(&decoded, "p"),
@@ -609,7 +612,10 @@ mod tests {
             (r#"{"user_id": 1, "ts": "soon"}"#, "ts: 'soon' is not a time of the column's format"),
             (r#"{"user_id": 1}"#, "ts is NULL"),
             (r#"{"user_id": null, "ts": "2024-01-31"}"#, "user_id is NULL"),
-            (r#"{"user_id": 1, "ts": "2024-01-31", "p": {"tags": ["a", {"b": 1}], "price": []}}"#, "p.price: '[]' is an object or a list"),
+            (
+                r#"{"user_id": 1, "ts": "2024-01-31", "p": {"tags": ["a", {"b": 1}], "price": []}}"#,
+                "p.price: '[]' is an object or a list",
+            ),
             (r#"{"user_id": 1, "ts": "2024-01-31", "p": [1]}"#, "p: '[1]' is no object"),
             (r#"{"user_id": 1, "ts": "2024-01-31", "p": {"x": 1}}"#, "p.x is a field that the sample does not show"),
             (r#"{"user_id": 1, "user_id": 2, "ts": "2024-01-31"}"#, "user_id is there twice"),

@@ -88,9 +88,7 @@ pub fn rows(path: &Path, layout: &Layout, from: u64) -> Result<ParquetRecordBatc
     let plain = open(path, ArrowReaderOptions::new())?;
     let wanted = |name: &str| {
         layout.columns.iter().any(|c| match &c.origin {
-            Origin::Source(from) => {
-                from == name || from.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'))
-            }
+            Origin::Source(from) => from == name || from.strip_prefix(name).is_some_and(|rest| rest.starts_with('.')),
             Origin::Constant(_) | Origin::Missing => false,
         })
     };
@@ -101,7 +99,9 @@ pub fn rows(path: &Path, layout: &Layout, from: u64) -> Result<ParquetRecordBatc
         .fields()
         .iter()
         .map(|f| match named(f.name()) {
-            Some(column) if is_text(f.data_type()) && is_text(&column.data_type) && column.data_type != DataType::Utf8 => {
+            Some(column)
+                if is_text(f.data_type()) && is_text(&column.data_type) && column.data_type != DataType::Utf8 =>
+            {
                 f.as_ref().clone().with_data_type(dictionary())
             }
             _ => f.as_ref().clone(),

@@ -14,7 +14,7 @@ use arrow::datatypes::Field;
 use super::blocks::BLOCK;
 use super::columns::{Existing, Layout, Shape, Wishes};
 use super::heads::{self, Head, HeadOptions, Sample};
-use super::journal::{Begin, Done, Journal};
+use super::journal::{self, Begin, Done, Journal};
 use super::loads::{self, Load};
 use super::mapping::Mapping;
 use super::read::{Place, Sources};
@@ -184,7 +184,7 @@ fn open_table(folder: &Path, runtime: &tokio::runtime::Runtime) -> Result<Option
             entries.any(|e| e.is_ok_and(|e| !e.file_name().to_string_lossy().starts_with(['_', '.'])))
         });
         // Files of an ingest that was killed before its first commit are no strangers.
-        if foreign && !folder.join(super::journal::FOLDER).is_dir() && !TableLog::exists(folder) {
+        if foreign && !folder.join(journal::FOLDER).is_dir() && !TableLog::exists(folder) {
             return Err(Error::data(format!("'{}' holds files and is no managed table", folder.display()))
                 .hint("choose another --table, or another folder with --into"));
         }
@@ -240,12 +240,7 @@ fn key(options: &Options, sources: &[Source], mapping_text: &str) -> String {
     loads::fingerprint(told.iter().map(String::as_str))
 }
 
-fn once(
-    options: &Options,
-    restart: bool,
-    watch: &dyn Watch,
-    runtime: &tokio::runtime::Runtime,
-) -> Result<Step> {
+fn once(options: &Options, restart: bool, watch: &dyn Watch, runtime: &tokio::runtime::Runtime) -> Result<Step> {
     let mut sources = source::find(&options.sources, options.format)?;
     let mapping = match &options.mapping {
         Some(path) => Mapping::read(path)?,
@@ -269,11 +264,22 @@ fn once(
             return Ok(Step::Finished(Outcome::default()));
         }
     }
+    let own = key(options, &sources, &mapping_text);
+    if !options.dry_run {
+        // What was read of standard input cannot be gone on with, and what was committed need not be.
+        let committed = |begin: &Begin| match &log {
+            Some(log) => matches!(
+                runtime.block_on(log.transaction_version(&begin.load)), Ok(Some(number)) if number >= begin.attempt
+            ),
+            None => false,
+        };
+        journal::sweep(&options.table, &own, |begin| begin.sources.is_empty() || committed(begin));
+    }
     let staging = match options.dry_run {
         true => None,
         false => {
             std::fs::create_dir_all(&options.table).map_err(|e| Error::io("create", &options.table, &e))?;
-            Some(Journal::open(&options.table, &key(options, &sources, &mapping_text))?)
+            Some(Journal::open(&options.table, &own)?)
         }
     };
     let (mut journal, state) = match staging {
@@ -284,7 +290,6 @@ fn once(
     if let (Some((begin, done)), Some(log)) = (&state, &log)
         && runtime.block_on(log.transaction_version(&begin.load))?.is_some_and(|n| n >= begin.attempt)
         && begin.sources == loads::identities(&sources)
-        && !options.again
     {
         if let Some(journal) = journal.take() {
             journal.remove()?;
@@ -294,11 +299,12 @@ fn once(
         return Ok(Step::Finished(Outcome { version: Some(log.version()), rows, rejects, ..Outcome::default() }));
     }
     let work = Work { options, sources: &sources, mapping: &mapping, log, period, watch, runtime };
-    let result = work.prepare(&known).and_then(|(heads, layout)| work.run(&heads, &layout, &mut journal, state, restart));
+    let result =
+        work.prepare(&known).and_then(|(heads, layout)| work.run(&heads, &layout, &mut journal, state, restart));
     // A folder without a run in it is of no use to anybody.
     if let Some(journal) = journal
         && result.is_err()
-        && !journal.worth_keeping()
+        && (!journal.worth_keeping() || sources.iter().any(|source| source.file.is_none()))
     {
         let _ = journal.remove();
         // Only where it is empty, which is where this ingest made it.
@@ -352,8 +358,7 @@ impl Work<'_> {
         restart: bool,
     ) -> Result<Step> {
         let bytes = self.sources.iter().map(Source::size).sum();
-        let mut plan =
-            Plan { layout, sources: self.sources.len(), bytes, new_table: self.log.is_none(), resumed: 0 };
+        let mut plan = Plan { layout, sources: self.sources.len(), bytes, new_table: self.log.is_none(), resumed: 0 };
         let Some(staging) = journal.as_mut() else {
             self.watch.planned(&plan)?;
             return Ok(Step::Finished(Outcome::default()));
@@ -516,14 +521,7 @@ impl Work<'_> {
     }
 
     /// Writes the files and commits them.
-    fn commit(
-        &self,
-        layout: &Layout,
-        sorter: Sorter,
-        rejects: &mut Rejects,
-        begin: &Begin,
-        rows: u64,
-    ) -> Result<Step> {
+    fn commit(&self, layout: &Layout, sorter: Sorter, rejects: &mut Rejects, begin: &Begin, rows: u64) -> Result<Step> {
         let table = self.options.table.as_path();
         let files: &[StoredFile] = self.log.as_ref().map_or(&[], |log| log.files());
         let mut target = Target::new(table).with_period(self.period);
@@ -583,8 +581,7 @@ impl Work<'_> {
                 let mut settings = Vec::new();
                 settings.extend(self.period.map(|period| (PERIOD.to_string(), period.to_string())));
                 settings.extend(layout.dedup_key.clone().map(|key| (DEDUP_KEY.to_string(), key)));
-                let definition =
-                    Definition { schema: layout.schema.clone(), roles: layout.roles.clone(), settings };
+                let definition = Definition { schema: layout.schema.clone(), roles: layout.roles.clone(), settings };
                 let created = self.runtime.block_on(TableLog::create(&self.options.table, &definition, change))?;
                 Ok(created.version())
             }

@@ -85,10 +85,12 @@ pub fn find(wanted: &[String], format: Option<SourceFormat>) -> Result<Vec<Sourc
         }
         let location = Path::new(name);
         if location.join("_delta_log").is_dir() {
-            return Err(Error::data(format!("'{name}' is a managed table, whose folder may hold rows that are no longer in it"))
-                .hint("write its rows to a file first: COPY (SELECT * FROM ..) TO 'rows.parquet'"));
+            return Err(Error::data(format!(
+                "'{name}' is a managed table, whose folder may hold rows that are no longer in it"
+            ))
+            .hint("write its rows to a file first: COPY (SELECT * FROM ..) TO 'rows.parquet'"));
         }
-        for path in files_at(location)? {
+        for path in files_at(location)?.into_iter().filter(|path| !in_a_table(location, path)) {
             let source = Source::at(path, format)?;
             let again = sources.iter().any(|s| s.file.as_ref().map(|f| &f.1) == source.file.as_ref().map(|f| &f.1));
             if !again {
@@ -102,6 +104,12 @@ pub fn find(wanted: &[String], format: Option<SourceFormat>) -> Result<Vec<Sourc
     Ok(sources)
 }
 
+/// Whether a file below a folder belongs to a managed table there: those are not sources.
+fn in_a_table(folder: &Path, file: &Path) -> bool {
+    let below = file.ancestors().skip(1).take_while(|outer| *outer != folder && outer.starts_with(folder));
+    folder.is_dir() && below.into_iter().any(|outer| outer.join("_delta_log").is_dir())
+}
+
 impl Source {
     fn at(path: PathBuf, format: Option<SourceFormat>) -> Result<Self> {
         let name = path.display().to_string();
@@ -111,8 +119,9 @@ impl Source {
         let known = ENDINGS.iter().find(|(known, _)| *known == ending);
         let Some(format) = format.or(known.map(|(_, format)| *format)) else {
             let endings = ENDINGS.map(|(ending, _)| format!(".{ending}")).join(", ");
-            return Err(Error::usage(format!("cannot tell the format of '{name}' from its name"))
-                .hint(format!("give --format csv, ndjson or parquet, or use one of {endings}, also with .gz or .zst")));
+            return Err(Error::usage(format!("cannot tell the format of '{name}' from its name")).hint(format!(
+                "give --format csv, ndjson or parquet, or use one of {endings}, also with .gz or .zst"
+            )));
         };
         let failed = |e: std::io::Error| Error::io("open", &path, &e);
         let mut magic = [0; 4];
@@ -208,7 +217,8 @@ mod tests {
         let at = |name: &str| folder.path().join(name);
         std::fs::write(at("a.csv"), "a\n1\n").unwrap();
         std::fs::write(at("b.TSV"), "a\n1\n").unwrap();
-        let mut gz = flate2::write::GzEncoder::new(File::create(at("c.jsonl.gz")).unwrap(), flate2::Compression::fast());
+        let mut gz =
+            flate2::write::GzEncoder::new(File::create(at("c.jsonl.gz")).unwrap(), flate2::Compression::fast());
         gz.write_all(b"{}\n{}\n").unwrap();
         gz.finish().unwrap();
         std::fs::write(at("d.json.zst"), zstd::encode_all(&b"{\"a\": 1}\n"[..], 1).unwrap()).unwrap();

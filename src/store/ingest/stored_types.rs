@@ -31,11 +31,9 @@ pub fn stored(data_type: &DataType) -> Option<DataType> {
             T::Utf8 => dictionary(),
             other => other,
         },
-        T::List(item)
-        | T::LargeList(item)
-        | T::FixedSizeList(item, _)
-        | T::ListView(item)
-        | T::LargeListView(item) => T::List(Field::new_list_field(inner(item.data_type())?, true).into()),
+        T::List(item) | T::LargeList(item) | T::FixedSizeList(item, _) | T::ListView(item) | T::LargeListView(item) => {
+            T::List(Field::new_list_field(inner(item.data_type())?, true).into())
+        }
         T::Struct(fields) => {
             let fields: Option<Vec<Field>> =
                 fields.iter().map(|f| Some(Field::new(f.name(), inner(f.data_type())?, true))).collect();
@@ -78,7 +76,11 @@ pub fn common(one: &DataType, other: &DataType) -> Option<DataType> {
     Some(match (one, other) {
         (a, b) if is_text(a) && is_text(b) => T::Utf8,
         (a, b) if a.is_integer() && b.is_integer() => {
-            if width(a) > width(b) { a.clone() } else { b.clone() }
+            if width(a) > width(b) {
+                a.clone()
+            } else {
+                b.clone()
+            }
         }
         (T::Decimal128(p, s), i) | (i, T::Decimal128(p, s)) if i.is_integer() => T::Decimal128((*p).max(38), *s),
         (T::Decimal128(p1, s1), T::Decimal128(p2, s2)) => {
@@ -108,9 +110,9 @@ pub fn fits(source: &DataType, target: &DataType) -> bool {
         T::Float32 | T::Float64 | T::Decimal128(_, _) => source.is_numeric(),
         T::Timestamp(_, _) => matches!(source, T::Date32 | T::Timestamp(_, _)),
         T::Struct(to) => match source {
-            T::Struct(from) => from.iter().all(|f| {
-                to.iter().any(|t| t.name() == f.name() && fits(f.data_type(), t.data_type()))
-            }),
+            T::Struct(from) => {
+                from.iter().all(|f| to.iter().any(|t| t.name() == f.name() && fits(f.data_type(), t.data_type())))
+            }
             _ => false,
         },
         T::List(to) => matches!(source, T::List(from) if fits(from.data_type(), to.data_type())),
