@@ -288,7 +288,7 @@ fn tell_rejects(outcome: &Outcome, terminal: Terminal) {
     let mut reasons: Vec<_> = outcome.rejects.iter().collect();
     reasons.sort_by_key(|(_, counted)| std::cmp::Reverse(counted.rows));
     for (reason, counted) in reasons {
-        let text = format!("  {} x {reason}, first {}", thousands(counted.rows), counted.first);
+        let text = format!("  {} x {reason}, first at {}", thousands(counted.rows), counted.first);
         terminal.print_note(&escape(&text));
     }
 }

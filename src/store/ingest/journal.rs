@@ -7,9 +7,10 @@
 //! whole; each is synced before the next one is begun.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -82,12 +83,18 @@ impl Journal {
         let lock_path = folder.join(LOCK);
         let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&lock_path);
         let lock = lock.map_err(|e| Error::io("write", &lock_path, &e))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(std::fs::TryLockError::WouldBlock) => {
-                return Err(Error::data("another ingest of the same sources into this table is running"));
+        let mut tries = 0;
+        loop {
+            match lock.try_lock() {
+                Ok(()) => break,
+                // Somebody may only be looking whether the folder is of use to anybody.
+                Err(TryLockError::WouldBlock) if tries < 20 => std::thread::sleep(Duration::from_millis(10)),
+                Err(TryLockError::WouldBlock) => {
+                    return Err(Error::data("another ingest of the same sources into this table is running"));
+                }
+                Err(TryLockError::Error(e)) => return Err(Error::io("lock", &lock_path, &e)),
             }
-            Err(std::fs::TryLockError::Error(e)) => return Err(Error::io("lock", &lock_path, &e)),
+            tries += 1;
         }
         let path = folder.join(JOURNAL);
         let open = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path);
@@ -160,12 +167,13 @@ pub fn sweep(table: &Path, own: &str, useless: impl Fn(&Begin) -> bool) {
         if folder.ends_with(own) {
             continue;
         }
-        let Ok(lock) = OpenOptions::new().write(true).open(folder.join(LOCK)) else { continue };
-        if lock.try_lock().is_err() {
+        // The journal is looked at first: whoever just begins must not find its own folder locked.
+        let Ok(text) = std::fs::read(folder.join(JOURNAL)) else { continue };
+        if !parse(&text).0.is_some_and(|begin| useless(&begin)) {
             continue;
         }
-        let Ok(text) = std::fs::read(folder.join(JOURNAL)) else { continue };
-        if parse(&text).0.is_some_and(|begin| useless(&begin)) {
+        let Ok(lock) = OpenOptions::new().write(true).open(folder.join(LOCK)) else { continue };
+        if lock.try_lock().is_ok() {
             // What cannot be removed is found again.
             let _ = std::fs::remove_dir_all(&folder);
         }

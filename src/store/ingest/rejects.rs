@@ -58,6 +58,14 @@ impl Reject {
         }
     }
 
+    /// Where it is, and the value at fault: `a.csv:3 ('abc')`.
+    fn place(&self, source: &str) -> String {
+        match &self.value {
+            Some(value) => format!("{source}:{} ('{}')", self.line, shortened(value, 80)),
+            None => format!("{source}:{}", self.line),
+        }
+    }
+
     /// The same for every value at fault: what is counted.
     fn kind(&self) -> String {
         match &self.column {
@@ -91,7 +99,7 @@ pub fn kept(row: &[u8]) -> String {
 pub struct Counted {
     /// How many.
     pub rows: u64,
-    /// The first one: its place and reason.
+    /// The first one: its place, and the value at fault.
     pub first: String,
 }
 
@@ -144,7 +152,7 @@ impl Rejects {
             let counted = self
                 .reasons
                 .entry(reject.kind())
-                .or_insert_with(|| Counted { rows: 0, first: format!("{source}:{}: {reason}", reject.line) });
+                .or_insert_with(|| Counted { rows: 0, first: reject.place(source) });
             counted.rows += 1;
             let line = Line {
                 source: source.into(),
@@ -307,7 +315,7 @@ mod tests {
         assert_eq!(again.rows(), 1);
         again.add("b.csv", &[reject(9, None, "\"9\",abc")]).unwrap();
         assert_eq!(again.reasons["price is not a number"].rows, 2);
-        assert_eq!(again.reasons["price is not a number"].first, "a.csv:3: price: 'abc' is not a number");
+        assert_eq!(again.reasons["price is not a number"].first, "a.csv:3 ('abc')");
         let table = folder.path().join("t");
         let placed = again.place(&table, "load").unwrap().unwrap();
         let text = std::fs::read_to_string(&placed).unwrap();

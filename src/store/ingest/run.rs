@@ -606,7 +606,7 @@ fn too_many(rejects: &Rejects, rows: u64, limit: &str) -> Error {
     reasons.sort_by_key(|(_, counted)| std::cmp::Reverse(counted.rows));
     let mut error = Error::data(format!("{} of {rows} rows cannot be taken in: {limit}", rejects.rows()));
     for (kind, counted) in reasons.into_iter().take(5) {
-        error = error.hint(format!("{} x {kind}, first {}", counted.rows, counted.first));
+        error = error.hint(format!("{} x {kind}, first at {}", counted.rows, counted.first));
     }
     error
 }
