@@ -13,8 +13,9 @@ use arrow::array::ArrayRef;
 use memchr::{memchr, memchr_iter, memrchr};
 
 use super::cells::Cells;
-use super::columns::{Layout, Origin, position};
+use super::columns::{Layout, Origin};
 use super::decoded::{Decoded, IS_NULL, batch, same_everywhere};
+use super::drafts::position;
 use super::rejects::{Fault, Reject, kept, shortened};
 use super::stored_types::is_text;
 use crate::error::{Error, Result};

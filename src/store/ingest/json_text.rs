@@ -66,7 +66,7 @@ impl<'a> JsonText<'a> {
 
     /// Passes over a byte that must come next.
     #[inline]
-    fn expect(&mut self, byte: u8, broken: Broken) -> Result<(), Broken> {
+    fn must_be(&mut self, byte: u8, broken: Broken) -> Result<(), Broken> {
         match self.peek() {
             Some(next) if next == byte => {
                 self.at += 1;
@@ -116,7 +116,7 @@ impl<'a> JsonText<'a> {
             return Err(if self.peek().is_none() { ENDS } else { "broken JSON: a key must be a string" });
         }
         let key = self.string()?;
-        self.expect(b':', "broken JSON: a colon is missing after a key")?;
+        self.must_be(b':', "broken JSON: a colon is missing after a key")?;
         Ok(Some(key))
     }
 

@@ -149,10 +149,8 @@ impl Rejects {
     pub fn add(&mut self, source: &str, rejects: &[Reject]) -> Result<()> {
         for reject in rejects {
             let reason = reject.reason();
-            let counted = self
-                .reasons
-                .entry(reject.kind())
-                .or_insert_with(|| Counted { rows: 0, first: reject.place(source) });
+            let counted =
+                self.reasons.entry(reject.kind()).or_insert_with(|| Counted { rows: 0, first: reject.place(source) });
             counted.rows += 1;
             let line = Line {
                 source: source.into(),
