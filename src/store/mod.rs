@@ -9,6 +9,7 @@ pub mod event_names;
 pub mod file_order;
 pub mod footers;
 pub mod generate;
+pub mod ingest;
 pub mod layout;
 pub mod managed;
 pub mod sort;
