@@ -10,6 +10,7 @@ mod attribution;
 mod call;
 mod churn_scores;
 mod funnel;
+mod lifecycle;
 mod pages;
 mod paths;
 mod retention;
@@ -48,6 +49,7 @@ pub const RELATIONS: &[&dyn Relation] = &[
     &funnel::FunnelUsers,
     &retention::Retention,
     &retention::RetentionCurve,
+    &lifecycle::Lifecycle,
     &sessions::Sessions,
     &session_summary::SessionSummary,
     &pages::Pages,
