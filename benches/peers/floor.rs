@@ -61,7 +61,14 @@ fn funnel(file: &str, threads: usize, window: i64, steps: &[String; 3]) -> [u64;
 }
 
 /// The users that begin in the row groups `from..to`, read to their end.
-fn part(file: &str, metadata: ArrowReaderMetadata, from: usize, to: usize, window: i64, steps: &[String; 3]) -> [u64; 3] {
+fn part(
+    file: &str,
+    metadata: ArrowReaderMetadata,
+    from: usize,
+    to: usize,
+    window: i64,
+    steps: &[String; 3],
+) -> [u64; 3] {
     let largest = |group: usize| match metadata.metadata().row_group(group).column(0).statistics() {
         Some(Statistics::Int64(users)) => *users.max_opt().expect("the largest user"),
         _ => panic!("no statistics of {}", COLUMNS[0]),

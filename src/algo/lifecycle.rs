@@ -206,11 +206,14 @@ mod tests {
 
     #[test]
     fn periods_that_do_not_ascend_are_counted_once() {
-        assert_eq!(rows(&of(&[(None, &[5, 5, 3, 6])])), rows(&{
-            let mut plain = of(&[(None, &[5, 6])]);
-            plain.cover(3, 3).unwrap();
-            plain
-        }));
+        assert_eq!(
+            rows(&of(&[(None, &[5, 5, 3, 6])])),
+            rows(&{
+                let mut plain = of(&[(None, &[5, 6])]);
+                plain.cover(3, 3).unwrap();
+                plain
+            })
+        );
     }
 
     #[test]

@@ -31,7 +31,12 @@ impl Relation for Lifecycle {
             syntax: "lifecycle(table [, active => ..], unit => 'week' [, birth => ..] [, by => ..])",
             arguments: vec![
                 argument("table", "table or (SELECT ..)", None, "The events."),
-                argument("active", "event name or condition", Some("any event"), "What makes a user active in a period."),
+                argument(
+                    "active",
+                    "event name or condition",
+                    Some("any event"),
+                    "What makes a user active in a period.",
+                ),
                 argument("unit", "TEXT", Some("'week'"), "`day`, `week`, `month`, `quarter` or `year`."),
                 argument(
                     "birth",
@@ -39,7 +44,12 @@ impl Relation for Lifecycle {
                     Some("the first activity"),
                     "When the user was born, such as the time of the signup; the earliest of the user's values counts.",
                 ),
-                argument("by", "column or list", Some("nothing"), "Breaks the answer down by the value at the first activity."),
+                argument(
+                    "by",
+                    "column or list",
+                    Some("nothing"),
+                    "Breaks the answer down by the value at the first activity.",
+                ),
                 argument(
                     "as_of",
                     "TIMESTAMP or DATE",
@@ -75,7 +85,7 @@ impl Relation for Lifecycle {
 const RESERVED: [&str; 8] =
     ["period", "active", "new", "returning", "resurrected", "dormant", "quick_ratio", "complete"];
 /// Names that columns have on the way.
-const INNER: [&str; 6] = ["user", "counts", "first", "last", "as_of", "row"];
+const INNER: [&str; 9] = ["born", "periods", "counts", "first", "last", "first_here", "last_here", "as_of", "row"];
 
 /// A call, read and checked.
 struct Question {
@@ -143,7 +153,9 @@ impl Question {
         let counted = LogicalPlanBuilder::from(call.input().clone())
             .filter(takes_part)?
             .aggregate([roles.user.clone()], [user_lifecycle().call(arguments).alias("user")])?
-            .project((self.by.iter().map(value)).chain(["born", "periods"].map(|part| col("user").field(part).alias(part))))?
+            .project(
+                (self.by.iter().map(value)).chain(["born", "periods"].map(|part| col("user").field(part).alias(part))),
+            )?
             .aggregate(by(), [counts.alias("counts")])?;
 
         // All breakdowns have the same periods: from the first activity of any to the reach of the data.
@@ -172,8 +184,7 @@ impl Question {
         rows.extend(self.words());
         let row = |name: &str| col("row").field(name);
         let gained = cast(row("new") + row("resurrected"), DataType::Float64);
-        let quick_ratio =
-            when(row("dormant").gt(lit(0i64)), gained / cast(row("dormant"), DataType::Float64)).end()?;
+        let quick_ratio = when(row("dormant").gt(lit(0i64)), gained / cast(row("dormant"), DataType::Float64)).end()?;
         let mut output: Vec<Expr> = self.by.iter().map(|b| unkeyed(&b.name)).collect();
         output.extend(RESERVED[..6].iter().map(|name| row(name).alias(*name)));
         output.extend([quick_ratio.alias("quick_ratio"), row("complete").alias("complete")]);

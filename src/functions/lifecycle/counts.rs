@@ -62,7 +62,9 @@ impl GroupedFunction for LifecycleCounts {
             {
                 Ok(vec![DataType::Int32, DataType::new_list(DataType::Int32, true)])
             }
-            _ => Err(Error::user(format!("{NAME}: needs (period of birth, list of active periods), both whole numbers"))),
+            _ => {
+                Err(Error::user(format!("{NAME}: needs (period of birth, list of active periods), both whole numbers")))
+            }
         }
     }
 

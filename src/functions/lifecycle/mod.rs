@@ -85,7 +85,10 @@ pub fn docs() -> Vec<FunctionDoc> {
             syntax: "user_lifecycle(time, birth, unit, tz, week_start [, kept])",
             arguments: user,
             returns: vec![
-                ("born INT", "The period of the birth: that of the earliest `birth`, or of the first activity if that is earlier or `birth` is NULL."),
+                (
+                    "born INT",
+                    "The period of the birth: that of the earliest `birth`, or of the first activity if that is earlier or `birth` is NULL.",
+                ),
                 ("periods LIST of INT", "The periods with an activity, ascending."),
                 ("kept STRUCT", "The kept values at the first activity; only where the argument was given."),
             ],
@@ -101,7 +104,12 @@ pub fn docs() -> Vec<FunctionDoc> {
             syntax: "lifecycle_counts(born, periods)",
             arguments: vec![
                 argument("born", "INT", None, "The period of a user's birth; NULL is the first active one."),
-                argument("periods", "LIST of INT", None, "The user's active periods, ascending, as from `user_lifecycle`."),
+                argument(
+                    "periods",
+                    "LIST of INT",
+                    None,
+                    "The user's active periods, ascending, as from `user_lifecycle`.",
+                ),
             ],
             returns: vec![
                 ("first, last INT", "The first and the last period with an active user; NULL without users."),
