@@ -7,7 +7,7 @@ SELECT
   period,
   active,
   new,
-  returning,
+  "returning",
   resurrected,
   dormant,
   round(quick_ratio, 2) AS quick_ratio

@@ -71,7 +71,7 @@ impl Relation for Lifecycle {
                 ("complete BOOLEAN", "Whether the period has ended at `as_of`."),
             ],
             text: TEXT,
-            example: "SELECT period, active, new, returning, resurrected, dormant, round(quick_ratio, 2) AS quick_ratio, complete\nFROM lifecycle(events, unit => 'month')",
+            example: "SELECT period, active, new, \"returning\", resurrected, dormant, round(quick_ratio, 2) AS quick_ratio, complete\nFROM lifecycle(events, unit => 'month')",
         })
     }
 
@@ -221,4 +221,6 @@ dates, when they reach its last date.
 A user is born with the first activity. With `birth`, somebody born before the period of the first activity is resurrected \
 in it; a birth that is NULL or later than the first activity counts as the first activity, since nobody is active before \
 being born. A `birth` of type DATE is a local date, of type TIMESTAMP an instant. Rows whose user or time is NULL take no \
-part; of tied first activities the least `by` value counts. At most 10,000 periods are reported.";
+part; of tied first activities the least `by` value counts. At most 10,000 periods are reported.
+
+`RETURNING` is a word of SQL: in a list of columns write `\"returning\"` or `l.returning`.";

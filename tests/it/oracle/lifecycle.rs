@@ -158,7 +158,7 @@ fn draw_rows(random: &mut ChaCha8Rng, question: &Question) -> Vec<Row> {
         let user = (user > 0).then_some(user);
         let favourites: Vec<i64> = (0..3).map(|_| random.random_range(0..days)).collect();
         for _ in 0..random.random_range(1..=8) {
-            let mut second = |random: &mut ChaCha8Rng| {
+            let second = |random: &mut ChaCha8Rng| {
                 let day = match random.random_bool(0.5) {
                     true => *favourites.choose(random).unwrap(),
                     false => random.random_range(0..days),
@@ -206,7 +206,7 @@ fn every_row_of_the_lifecycle() {
     let mut random = random(41);
     let asked = Asked::new(2);
     let mut states = [0usize; 4];
-    for round in 0..250 {
+    for round in 0..100 {
         let mut question = Question::draw(&mut random);
         let rows = draw_rows(&mut random, &question);
         let times = rows.iter().filter_map(|r| r.time);
@@ -233,5 +233,5 @@ fn every_row_of_the_lifecycle() {
             states.iter_mut().zip(&row[at..at + 4]).for_each(|(sum, n)| *sum += n.parse::<usize>().unwrap());
         }
     }
-    assert!(states.iter().all(|n| *n > 1_000), "the data hardly ask anything: {states:?}");
+    assert!(states.iter().all(|n| *n > 400), "the data hardly ask anything: {states:?}");
 }
