@@ -8,7 +8,7 @@ SELECT
   period,
   active AS buyers,
   new,
-  round(returning / CAST(NULLIF(active, 0) AS DOUBLE), 2) AS kept,
+  round("returning" / CAST(NULLIF(active, 0) AS DOUBLE), 2) AS kept,
   dormant AS lost
 FROM lifecycle(events, active => 'purchase', unit => 'month', by => country)
 WHERE complete

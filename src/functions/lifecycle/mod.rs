@@ -120,7 +120,7 @@ pub fn docs() -> Vec<FunctionDoc> {
             ],
             text: "The states are those of the relation `lifecycle`. At most 10,000 periods. State: 32 bytes for each period \
                    of each group.",
-            example: "SELECT p.period, p.new, p.returning, p.resurrected, p.dormant\nFROM (\n  SELECT unnest(lifecycle_counts(u.born, u.periods).periods) AS p\n  FROM (SELECT user_lifecycle(ts, NULL, 'month', 'UTC', 'monday') AS u FROM events GROUP BY user_id)\n)\nORDER BY p.period LIMIT 4",
+            example: "SELECT p.period, p.new, p.returning, p.resurrected, p.dormant\nFROM (\n  SELECT unnest(lifecycle_counts(u.born, u.periods)['periods']) AS p\n  FROM (SELECT user_lifecycle(ts, NULL, 'month', 'UTC', 'monday') AS u FROM events GROUP BY user_id)\n)\nORDER BY p.period LIMIT 4",
         },
         FunctionDoc {
             name: "lifecycle_rows",
