@@ -407,7 +407,7 @@ def table(results):
             middle = statistics.median(seconds)
             ratio = lambda base: f"{middle / median[base]:.2f}" if base in median else ""
             ratios = [ratio("tenure")] + [ratio("floor")] * floored
-            cells = [question, label, f"{middle:.2f}", f"{min(seconds):.2f}-{max(seconds):.2f}", *ratios, *rest]
+            cells = [question, label, f"{middle:.3f}", f"{min(seconds):.3f}-{max(seconds):.3f}", *ratios, *rest]
             lines.append(f"| {' | '.join(cells)} |")
 
         for engine, r in rows.items():

@@ -152,7 +152,8 @@ impl Question {
         let counts = lifecycle_counts().call(vec![col("born"), col("periods")]);
         let counted = LogicalPlanBuilder::from(call.input().clone())
             .filter(takes_part)?
-            .aggregate([roles.user.clone()], [user_lifecycle().call(arguments).alias("user")])?
+            // The user column may be called like anything on the way.
+            .aggregate([roles.user.clone().alias("who")], [user_lifecycle().call(arguments).alias("user")])?
             .project(
                 (self.by.iter().map(value)).chain(["born", "periods"].map(|part| col("user").field(part).alias(part))),
             )?
