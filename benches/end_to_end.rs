@@ -1,6 +1,7 @@
 //! SQL over generated Parquet, as a user types it. `cargo bench --bench end_to_end [-- filter]`.
 //!
-//! Two million events of 40,000 users (heavy tail) in time order and in user order, users as BIGINT and as VARCHAR. Beside
+//! Two million events of 40,000 users (heavy tail) in time order, in user order, and appended day by day to files in user
+//! order that share their users (adversarial: all of them are merged), users as BIGINT and as VARCHAR. Beside
 //! each query its yardsticks run in turn with it, and the table at the end gives the median ratios: of a machine that does
 //! other things too, these are what can be quoted. `scan`: reading the columns that the query needs; `group`: a count for
 //! each user, the least that a hash aggregation costs.
@@ -107,6 +108,17 @@ const QUERIES: [Query; 13] = [
     Query { name: "scan_itself", sql: EVENTS, scan: EVENTS },
 ];
 
+/// How the events lie in files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Layout {
+    Time,
+    User,
+    /// As after so many appends: each file has all users, in order.
+    Appends,
+}
+
+const APPENDS: u64 = 12;
+
 /// One line of the closing table: milliseconds, and the paired ratios of every sample.
 struct Line {
     name: String,
@@ -125,9 +137,9 @@ fn main() {
         .without_plots()
         .configure_from_args();
     let mut lines = Vec::new();
-    for order in [Order::Time, Order::User] {
+    for layout in [Layout::Time, Layout::User, Layout::Appends] {
         for string_ids in [false, true] {
-            dataset(&mut criterion, &runtime, measuring, order, string_ids, &mut lines);
+            dataset(&mut criterion, &runtime, measuring, layout, string_ids, &mut lines);
         }
     }
     criterion.final_summary();
@@ -140,17 +152,21 @@ fn dataset(
     c: &mut Criterion,
     runtime: &Runtime,
     measuring: bool,
-    order: Order,
+    layout: Layout,
     string_ids: bool,
     lines: &mut Vec<Line>,
 ) {
     let events = if measuring { 2_000_000 } else { 20_000 };
     let name = format!(
         "{}_{}",
-        if order == Order::Time { "time" } else { "user" },
+        match layout {
+            Layout::Time => "time",
+            Layout::User => "user",
+            Layout::Appends => "appends",
+        },
         if string_ids { "varchar" } else { "bigint" }
     );
-    let workspace = data(&name, events, order, string_ids);
+    let workspace = data(runtime, &name, events, layout, string_ids);
     let settings = Settings { workspace: Some(workspace), ..Settings::default() };
     let engine = runtime.block_on(Engine::open(&settings)).expect("the workspace opens");
     let run = |sql: &str| {
@@ -194,16 +210,41 @@ fn dataset(
 }
 
 /// The folder of a generated workspace; made where it is not there yet, under a name that tells what is in it.
-fn data(name: &str, events: u64, order: Order, string_ids: bool) -> PathBuf {
+fn data(runtime: &Runtime, name: &str, events: u64, layout: Layout, string_ids: bool) -> PathBuf {
     // Cargo makes `<target>/tmp` for benches; what is kept between runs lies beside it.
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("bench-data").join(format!("{name}_{events}"));
     // The workspace file is written last.
     if !folder.join("tenure.toml").exists() {
-        let mut options = GenerateOptions::new(events, events / 50, &folder);
+        let whole = if layout == Layout::Appends { folder.join("whole") } else { folder.clone() };
+        let order = if layout == Layout::Time { Order::Time } else { Order::User };
+        let mut options = GenerateOptions::new(events, events / 50, &whole);
         (options.seed, options.order, options.string_ids, options.overwrite) = (7, order, string_ids, true);
         generate(&options, &mut |_, _| {}).expect("the data can be written");
+        if layout == Layout::Appends {
+            runtime.block_on(append(&whole, &folder));
+        }
     }
     folder
+}
+
+/// Deals a whole table's days out to files, each in the order of the users.
+async fn append(whole: &Path, folder: &Path) {
+    let settings = Settings { workspace: Some(whole.to_path_buf()), ..Settings::default() };
+    let engine = Engine::open(&settings).await.expect("the whole table opens");
+    let days = folder.join("events");
+    std::fs::create_dir_all(&days).expect("a folder can be made");
+    for file in 0..APPENDS {
+        let place = days.join(format!("{file:0>2}.parquet"));
+        let sql = format!(
+            "COPY (SELECT * FROM events WHERE CAST(extract(epoch FROM ts) AS BIGINT) / 86400 % {APPENDS} = {file} \
+             ORDER BY user_id, ts) TO '{}'",
+            place.display()
+        );
+        let copied = engine.run(&sql, &Params::new()).await.expect("a statement");
+        copied.stream.try_collect::<Vec<_>>().await.expect("a file can be written");
+    }
+    let toml = "[tables.events]\nlocation = 'events'\norder = ['user_id', 'ts']\n";
+    std::fs::write(folder.join("tenure.toml"), toml).expect("the workspace can be written");
 }
 
 fn median(values: &[f64]) -> f64 {

@@ -58,8 +58,9 @@
 //! # Ordered files
 //!
 //! Where the files are ordered by user (they say so themselves, or `WITH ORDER`, or `tenure.toml`), `GROUP BY user` needs no
-//! hash: `plan/ordered_scan.rs` cuts the files into ranges, `plan/ordered_aggregation.rs` puts
-//! [`exec::user_aggregate::UserAggregateExec`] in place, and EXPLAIN shows it. Both paths feed the same accumulators.
+//! hash: `plan/ordered_scan.rs` cuts the files into ranges, of rows or (where files overlap) of users, and
+//! `plan/ordered_aggregation.rs` puts [`exec::user_aggregate::UserAggregateExec`] in place, which merges overlapping files by
+//! user; EXPLAIN shows it. Both paths feed the same accumulators.
 
 pub mod algo;
 pub mod cli;

@@ -94,6 +94,20 @@ impl<E: Grouped> EventLog<E> {
         self.in_order
     }
 
+    /// Entries of the group that was appended to last, where the entries stand group by group: over ordered input this is the
+    /// one group that may be very long. 0 where they do not.
+    pub fn last_len(&self) -> usize {
+        let mut len = 0;
+        for chunk in self.chunks.iter().rev().filter(|_| self.in_order) {
+            let before = chunk.partition_point(|e| e.group() < self.last_group);
+            len += chunk.len() - before;
+            if before > 0 {
+                break;
+            }
+        }
+        len
+    }
+
     /// Takes the chunks of a log that was read for filling them again: fresh memory has to be cleared by the kernel, which
     /// took a sixth of the time of a funnel over ordered files.
     pub fn recycle(&mut self, read: Self) {
@@ -253,6 +267,16 @@ mod tests {
                 assert_eq!((log.len(), log.iter().count()), (stay.len() + 2 * CHUNK, stay.len() + 2 * CHUNK));
             }
         }
+    }
+
+    #[test]
+    fn the_last_group_is_measured_where_it_can_be() {
+        assert_eq!(log(&[]).last_len(), 0);
+        assert_eq!(log(&[Entry(0, 'a'), Entry(1, 'b'), Entry(1, 'c')]).last_len(), 2);
+        assert_eq!(log(&[Entry(1, 'a'), Entry(0, 'b')]).last_len(), 0);
+        let long: Vec<Entry> = (0..2 * CHUNK + 9).map(|at| Entry((at >= 5) as u32, 'x')).collect();
+        assert_eq!(log(&long).last_len(), 2 * CHUNK + 4);
+        assert_eq!(log(&long[..5]).last_len(), 5);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
@@ -115,6 +116,8 @@ pub enum Command {
     Demo(DemoArgs),
     /// Make a shop's events and users of any size, as Parquet
     Generate(GenerateArgs),
+    /// Remove the data files of old versions of a managed table
+    Vacuum(VacuumArgs),
     /// List tenure's functions and relations, or show one in full
     Functions(FunctionsArgs),
 }
@@ -152,6 +155,23 @@ pub struct GenerateArgs {
     #[arg(long)]
     pub overwrite: bool,
     /// No progress bar and no closing line
+    #[arg(short = 'q', long)]
+    pub quiet: bool,
+}
+
+/// `tenure vacuum`.
+#[derive(Debug, Args)]
+pub struct VacuumArgs {
+    /// The table's folder
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+    /// Keep what versions of this time need, as in 7d, 12h or 30m; 0 keeps the newest version alone
+    #[arg(long, value_name = "AGE", value_parser = age, default_value = "7d")]
+    pub older_than: Duration,
+    /// Remove nothing, only list what would go
+    #[arg(long)]
+    pub dry_run: bool,
+    /// No closing line
     #[arg(short = 'q', long)]
     pub quiet: bool,
 }
@@ -223,6 +243,19 @@ fn threads(text: &str) -> Result<usize, String> {
     }
 }
 
+/// `7d`, `12h`, `30m`, `90s`, `2w`; `0` needs no unit.
+fn age(text: &str) -> Result<Duration, String> {
+    const UNITS: [(&str, u64); 5] = [("s", 1), ("m", 60), ("h", 3600), ("d", 86_400), ("w", 604_800)];
+    let text = text.trim();
+    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    let seconds = match (number.parse::<u64>(), UNITS.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit.trim()))) {
+        (Ok(0), None) if unit.is_empty() => Some(0),
+        (Ok(number), Some((_, seconds))) => number.checked_mul(*seconds),
+        _ => None,
+    };
+    seconds.map(Duration::from_secs).ok_or_else(|| "expected an age such as 7d, 12h or 30m (s, m, h, d, w)".into())
+}
+
 /// `512MB`, `4GiB`, `1.5GB`, `1000` (bytes).
 fn bytes(text: &str) -> Result<usize, String> {
     const UNITS: [(&str, f64); 8] = [
@@ -272,6 +305,15 @@ mod tests {
         assert_eq!(read, [512_000_000, 4 << 30, 1500, 1000, 2 << 20]);
         for wrong in ["", "MB", "-1GB", "0", "5TBX", "1e99GB", "nanGB", "12 34"] {
             assert!(bytes(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn ages() {
+        let read = ["7d", "12h", "30 m", "90s", "2W", "0"].map(|t| age(t).unwrap().as_secs());
+        assert_eq!(read, [604_800, 43_200, 1800, 90, 1_209_600, 0]);
+        for wrong in ["", "d", "7", "-1d", "1.5h", "7 years", "99999999999999999999d", "9999999999999999999w"] {
+            assert!(age(wrong).is_err(), "{wrong}");
         }
     }
 

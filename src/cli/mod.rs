@@ -15,6 +15,7 @@ mod repl;
 mod script;
 mod session;
 mod terminal;
+mod vacuum;
 mod words;
 
 use std::process::ExitCode;
@@ -49,6 +50,7 @@ async fn dispatch(cli: Cli, terminal: Terminal, queries: Handle) -> Result<(), S
     match cli.command {
         Some(Command::Functions(ref wanted)) => functions::run(wanted, terminal, queries).await,
         Some(Command::Generate(wanted)) => generate::run(wanted, terminal).await,
+        Some(Command::Vacuum(wanted)) => vacuum::run(wanted, terminal).await,
         Some(Command::Demo(wanted)) => demo::run(wanted, terminal, queries).await,
         None => statements(cli, terminal, queries).await,
     }

@@ -4,7 +4,9 @@
 //! Does not deal with: printing, files of results, the command line (`cli`, `output`).
 
 mod copy;
+mod dialect;
 mod files;
+mod newest;
 mod params;
 mod script;
 
@@ -16,7 +18,6 @@ use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use datafusion::catalog::{CatalogProviderList, DynamicFileCatalog, MemoryCatalogProviderList, UrlTableFactory};
 use datafusion::common::TableReference;
-use datafusion::common::config::Dialect;
 use datafusion::error::DataFusionError;
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
@@ -30,6 +31,7 @@ use futures::TryStreamExt;
 use parking_lot::RwLock;
 
 use self::files::LocalFiles;
+use self::newest::NewestCatalogs;
 use crate::config::{TableEntry, TenureOptions, WORKSPACE_FILE, Workspace};
 use crate::error::{Error, Result, suggest};
 use crate::functions::FunctionDoc;
@@ -118,22 +120,28 @@ impl Engine {
     /// Opens a session.
     pub async fn open(settings: &Settings) -> Result<Self> {
         let folder = settings.workspace.clone().unwrap_or_else(|| PathBuf::from("."));
-        let (workspace, _) = Workspace::read(&folder, settings.workspace.is_some())?;
+        let found = store::managed::below(&folder);
+        let named = settings.workspace.is_some();
+        // A folder of managed tables is a workspace without further words.
+        let (workspace, file) = Workspace::read(&folder, named && found.is_empty())?;
+        let offered = if named || file.exists() { found } else { Vec::new() };
         let files = Arc::new(LocalFiles {
             session: RwLock::new(None),
             allowed: settings.local_files,
             broken: RwLock::default(),
         });
-        let catalogs: Arc<dyn CatalogProviderList> = Arc::new(DynamicFileCatalog::new(
+        let catalogs: Arc<dyn CatalogProviderList> = Arc::new(NewestCatalogs(Arc::new(DynamicFileCatalog::new(
             Arc::new(MemoryCatalogProviderList::new()),
             Arc::clone(&files) as Arc<dyn UrlTableFactory>,
-        ));
+        ))));
+        let runtime = Arc::new(runtime(settings)?);
+        let footers = store::footers::Footers::new(runtime.cache_manager.get_file_metadata_cache());
         let mut state = SessionStateBuilder::new()
             .with_config(session_config(settings, &workspace)?)
-            .with_runtime_env(Arc::new(runtime(settings)?))
+            .with_runtime_env(runtime)
             .with_catalog_list(Arc::clone(&catalogs))
             .with_default_features()
-            .with_physical_optimizer_rules(plan::physical_rules())
+            .with_physical_optimizer_rules(plan::physical_rules(footers))
             .with_relation_planners(vec![Arc::new(BehaviourRelations::new(Arc::clone(&catalogs)))])
             .build();
         functions::register_all(&mut state)?;
@@ -145,6 +153,12 @@ impl Engine {
                 files.broken.write().insert(name.clone(), error.message().to_string());
             }
         }
+        for name in offered.into_iter().filter(|name| !engine.workspace.tables.contains_key(name)) {
+            let entry = TableEntry { location: name.clone(), ..TableEntry::default() };
+            if let Err(error) = engine.register(&name, &entry, &folder).await {
+                files.broken.write().insert(name, error.message().to_string());
+            }
+        }
         for (name, location) in &settings.tables {
             let entry = TableEntry { location: location.clone(), ..TableEntry::default() };
             engine.register(name, &entry, Path::new("")).await?;
@@ -154,6 +168,7 @@ impl Engine {
 
     async fn register(&self, name: &str, entry: &TableEntry, base: &Path) -> Result<()> {
         let table = store::table::open(&self.context.state(), name, entry, base).await?;
+        self.context.deregister_table(TableReference::bare(name))?;
         self.context.register_table(TableReference::bare(name), table)?;
         Ok(())
     }
@@ -165,9 +180,11 @@ impl Engine {
 
     /// Plans exactly one statement and starts it.
     pub async fn run(&self, statement: &str, params: &Params) -> Result<Answer> {
-        let mut parsed = self.context.state().sql_to_statement(statement, &Dialect::Generic)?;
+        let mut parsed = dialect::parse(&self.context.state(), statement)?;
         params::bind(&mut parsed, params)?;
-        let plan = match self.context.state().statement_to_plan(parsed).await {
+        let state = self.context.state();
+        let planned = newest::in_one_statement(&self.context, state.statement_to_plan(parsed)).await;
+        let plan = match planned {
             Ok(plan) => plan,
             Err(error) => return Err(self.name_tables(error.into())),
         };

@@ -57,7 +57,7 @@ pub fn by_value(condition: Arc<dyn PhysicalExpr>, schema: &Schema) -> Result<Arc
 }
 
 /// The expression that stands in for such a condition.
-struct ByValue {
+pub struct ByValue {
     /// The condition as it was: asked of the values, or of the rows where the column is no small dictionary.
     condition: Arc<dyn PhysicalExpr>,
     column: usize,
@@ -75,6 +75,22 @@ const TRUE: u8 = 1;
 const NULL: u8 = 2;
 
 impl ByValue {
+    /// Position of the column.
+    pub fn column(&self) -> usize {
+        self.column
+    }
+
+    /// What the condition says of each value of the column's dictionary: NULL is `None`. `None` where the rows have to be asked.
+    pub fn of_values<K: ArrowDictionaryKeyType>(
+        &self,
+        batch: &RecordBatch,
+        column: &DictionaryArray<K>,
+    ) -> Option<Vec<Option<bool>>> {
+        let table = self.table(batch, column)?;
+        let answers = table.answers[..column.values().len()].iter();
+        Some(answers.map(|answer| (*answer != NULL).then_some(*answer == TRUE)).collect())
+    }
+
     fn table<K: ArrowDictionaryKeyType>(&self, batch: &RecordBatch, column: &DictionaryArray<K>) -> Option<Arc<Table>> {
         let values = column.values();
         let mut known = self.known.lock();

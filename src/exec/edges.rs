@@ -21,7 +21,7 @@ use datafusion::execution::memory_pool::MemoryReservation;
 use datafusion::logical_expr::EmitTo;
 use parking_lot::Mutex;
 
-use super::user_runs::UserQuestion;
+use super::user_runs::{UserQuestion, fresh_groups};
 
 /// A user's state at the edge of a partition.
 pub struct EdgeUser {
@@ -87,7 +87,7 @@ pub fn answer(edges: Vec<EdgeUser>, question: &UserQuestion) -> Result<Option<Re
     }
     let mut columns = vec![take(&users, &UInt32Array::from(firsts.clone()), None)?];
     for (at, aggregate) in question.aggregates.iter().enumerate() {
-        let mut merged = aggregate.create_groups_accumulator()?;
+        let mut merged = fresh_groups(aggregate)?;
         let state = (0..edges[0].states[at].len())
             .map(|c| concat(&edges.iter().map(|e| e.states[at][c].as_ref()).collect::<Vec<_>>()))
             .collect::<Result<Vec<_>, _>>()?;

@@ -1,12 +1,16 @@
 //! The hot path: input ordered by user is evaluated in one pass, one user after another, without hashing.
 //!
-//! Deals with: the operator ([`user_aggregate`]), where users begin and end ([`user_runs`]), and users that lie on the cut
-//! between two partitions (`edges`); the check of an order that other operators rely on ([`order_check`]); conditions on dictionaries ([`by_value`]).
+//! Deals with: the operator ([`user_aggregate`]), where users begin and end ([`user_runs`]), users that lie on the cut
+//! between two partitions (`edges`), inputs whose users overlap ([`merge`]); the check of an order that other operators rely on ([`order_check`]); conditions on dictionaries ([`by_value`]).
 //! Does not deal with: which plans may use it (`plan`), or what is computed of a user (any `GroupsAccumulator`, ours or
 //! DataFusion's, so both paths give the same answers).
 
 pub mod by_value;
+pub mod conditions;
 mod edges;
+pub mod files;
+pub mod merge;
 pub mod order_check;
+mod partition;
 pub mod user_aggregate;
 pub mod user_runs;

@@ -18,6 +18,7 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PhysicalExpr, PlanProperties};
 use futures::StreamExt;
 
+use super::files::Files;
 use super::user_runs::DISBELIEVE;
 use crate::error::Error;
 
@@ -27,12 +28,12 @@ pub struct OrderCheckExec {
     input: Arc<dyn ExecutionPlan>,
     order: LexOrdering,
     /// The files read, for messages.
-    files: String,
+    files: Files,
 }
 
 impl OrderCheckExec {
     /// Checks each partition of `input`.
-    pub fn new(input: Arc<dyn ExecutionPlan>, order: LexOrdering, files: String) -> Self {
+    pub fn new(input: Arc<dyn ExecutionPlan>, order: LexOrdering, files: Files) -> Self {
         Self { input, order, files }
     }
 
@@ -104,7 +105,7 @@ impl ExecutionPlan for OrderCheckExec {
 
 struct Check {
     order: LexOrdering,
-    files: String,
+    files: Files,
     /// The sort columns of the last row before.
     last: Option<Vec<ArrayRef>>,
 }
@@ -143,7 +144,7 @@ impl Check {
                 };
                 return Err(Error::data(format!(
                     "{}: declared to be ordered by {}, but {} comes after {}",
-                    self.files,
+                    self.files.wrong_row(),
                     self.order.iter().map(|s| s.expr.to_string()).collect::<Vec<_>>().join(", "),
                     show(right, after),
                     show(left, before)

@@ -1,47 +1,61 @@
-//! `UserAggregateExec`: GROUP BY user over input in which each partition is ordered by user and goes on where the one
-//! before it ends.
+//! `UserAggregateExec`: GROUP BY user over input ordered by user.
 //!
-//! No hash, no repartitioning, no sort. A user's answer is given when the next user begins; a user that lies on the cut
-//! between partitions is answered by whichever partition ends last, from the partial states of all (`edges`).
-//! So a partition may begin and end anywhere, even in the middle of one huge user.
+//! No hash, no repartitioning, no sort. A user's answer is given when the next user begins. There are two ways to cut the
+//! users into partitions:
+//! - **Consecutive ranges of rows.** Each partition of the input goes on where the one before it ends. A user that lies on
+//!   the cut is answered by whichever partition ends last, from the partial states of all (`edges`), so a partition may
+//!   begin and end anywhere, even in the middle of one huge user.
+//! - **Ranges of users.** Where files overlap, each partition merges what several inputs hold of its users (`merge`), and
+//!   no other partition has any of them.
 //!
-//! Memory: the state of the users of about one batch, whatever their number; a user with very many events is held alone.
-//! It is accounted for in the pool; what does not fit is an error that names this operator, since one user cannot spill.
+//! Memory: the state of the users of about one batch, whatever their number, and where inputs are merged a batch of each; a
+//! user with very many events is held alone. It is accounted for in the pool; what does not fit is an error that names this
+//! operator, since one user cannot spill.
+//! LIMIT: rows stop being read once enough users are answered.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Constraint, Constraints};
 use datafusion::error::Result;
-use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalSortExpr};
 use datafusion::physical_plan::execution_plan::EmissionType;
-use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
-use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricsSet};
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning, PhysicalExpr, PlanProperties,
 };
-use futures::StreamExt;
 use parking_lot::Mutex;
 
-use super::edges::{self, EdgeUser, Edges};
+use super::edges::Edges;
+use super::merge::{Keys, Merge, Share};
+use super::partition::{Running, Source};
 use super::user_runs::{UserQuestion, UserRuns};
 use crate::error::Error;
 
-/// Users answered at once: enough to keep the operators above busy, few enough to stay in the cache.
-const USERS_AT_ONCE: usize = 2_048;
-/// Bytes of state at which finished users are answered even if they are few.
-const BYTES_AT_ONCE: usize = 2 << 20;
+/// How the input's partitions hold the users.
+#[derive(Debug, Clone)]
+pub enum Cut {
+    /// Consecutive ranges of rows in the order of the user; a user may lie in several.
+    Rows,
+    /// Several partitions of the input, ordered by user each, hold the users of one partition of the output.
+    Users {
+        /// One for each partition of the output.
+        shares: Arc<[Share]>,
+        /// How many files that are, for EXPLAIN.
+        files: usize,
+    },
+}
 
 /// The operator.
 pub struct UserAggregateExec {
     input: Arc<dyn ExecutionPlan>,
     question: Arc<UserQuestion>,
+    cut: Cut,
+    /// Answers of which a partition need not give more.
+    first: Option<usize>,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
     /// One for each execution under way: a plan may be run again.
@@ -55,16 +69,24 @@ impl fmt::Debug for UserAggregateExec {
 }
 
 impl UserAggregateExec {
-    /// Over an input whose partitions are consecutive ranges of rows in the order of the user.
-    pub fn new(input: Arc<dyn ExecutionPlan>, question: UserQuestion) -> Self {
-        Self::over(input, Arc::new(question))
+    /// Over an input whose partitions hold the users as `cut` says.
+    pub fn new(input: Arc<dyn ExecutionPlan>, question: UserQuestion, cut: Cut) -> Self {
+        Self::over(input, Arc::new(question), cut, None)
     }
 
-    fn over(input: Arc<dyn ExecutionPlan>, question: Arc<UserQuestion>) -> Self {
-        let partitions = input.output_partitioning().partition_count();
+    /// The same where so many answers of each partition are enough.
+    pub fn with_first(self, answers: usize) -> Self {
+        Self { first: Some(answers), ..self }
+    }
+
+    fn over(input: Arc<dyn ExecutionPlan>, question: Arc<UserQuestion>, cut: Cut, first: Option<usize>) -> Self {
+        let partitions = match &cut {
+            Cut::Rows => input.output_partitioning().partition_count(),
+            Cut::Users { shares, .. } => shares.len(),
+        };
         let mut known = EquivalenceProperties::new(Arc::clone(&question.schema))
             .with_constraints(Constraints::new_unverified(vec![Constraint::Unique(vec![0])]));
-        if partitions == 1 {
+        if partitions == 1 || matches!(cut, Cut::Users { .. }) {
             // With edges, the users on them come last.
             let user = Arc::new(Column::new(question.schema.field(0).name(), 0));
             known.add_ordering([PhysicalSortExpr::new(user, question.order)]);
@@ -76,7 +98,11 @@ impl UserAggregateExec {
             input.boundedness(),
         );
         let (metrics, edges) = Default::default();
-        Self { input, question, properties: Arc::new(properties), metrics, edges }
+        Self { input, question, cut, first, properties: Arc::new(properties), metrics, edges }
+    }
+
+    fn partitions(&self) -> usize {
+        self.properties.partitioning.partition_count()
     }
 
     /// The edges of the execution that this partition belongs to: the first one in which it has not started.
@@ -85,7 +111,7 @@ impl UserAggregateExec {
         if let Some(under_way) = executions.iter().find(|e| e.start(partition)) {
             return Arc::clone(under_way);
         }
-        let edges = Edges::new(self.input.output_partitioning().partition_count());
+        let edges = Edges::new(self.partitions());
         edges.start(partition);
         executions.push(Arc::clone(&edges));
         edges
@@ -95,9 +121,19 @@ impl UserAggregateExec {
 impl DisplayAs for UserAggregateExec {
     fn fmt_as(&self, kind: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
         let aggregates: Vec<&str> = self.question.aggregates.iter().map(|a| a.name()).collect();
-        match kind {
-            DisplayFormatType::TreeRender => write!(f, "user={}", self.question.key),
-            _ => write!(f, "UserAggregateExec: user={}, aggr=[{}]", self.question.key, aggregates.join(", ")),
+        if kind == DisplayFormatType::TreeRender {
+            return write!(f, "user={}", self.question.key);
+        }
+        write!(f, "UserAggregateExec: user={}, aggr=[{}]", self.question.key, aggregates.join(", "))?;
+        if let Some(rows) = &self.question.rows {
+            write!(f, ", where={rows}")?;
+        }
+        if let Cut::Users { files, .. } = self.cut {
+            write!(f, ", merging {files} files")?;
+        }
+        match self.first {
+            Some(first) => write!(f, ", first={first}"),
+            None => Ok(()),
         }
     }
 }
@@ -123,9 +159,9 @@ impl ExecutionPlan for UserAggregateExec {
         &self,
         f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
     ) -> Result<TreeNodeRecursion> {
-        let arguments: Vec<_> = self.question.aggregates.iter().flat_map(|a| a.expressions()).collect();
-        let filters = self.question.filters.iter().flatten();
-        for expression in std::iter::once(&self.question.key).chain(&arguments).chain(filters) {
+        let UserQuestion { key, rows, arguments, filters, .. } = self.question.as_ref();
+        let conditions = rows.iter().chain(filters.iter().flatten());
+        for expression in std::iter::once(key).chain(arguments.iter().flatten()).chain(conditions) {
             if f(expression)? == TreeNodeRecursion::Stop {
                 return Ok(TreeNodeRecursion::Stop);
             }
@@ -136,119 +172,31 @@ impl ExecutionPlan for UserAggregateExec {
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
         let [input] = <[_; 1]>::try_from(children)
             .map_err(|c| Error::internal(format!("UserAggregateExec has one input, got {}", c.len())))?;
-        Ok(Arc::new(Self::over(input, Arc::clone(&self.question))))
+        Ok(Arc::new(Self::over(input, Arc::clone(&self.question), self.cut.clone(), self.first)))
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let question = Arc::clone(&self.question);
-        let runs = UserRuns::new(Arc::clone(&question))?;
-        let partitions = self.input.output_partitioning().partition_count();
-        let pool = Arc::clone(context.memory_pool());
-        let running = Running {
-            reservation: MemoryConsumer::new(format!("UserAggregateExec[{partition}]")).register(&pool),
-            pool,
-            metrics: BaselineMetrics::new(&self.metrics, partition),
-            edges: (partitions > 1).then(|| self.edges(partition)),
-            edge_users: Vec::new(),
-            partition,
-            runs,
-            question,
-            input: Some(self.input.execute(partition, context)?),
-            ready: VecDeque::new(),
-        };
-        let schema = Arc::clone(&self.question.schema);
-        let stream = futures::stream::try_unfold(running, |mut running| async move {
-            loop {
-                if let Some(batch) = running.ready.pop_front() {
-                    return Ok(Some((batch, running)));
-                }
-                let Some(input) = &mut running.input else { return Ok(None) };
-                match input.next().await {
-                    Some(batch) => running.take(&batch?)?,
-                    None => {
-                        running.input = None;
-                        running.end()?;
-                    }
-                }
+        let (source, edges) = match &self.cut {
+            Cut::Rows => {
+                let edges = (self.partitions() > 1).then(|| self.edges(partition));
+                let rows = self.input.execute(partition, Arc::clone(&context))?;
+                (Source::Single { rows, runs: UserRuns::new(Arc::clone(&question))? }, edges)
             }
-        });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, stream)))
+            Cut::Users { shares, .. } => {
+                let share = &shares[partition];
+                let user = question.key.data_type(&self.input.schema())?;
+                let keys = Keys::new(&user, question.order)?
+                    .ok_or_else(|| Error::internal(format!("users of type {user} have no keys")))?;
+                let inputs = share.inputs.clone().map(|at| self.input.execute(at, Arc::clone(&context)));
+                let inputs = inputs.collect::<Result<Vec<_>>>()?;
+                (Source::Merged(Merge::new(Arc::clone(&question), keys, share, inputs)?), None)
+            }
+        };
+        Ok(Running::new(source, edges, partition, question, self.first, &self.metrics, &context).stream())
     }
 
     fn metrics(&self) -> Option<MetricsSet> {
         Some(self.metrics.clone_inner())
-    }
-}
-
-/// One partition being evaluated.
-struct Running {
-    input: Option<SendableRecordBatchStream>,
-    runs: UserRuns,
-    question: Arc<UserQuestion>,
-    partition: usize,
-    /// Where edge users go; `None` where there is one partition, which has no edges.
-    edges: Option<Arc<Edges>>,
-    edge_users: Vec<EdgeUser>,
-    /// Answers not yet given out.
-    ready: VecDeque<RecordBatch>,
-    reservation: MemoryReservation,
-    pool: Arc<dyn MemoryPool>,
-    metrics: BaselineMetrics,
-}
-
-impl Running {
-    fn take(&mut self, batch: &RecordBatch) -> Result<()> {
-        let timed = self.metrics.elapsed_compute().clone();
-        let _timer = timed.timer();
-        self.runs.push(batch)?;
-        if self.edges.is_some() && self.edge_users.is_empty() && self.runs.finished() > 0 {
-            self.take_edge()?;
-        }
-        let size = self.runs.size();
-        self.reservation.try_resize(size)?;
-        let finished = self.runs.finished();
-        if finished >= USERS_AT_ONCE || (finished > 0 && size >= BYTES_AT_ONCE) {
-            self.answer(finished)?;
-        }
-        Ok(())
-    }
-
-    fn end(&mut self) -> Result<()> {
-        let timed = self.metrics.elapsed_compute().clone();
-        let _timer = timed.timer();
-        let Some(edges) = self.edges.take() else {
-            return self.answer(self.runs.groups());
-        };
-        if self.runs.finished() > 0 {
-            self.answer(self.runs.finished())?;
-        }
-        if self.runs.groups() > 0 {
-            self.take_edge()?;
-        }
-        self.reservation.free();
-        let Some(all) = edges.end(self.partition, std::mem::take(&mut self.edge_users)) else { return Ok(()) };
-        if let Some(batch) = edges::answer(all, &self.question)? {
-            self.give(batch);
-        }
-        Ok(())
-    }
-
-    fn answer(&mut self, count: usize) -> Result<()> {
-        if count > 0 {
-            let batch = self.runs.answer(count)?;
-            self.give(batch);
-        }
-        Ok(())
-    }
-
-    fn give(&mut self, batch: RecordBatch) {
-        self.metrics.record_output(batch.num_rows());
-        self.ready.push_back(batch);
-    }
-
-    fn take_edge(&mut self) -> Result<()> {
-        let held = MemoryConsumer::new("UserAggregateExec").register(&self.pool);
-        self.edge_users.push(self.runs.take_edge(held)?);
-        Ok(())
     }
 }

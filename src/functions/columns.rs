@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, ListArray, PrimitiveArray};
-use arrow::buffer::OffsetBuffer;
+use arrow::buffer::{BooleanBuffer, OffsetBuffer};
 use arrow::datatypes::{
     DataType, Date32Type, Field, Int64Type, IntervalMonthDayNanoType, IntervalUnit, TimeUnit, TimestampMicrosecondType,
     TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
@@ -255,6 +255,52 @@ pub fn masks_at_any_time(conditions: &[ArrayRef], rows: usize, filter: Option<&B
     }
 }
 
+/// Conditions up to which [`each_marked`] is quicker than [`masks`].
+pub const FEW_CONDITIONS: usize = 8;
+
+/// The rows whose mask, as [`masks`] gives it, has a bit set, and these masks, for at most [`FEW_CONDITIONS`]: 64 rows are
+/// looked at at once, and nothing is written for the others.
+pub fn each_marked(
+    conditions: &[ArrayRef],
+    times: &Times,
+    filter: Option<&BooleanArray>,
+    mut each: impl FnMut(usize, u64),
+) {
+    let conditions: Vec<BooleanBuffer> = conditions.iter().map(|c| true_bits(c.as_boolean())).collect();
+    let filter = filter.map(true_bits);
+    let known = times.array.nulls().map(|n| n.inner()).filter(|_| times.has_nulls());
+    let rows = times.values().len();
+    let mut words = [0u64; FEW_CONDITIONS];
+    for base in (0..rows).step_by(64) {
+        let length = (rows - base).min(64);
+        let mut passing = u64::MAX;
+        for bits in filter.iter().chain(known) {
+            passing &= read_word(bits, base, length);
+        }
+        let mut any = 0;
+        for (word, bits) in words.iter_mut().zip(&conditions) {
+            *word = read_word(bits, base, length);
+            any |= *word;
+        }
+        any &= passing;
+        while any != 0 {
+            let bit = any.trailing_zeros();
+            any &= any - 1;
+            let marks = words.iter().take(conditions.len()).enumerate();
+            let mask = marks.fold(0, |mask, (c, word)| mask | ((word >> bit) & 1) << c);
+            each(base + bit as usize, mask);
+        }
+    }
+}
+
+/// Where a condition is true and not NULL.
+fn true_bits(condition: &BooleanArray) -> BooleanBuffer {
+    match condition.nulls() {
+        Some(nulls) => condition.values() & nulls.inner(),
+        None => condition.values().clone(),
+    }
+}
+
 /// Whether a row passes the aggregate's FILTER: NULL is false.
 #[inline]
 pub fn passes(filter: Option<&BooleanArray>, row: usize) -> bool {
@@ -263,16 +309,12 @@ pub fn passes(filter: Option<&BooleanArray>, row: usize) -> bool {
 
 /// Rows where a condition is true and not NULL.
 fn true_rows(condition: &BooleanArray) -> impl Iterator<Item = usize> {
-    let bits = match condition.nulls() {
-        Some(nulls) => condition.values() & nulls.inner(),
-        None => condition.values().clone(),
-    };
-    TrueRows { bits, word: 0, base: 0, next: 0 }
+    TrueRows { bits: true_bits(condition), word: 0, base: 0, next: 0 }
 }
 
 /// Walks the set bits of a buffer 64 at a time.
 struct TrueRows {
-    bits: arrow::buffer::BooleanBuffer,
+    bits: BooleanBuffer,
     word: u64,
     base: usize,
     next: usize,
@@ -299,7 +341,7 @@ impl Iterator for TrueRows {
 }
 
 /// `length <= 64` bits from `at`, the first in the lowest bit.
-fn read_word(bits: &arrow::buffer::BooleanBuffer, at: usize, length: usize) -> u64 {
+fn read_word(bits: &BooleanBuffer, at: usize, length: usize) -> u64 {
     let from = bits.offset() + at;
     let bytes = &bits.values()[from / 8..(from + length).div_ceil(8)];
     let mut wide = [0u8; 16];
@@ -343,6 +385,12 @@ mod tests {
                         mask | u64::from(pass && a.is_valid(row) && a.value(row)) << c
                     });
                     assert_eq!(*mask, want);
+                }
+                for filter in [None, Some(&filter)] {
+                    masks(&conditions, &times, filter, &mut got);
+                    let mut marked = vec![0u64; rows];
+                    each_marked(&conditions, &times, filter, |row, mask| marked[row] = mask);
+                    assert_eq!(marked, got);
                 }
             }
         }

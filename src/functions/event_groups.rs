@@ -3,7 +3,8 @@
 //! Deals with: logging, partial states, merging, handing each user's events to the question in order, memory.
 //! Does not deal with: what the question asks ([`Question`]) or what its arguments are.
 //!
-//! Memory: 16 bytes an event (24 with more than 32 conditions or kept values) and 4 for reading it back; events that
+//! Memory: 16 bytes an event (24 with more than 32 conditions or kept values) and 4 for reading it back, 24 more for those of
+//! the one user that is being answered; events that
 //! satisfy no condition cost nothing where the question does not ask for them. Partial states are the same events as lists:
 //! exact, whatever their order or how they are split. A user's events share few kept values, and each
 //! one read from a state must be hashed, so a distinct value travels once for each user.
@@ -19,15 +20,12 @@ use arrow::datatypes::{
 use datafusion::error::Result;
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 
-use super::columns::{Times, list_of, masks, passes};
-use super::kept_values::{KeptValues, kept_fields};
+use super::columns::{FEW_CONDITIONS, Times, each_marked, list_of, masks, passes};
+use super::kept_values::{KeptValues, MANY_VALUES, kept_fields};
 use super::single_group::states_of_rows;
 use crate::algo::event::Event;
 use crate::algo::event_log::{ByGroup, EventLog, Grouped};
 use crate::error::Error;
-
-/// Kept values below which none are dropped.
-const MANY_VALUES: usize = 4_096;
 
 /// What an aggregate makes of one user's events: the events go in user by user, a column comes out.
 pub trait Question: Send {
@@ -376,7 +374,11 @@ fn sort(events: &mut [Event], order: EventOrder, kept: Option<&KeptValues>) {
                 events.sort_unstable_by_key(|e| e.time);
             }
         }
-        (EventOrder::TimeAndValue, None) => events.sort_unstable_by_key(|e| (e.time, e.mask)),
+        (EventOrder::TimeAndValue, None) => {
+            if !events.is_sorted_by_key(|e| (e.time, e.mask)) {
+                events.sort_unstable_by_key(|e| (e.time, e.mask));
+            }
+        }
         (EventOrder::TimeAndValue, Some(kept)) => events.sort_unstable_by(|a, b| {
             (a.time.cmp(&b.time)).then_with(|| kept.compare(a.tag, b.tag)).then(a.mask.cmp(&b.mask))
         }),
@@ -397,8 +399,15 @@ impl<E: Entry> GroupsAccumulator for EventGroups<E> {
         let conditions = &values[self.arguments.conditions.clone()];
         let known = self.known.then(|| known_rows(conditions, opt_filter)).flatten();
         let opt_filter = known.as_ref().or(opt_filter);
-        masks(conditions, &times, opt_filter, &mut self.row_masks);
         let ticks = times.values();
+        if self.kept.is_none() && !self.arguments.every_event && conditions.len() <= FEW_CONDITIONS {
+            let log = &mut self.log;
+            each_marked(conditions, &times, opt_filter, |row, mask| {
+                log.push(E::pack(group_indices[row] as u32, ticks[row], mask, 0));
+            });
+            return Ok(());
+        }
+        masks(conditions, &times, opt_filter, &mut self.row_masks);
         let every_event = self.arguments.every_event;
         let takes_part =
             |row: usize, mask: u64| mask != 0 || (every_event && !times.is_null(row) && passes(opt_filter, row));
@@ -527,6 +536,8 @@ impl<E: Entry> GroupsAccumulator for EventGroups<E> {
         size_of_val(self)
             + self.log.size()
             + self.log.len() * self.question.bytes_an_event()
+            // A user's events are copied out to be sorted.
+            + self.log.last_len() * size_of::<Event>()
             + self.groups * 2 * size_of::<u32>()
             + self.row_masks.capacity() * size_of::<u64>()
             + self.row_numbers.capacity() * size_of::<u32>()

@@ -20,6 +20,9 @@ use hashbrown::HashTable;
 use crate::algo::event::NO_CLASS;
 use crate::error::Error;
 
+/// Values below which none are dropped, though nothing has them any more.
+pub const MANY_VALUES: usize = 4_096;
+
 /// Distinct rows of a struct, numbered from 0.
 pub struct KeptValues {
     fields: Fields,
@@ -185,6 +188,17 @@ impl KeptValues {
             }
         }
         Ok(classes)
+    }
+
+    /// Forgets all values but those numbered so, and gives their new numbers, in the same order. Where users come and go, as
+    /// over ordered input, values would otherwise pile up to all there are.
+    pub fn keep(&mut self, numbers: Vec<u32>) -> Result<Vec<u32>> {
+        let (rows, mut renumbered) = ((0..numbers.len() as u32).collect::<Vec<_>>(), Vec::new());
+        let values = self.values(numbers)?;
+        let mut fresh = Self::new(&self.fields)?;
+        fresh.number(&values, &rows, &mut renumbered)?;
+        *self = fresh;
+        Ok(renumbered)
     }
 
     /// Bytes held.

@@ -3,25 +3,32 @@
 //! Deals with: physical rules, one file each, named by what they do, and where they stand among DataFusion's.
 //! Does not deal with: the operators they put in place (`exec`).
 
+mod believed_order;
 mod order_check;
 mod ordered_aggregation;
+mod ordered_join;
 mod ordered_scan;
 mod partition_first;
 mod relied_on;
+mod row_cuts;
+mod rows_asked;
 mod unordered_scan;
+mod user_cuts;
 
 use std::sync::Arc;
 
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 
+use crate::store::footers::Footers;
+
 /// DataFusion's physical rules with ours among them.
 ///
-/// `unordered_scan` comes first, before anybody relies on an order; the check of orders, while the plan still says whether
+/// `unordered_scan` and `believed_order` come first, before anybody relies on an order; the check of orders, while the plan still says whether
 /// the query itself asked for one. The others come after the rules that place repartitions and sorts, since they replace
 /// what those have built. All come before the rule that checks that every operator gets the distribution and order it
-/// requires: what we build is checked like anything else.
-pub fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+/// requires: what we build is checked like anything else. `footers` tell where users lie.
+pub fn physical_rules(footers: Footers) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let mut rules = PhysicalOptimizer::new().rules;
     let last = |rules: &[Arc<dyn PhysicalOptimizerRule + Send + Sync>], name: &str| {
         rules.iter().rposition(|r| r.name() == name).unwrap_or(rules.len())
@@ -29,8 +36,9 @@ pub fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let at = last(&rules, "OutputRequirements");
     rules.insert(at, Arc::new(order_check::OrderCheck));
     let at = last(&rules, "EnsureCooperative");
-    rules.insert(at, Arc::new(ordered_aggregation::OrderedAggregation));
+    rules.insert(at, Arc::new(ordered_aggregation::OrderedAggregation(footers.clone())));
     rules.insert(at + 1, Arc::new(partition_first::PartitionFirst));
     rules.insert(0, Arc::new(unordered_scan::UnorderedScan));
+    rules.insert(1, Arc::new(believed_order::BelievedOrder(footers)));
     rules
 }

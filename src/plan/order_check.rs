@@ -20,8 +20,8 @@ use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::execution_plan::replace_children_if_necessary;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 
-use super::ordered_scan::file_names;
-use super::relied_on::ReliedOn;
+use super::ordered_scan::named_files;
+use super::relied_on::{NOTHING, ReliedOn};
 use crate::exec::order_check::OrderCheckExec;
 
 /// The rule.
@@ -30,7 +30,7 @@ pub struct OrderCheck;
 
 impl PhysicalOptimizerRule for OrderCheck {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
-        check(plan, ReliedOn { hash: false, order: false })
+        check(plan, NOTHING)
     }
 
     fn name(&self) -> &str {
@@ -47,7 +47,7 @@ fn check(plan: Arc<dyn ExecutionPlan>, relied_on: ReliedOn) -> Result<Arc<dyn Ex
         let scan = exec.data_source().downcast_ref::<FileScanConfig>();
         return Ok(match (scan, plan.output_ordering()) {
             (Some(scan), Some(order)) if relied_on.order => {
-                let files = file_names(scan.file_groups.iter().flat_map(|group| group.iter()));
+                let files = named_files(scan, scan.file_groups.iter().flat_map(|group| group.iter()), order);
                 let order = order.clone();
                 Arc::new(OrderCheckExec::new(plan, order, files))
             }

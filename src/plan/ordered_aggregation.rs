@@ -31,15 +31,17 @@ use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, Partitioning};
 
-use super::ordered_scan::ordered_input;
-use super::relied_on::ReliedOn;
+use super::ordered_scan::{Known, ordered_input};
+use super::relied_on::{NOTHING, ReliedOn};
+use super::rows_asked::asked_of_rows;
 use crate::config::TenureOptions;
 use crate::exec::user_aggregate::UserAggregateExec;
 use crate::exec::user_runs::UserQuestion;
+use crate::store::footers::Footers;
 
 /// The rule.
 #[derive(Debug)]
-pub struct OrderedAggregation;
+pub struct OrderedAggregation(pub Footers);
 
 impl PhysicalOptimizerRule for OrderedAggregation {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
@@ -47,8 +49,8 @@ impl PhysicalOptimizerRule for OrderedAggregation {
         if !wanted {
             return Ok(plan);
         }
-        let relied_on = ReliedOn { hash: false, order: plan.output_ordering().is_some() };
-        rewrite(plan, relied_on, config)
+        let relied_on = ReliedOn { hash: false, order: plan.output_ordering().is_some(), first: None };
+        rewrite(plan, relied_on, config, &self.0)
     }
 
     fn name(&self) -> &str {
@@ -64,14 +66,17 @@ fn rewrite(
     plan: Arc<dyn ExecutionPlan>,
     relied_on: ReliedOn,
     config: &ConfigOptions,
+    footers: &Footers,
 ) -> Result<Arc<dyn ExecutionPlan>> {
+    let beside = |plan| rewrite(plan, NOTHING, config, footers);
+    let known = Known { config, footers, beside: &beside };
     if let Some(aggregate) = plan.downcast_ref::<AggregateExec>()
-        && let Some(replaced) = replace(aggregate, relied_on, config)?
+        && let Some(replaced) = replace(aggregate, relied_on, known)?
     {
         return Ok(replaced);
     }
     let children = (plan.children().into_iter().enumerate())
-        .map(|(at, child)| rewrite(Arc::clone(child), relied_on.below(plan.as_ref(), at), config))
+        .map(|(at, child)| rewrite(Arc::clone(child), relied_on.below(plan.as_ref(), at), config, footers))
         .collect::<Result<Vec<_>>>()?;
     replace_children_if_necessary(plan, children)
 }
@@ -99,48 +104,62 @@ fn first_stage(aggregate: &AggregateExec) -> Option<&AggregateExec> {
     }
 }
 
-fn replace(
-    aggregate: &AggregateExec,
-    relied_on: ReliedOn,
-    config: &ConfigOptions,
-) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+fn replace(aggregate: &AggregateExec, relied_on: ReliedOn, known: Known) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     let Some(raw) = first_stage(aggregate) else { return Ok(None) };
     let by = raw.group_expr();
     let [(key, _)] = by.expr() else { return Ok(None) };
+    // DISTINCT with a LIMIT says itself how many groups are enough; other limits choose groups by what they aggregate.
+    let limits = || [aggregate, raw].into_iter().filter_map(AggregateExec::limit_options);
     let plain = by.is_single()
-        && [aggregate, raw].iter().all(|a| a.limit_options().is_none() && a.dynamic_expressions_produced().is_empty())
-        && raw.aggr_expr().iter().all(|a| a.groups_accumulator_supported() && a.order_bys().is_empty());
+        && limits().all(|limit| limit.descending().is_none() && raw.aggr_expr().is_empty())
+        && [aggregate, raw].iter().all(|a| a.dynamic_expressions_produced().is_empty())
+        && raw.aggr_expr().iter().all(|a| a.order_bys().is_empty());
     let Some(column) = key.downcast_ref::<Column>().filter(|_| plain) else { return Ok(None) };
-    let Some(input) = ordered_input(raw.input(), column.index(), config)? else { return Ok(None) };
+    let Some(input) = ordered_input(raw.input(), column.index(), known)? else { return Ok(None) };
     let schema = aggregate.schema();
+    let asked = asked_of_rows(raw, key, &input.plan)?;
     let question = UserQuestion {
-        key: Arc::clone(key),
+        key: asked.key,
         order: input.order,
+        rows: asked.rows,
         aggregates: raw.aggr_expr().to_vec(),
-        filters: raw.filter_expr().to_vec(),
+        arguments: asked.arguments,
+        filters: asked.filters,
         schema: Arc::clone(&schema),
         files: input.files,
     };
-    let mut plan: Arc<dyn ExecutionPlan> = Arc::new(UserAggregateExec::new(input.plan, question));
+    let first = limits().map(|limit| limit.limit()).chain(relied_on.first).min();
+    let exec = UserAggregateExec::new(asked.input, question, input.cut);
 
     // What the hash aggregation gave and somebody relies on.
     let before = aggregate.cache().output_partitioning();
-    if before.partition_count() == 1 {
-        if plan.output_partitioning().partition_count() > 1 {
-            plan = Arc::new(CoalescePartitionsExec::new(plan));
-        }
-    } else if relied_on.hash {
+    let spread = relied_on.hash && before.partition_count() > 1;
+    let order = aggregate.cache().output_ordering().filter(|_| relied_on.order);
+    let in_order = match order {
+        Some(order) => exec.properties().equivalence_properties().ordering_satisfy(order.iter().cloned())?,
+        None => true,
+    };
+    // Where answers are moved or sorted first, the first of them are not those that are wanted first.
+    let mut plan: Arc<dyn ExecutionPlan> = match first {
+        Some(first) if in_order && !spread => Arc::new(exec.with_first(first)),
+        _ => Arc::new(exec),
+    };
+    if spread {
         let user = Arc::new(Column::new(schema.field(0).name(), 0));
         let hash = Partitioning::Hash(vec![user], before.partition_count());
         plan = Arc::new(RepartitionExec::try_new(plan, hash)?);
     }
-    if relied_on.order
-        && let Some(order) = aggregate.cache().output_ordering()
+    if let Some(order) = order
         && !plan.equivalence_properties().ordering_satisfy(order.iter().cloned())?
     {
-        let order = LexOrdering::clone(order);
         let one = plan.output_partitioning().partition_count() == 1;
-        plan = Arc::new(SortExec::new(order, plan).with_preserve_partitioning(!one));
+        plan = Arc::new(SortExec::new(LexOrdering::clone(order), plan).with_preserve_partitioning(!one));
+    }
+    if before.partition_count() == 1 && plan.output_partitioning().partition_count() > 1 {
+        plan = match order {
+            Some(order) => Arc::new(SortPreservingMergeExec::new(LexOrdering::clone(order), plan)),
+            None => Arc::new(CoalescePartitionsExec::new(plan)),
+        };
     }
     Ok(Some(plan))
 }

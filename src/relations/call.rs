@@ -179,27 +179,20 @@ impl<'a> Call<'a> {
 
     /// The value of a constant expression.
     fn folded(&mut self, key: &str, written: SqlExpr) -> Result<ScalarValue> {
-        let empty = DFSchema::empty();
         let not_constant =
             |name: &str| Error::user(format!("{name}: argument '{key}' must be a constant, got {written}"));
         let name = self.name();
-        let planned = self.context.sql_to_expr(written.clone(), &empty).map_err(|e| match e.find_root() {
+        let folded = fold(self.context, written.clone()).map_err(|e| match e.find_root() {
             // A column that is not there, since no column is: the argument depends on rows.
             DataFusionError::SchemaError(..) => not_constant(name),
             _ => Error::user(format!("{name}: argument '{key}' ({written}): {}", Error::from(e).message())),
         })?;
-        if let Expr::Placeholder(p) = &planned {
-            return Err(Error::user(format!("{name}: argument '{key}': parameter {} has no value", p.id))
-                .hint("give it with -p name=value"));
-        }
-        let context = SimplifyContext::builder().with_schema(Arc::new(empty.clone())).with_current_time().build();
-        let simplifier = ExprSimplifier::new(context);
-        let folded = simplifier
-            .coerce(planned, &empty)
-            .and_then(|e| simplifier.simplify(e))
-            .map_err(|e| Error::user(format!("{name}: argument '{key}' ({written}): {}", Error::from(e).message())))?;
         match folded {
             Expr::Literal(value, _) => Ok(value),
+            Expr::Placeholder(p) => {
+                Err(Error::user(format!("{name}: argument '{key}': parameter {} has no value", p.id))
+                    .hint("give it with -p name=value"))
+            }
             _ => Err(not_constant(name)),
         }
     }
@@ -429,6 +422,18 @@ impl<'a> Call<'a> {
     }
 }
 
+/// An expression over nothing, computed now as far as it can be: a literal, where it is a constant.
+pub fn fold(context: &mut dyn RelationPlannerContext, written: SqlExpr) -> Result<Expr, DataFusionError> {
+    let empty = DFSchema::empty();
+    let planned = context.sql_to_expr(written, &empty)?;
+    if let Expr::Placeholder(_) = &planned {
+        return Ok(planned);
+    }
+    let context = SimplifyContext::builder().with_schema(Arc::new(empty.clone())).with_current_time().build();
+    let simplifier = ExprSimplifier::new(context);
+    simplifier.coerce(planned, &empty).and_then(|e| simplifier.simplify(e))
+}
+
 /// A constant as messages show it.
 pub fn shown(value: &ScalarValue) -> String {
     match value.data_type() {
@@ -452,7 +457,8 @@ fn beyond_its_row(expr: &Expr) -> Option<&'static str> {
     visited.ok().and(found)
 }
 
-fn as_instant(value: &ScalarValue, time: &DataType) -> datafusion::error::Result<ScalarValue> {
+/// A constant as a moment of this type.
+pub fn as_instant(value: &ScalarValue, time: &DataType) -> datafusion::error::Result<ScalarValue> {
     let DataType::Timestamp(unit, Some(_)) = time else { return value.cast_to(time) };
     let utc = DataType::Timestamp(*unit, Some("UTC".into()));
     match value.data_type() {
@@ -498,6 +504,16 @@ fn plan_input(
             )));
         }
     };
+    plan_table(relation, name, context, catalogs)
+}
+
+/// The scan of a table by its name, wherever the name stands: the session itself resolves only those in FROM.
+pub fn plan_table(
+    relation: &str,
+    name: ObjectName,
+    context: &mut dyn RelationPlannerContext,
+    catalogs: &dyn CatalogProviderList,
+) -> Result<LogicalPlan> {
     let reference = context.object_name_to_table_reference(name.clone())?;
     match context.plan(bare_table(name)) {
         Ok(plan) => Ok(plan),
@@ -545,13 +561,14 @@ fn bare_table(name: ObjectName) -> TableFactor {
     }
 }
 
-fn scan(reference: TableReference, table: Arc<dyn TableProvider>) -> Result<LogicalPlan> {
+/// The scan of a table that is at hand.
+pub fn scan(reference: TableReference, table: Arc<dyn TableProvider>) -> Result<LogicalPlan> {
     Ok(LogicalPlanBuilder::scan(reference, provider_as_source(table), None)?.build()?)
 }
 
 /// Planning is synchronous, looking a table up is not. Registered tables answer at once; a file has to be opened, on a
 /// thread with a runtime of its own, so that it works whatever runtime the caller is on.
-fn wait_for<T: Send>(lookup: impl Future<Output = Result<T, DataFusionError>> + Send) -> Result<T> {
+pub fn wait_for<T: Send>(lookup: impl Future<Output = Result<T, DataFusionError>> + Send) -> Result<T> {
     let mut lookup = Box::pin(lookup);
     if let Some(ready) = lookup.as_mut().now_or_never() {
         return ready.map_err(Error::from);

@@ -6,10 +6,12 @@
 //!
 //! **Adding a relation** is one file that implements [`Relation`] and one line in [`RELATIONS`].
 
+mod as_of;
 mod attribution;
 mod call;
 mod churn_scores;
 mod funnel;
+mod history;
 mod lifecycle;
 mod pages;
 mod paths;
@@ -57,9 +59,10 @@ pub const RELATIONS: &[&dyn Relation] = &[
     &paths::Paths,
     &attribution::Attribution,
     &churn_scores::ChurnScores,
+    &history::History,
 ];
 
-/// Plans calls of [`RELATIONS`]; everything else is left to the next planner.
+/// Plans calls of [`RELATIONS`] and tables `AS OF` a version; everything else is left to the next planner.
 pub struct BehaviourRelations {
     catalogs: Arc<dyn CatalogProviderList>,
 }
@@ -85,6 +88,16 @@ impl RelationPlanner for BehaviourRelations {
         context: &mut dyn RelationPlannerContext,
     ) -> Result<RelationPlanning> {
         let (name, arguments, alias) = match relation {
+            TableFactor::Table { name, args: None, alias, version: Some(version), .. } => {
+                let planned = as_of::plan(name, version, alias, context, self.catalogs.as_ref())?;
+                return Ok(RelationPlanning::Planned(Box::new(planned)));
+            }
+            TableFactor::Table { name, args: Some(_), version: Some(_), .. } => {
+                let message = format!(
+                    "{name}(..) has no versions; AS OF goes with its table, as in {name}((SELECT * FROM t VERSION AS OF 3), ..)"
+                );
+                return Err(Error::user(message).into());
+            }
             TableFactor::Table { name, args: Some(args), alias, .. } if find(&name.to_string()).is_some() => {
                 (name, args.args, alias)
             }

@@ -6,7 +6,7 @@
 use std::any::Any;
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray};
@@ -19,12 +19,26 @@ use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderB
 use parquet::basic::{Encoding, PageType};
 use parquet::file::metadata::ColumnChunkMetaData;
 
+use super::managed::provider::ManagedTable;
+
 /// More row groups than this are not looked at: planning a query should not take longer than a blink.
 const MAX_ROW_GROUPS: usize = 256;
 
 /// Distinct non-NULL values of `column`, or `None` where the dictionaries do not tell.
 pub fn of(table: &dyn TableProvider, column: &str) -> Option<BTreeSet<String>> {
-    let listing = (table as &dyn Any).downcast_ref::<ListingTable>()?;
+    let files = match (table as &dyn Any).downcast_ref::<ManagedTable>() {
+        Some(managed) => managed.log().files().iter().map(|f| managed.log().folder().join(&f.path)).collect(),
+        None => files_of((table as &dyn Any).downcast_ref::<ListingTable>()?)?,
+    };
+    let mut names = BTreeSet::new();
+    let mut budget = MAX_ROW_GROUPS;
+    for file in &files {
+        read_dictionaries(file, column, &mut budget, &mut names)?;
+    }
+    (!names.is_empty()).then_some(names)
+}
+
+fn files_of(listing: &ListingTable) -> Option<Vec<PathBuf>> {
     let mut files = Vec::new();
     for url in listing.table_paths() {
         if url.scheme() != "file" {
@@ -39,12 +53,7 @@ pub fn of(table: &dyn TableProvider, column: &str) -> Option<BTreeSet<String>> {
             files.retain(|f| f.to_str().is_some_and(|f| url.contains(&object_path(f), false)));
         }
     }
-    let mut names = BTreeSet::new();
-    let mut budget = MAX_ROW_GROUPS;
-    for file in &files {
-        read_dictionaries(file, column, &mut budget, &mut names)?;
-    }
-    (!names.is_empty()).then_some(names)
+    Some(files)
 }
 
 fn object_path(file: &str) -> object_store::path::Path {

@@ -1,7 +1,8 @@
-//! Opening files as a table: one file, a folder, a glob, hive partitions; roles and order declared with it.
+//! Opening files as a table: one file, a folder, a glob, hive partitions, a managed table; roles and order declared with it.
 //!
 //! Deals with: what a location is, clear errors for missing, empty, damaged and differing files, role metadata.
-//! Does not deal with: where the declaration comes from (`config`, `engine`), or reading rows (DataFusion).
+//! Does not deal with: where the declaration comes from (`config`, `engine`), the commit log (`managed`), or reading rows
+//! (DataFusion).
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,8 @@ use datafusion::datasource::listing::{ListingTable, ListingTableConfig, ListingT
 use datafusion::datasource::listing_table_factory::ListingTableFactory;
 use datafusion::logical_expr::{CreateExternalTable, SortExpr, col};
 
+use super::managed::provider::ManagedTable;
+use super::managed::{LOG_FOLDER, is_managed};
 use crate::config::TableEntry;
 use crate::error::{Error, Result, suggest};
 
@@ -29,10 +32,13 @@ pub const TIME_UNITS: [&str; 4] = ["s", "ms", "us", "ns"];
 const FORMATS: [(&str, &str); 6] =
     [("parquet", "PARQUET"), ("csv", "CSV"), ("tsv", "CSV"), ("json", "JSON"), ("ndjson", "JSON"), ("jsonl", "JSON")];
 
-/// Whether a name in FROM looks like a file rather than a table.
+/// Whether a name in FROM looks like a file or a managed table's folder rather than a table.
 pub fn looks_like_file(name: &str) -> bool {
-    name.contains('/') || name.contains('*') || format_of(Path::new(name)).is_some()
+    name.contains('/') || name.contains('*') || format_of(Path::new(name)).is_some() || is_managed(Path::new(name))
 }
+
+/// The word for managed tables in `STORED AS` and in the workspace file's `format`.
+const MANAGED_FORMAT: &str = "delta";
 
 fn format_of(path: &Path) -> Option<(&'static str, &'static str)> {
     let name = path.file_name()?.to_str()?.to_lowercase();
@@ -49,12 +55,21 @@ fn subject(name: &str, location: &str) -> String {
 pub async fn open(state: &dyn Session, name: &str, entry: &TableEntry, base: &Path) -> Result<Arc<dyn TableProvider>> {
     let location = base.join(&entry.location);
     let subject = subject(name, &entry.location);
+    let wants_log = entry.format.as_ref().is_some_and(|format| format.eq_ignore_ascii_case(MANAGED_FORMAT));
+    if wants_log || is_managed(&location) {
+        if let Some(format) = entry.format.as_ref().filter(|f| !wants_log && !f.eq_ignore_ascii_case("parquet")) {
+            let message = format!("{subject}'{}' is a managed table, its format is not '{format}'", location.display());
+            return Err(Error::user(message));
+        }
+        return Ok(Arc::new(ManagedTable::open(&location, entry).await.map_err(|e| e.within(&subject))?));
+    }
     let files = files_at(&location).map_err(|e| e.within(&subject))?;
     let format = match &entry.format {
         Some(format) => match FORMATS.iter().find(|(extension, _)| *extension == format.to_lowercase()) {
             Some(found) => *found,
             None => {
-                let known = FORMATS.map(|(extension, _)| extension);
+                let known: Vec<&str> =
+                    FORMATS.iter().map(|(extension, _)| *extension).chain([MANAGED_FORMAT]).collect();
                 return Err(Error::user(format!(
                     "table '{name}': unknown format '{format}'; {}",
                     suggest(format, known)
@@ -131,6 +146,9 @@ pub async fn create(
     entry: &TableEntry,
 ) -> Result<Arc<dyn TableProvider>> {
     let subject = subject(command.name.table(), &entry.location);
+    if let Some(folder) = managed_folder(command)? {
+        return Ok(Arc::new(ManagedTable::open(folder, entry).await.map_err(|e| e.within(&subject))?));
+    }
     let mut files = Vec::new();
     for location in &command.locations {
         if !location.contains("://") {
@@ -163,6 +181,34 @@ pub async fn create(
         .with_definition(command.definition.clone())
         .with_constraints(command.constraints.clone());
     Ok(Arc::new(roled))
+}
+
+/// The folder of the managed table that a `CREATE EXTERNAL TABLE` names: `STORED AS DELTA`, or `PARQUET` where there is a log.
+fn managed_folder(command: &CreateExternalTable) -> Result<Option<&Path>> {
+    let wants_log = command.file_type.eq_ignore_ascii_case(MANAGED_FORMAT);
+    let folder = match command.locations.as_slice() {
+        [only] => Path::new(only.strip_prefix("file://").unwrap_or(only)),
+        _ if wants_log => {
+            return Err(Error::user("CREATE EXTERNAL TABLE: STORED AS DELTA takes one LOCATION, a folder"));
+        }
+        _ => return Ok(None),
+    };
+    if !wants_log && !(command.file_type.eq_ignore_ascii_case("PARQUET") && is_managed(folder)) {
+        return Ok(None);
+    }
+    let table = &command.name;
+    let surplus = [
+        (!command.schema.fields().is_empty(), "columns"),
+        (!command.order_exprs.is_empty(), "WITH ORDER"),
+        (!command.table_partition_cols.is_empty(), "PARTITIONED BY"),
+        (!command.options.is_empty(), "OPTIONS other than tenure.user, tenure.time and tenure.event"),
+    ];
+    match surplus.iter().find(|(given, _)| *given) {
+        Some((_, what)) => Err(Error::user(format!(
+            "CREATE EXTERNAL TABLE {table}: a managed table's log says how it is read; leave out {what}"
+        ))),
+        None => Ok(Some(folder)),
+    }
 }
 
 /// The schema with role metadata, or `None` where the entry declares nothing.
@@ -266,6 +312,11 @@ pub(super) fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
             continue;
         }
         if path.is_dir() {
+            // Its folder also holds files that no longer are part of it.
+            if is_managed(&path) {
+                let message = format!("folder '{}' is a managed table (it has a {LOG_FOLDER})", path.display());
+                return Err(Error::data(message).hint("name that folder itself"));
+            }
             walk(&path, files)?;
         } else {
             files.push(path);

@@ -1,8 +1,8 @@
 //! Results depend only on the multiset of rows.
 //!
 //! One set of events, laid out in many ways: shuffled, split over files, read by one to seven partitions in batches of 1 to
-//! 8,192 rows, with and without the shortcut that skips partial aggregation, sorted by user and evaluated in one pass, users
-//! as numbers and as text, texts plain and as dictionaries. Every relation and aggregate must answer the same rows, doubles to the last bit.
+//! 8,192 rows, with and without the shortcut that skips partial aggregation, sorted by user and evaluated in one pass, one file
+//! after another or merged from files that share their users, users as numbers and as text, texts plain and as dictionaries. Every relation and aggregate must answer the same rows, doubles to the last bit.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -115,6 +115,8 @@ struct Way {
     sorted: bool,
     /// Sorted files say that they are, so that users are evaluated in one pass.
     declared: bool,
+    /// Each file holds events of any user.
+    overlapping: bool,
 }
 
 fn batch(rows: &[Row], way: &Way) -> RecordBatch {
@@ -141,18 +143,23 @@ fn batch(rows: &[Row], way: &Way) -> RecordBatch {
 fn open(random: &mut ChaCha8Rng, rows: &[Row], way: &Way, folder: &Path) -> Asked {
     let mut rows = rows.to_vec();
     rows.shuffle(random);
+    let sort = |rows: &mut [Row]| match way.text_users {
+        true => rows.sort_by_key(|r| (r.user.map(|u| u.to_string()), r.time)),
+        false => rows.sort_by_key(|r| (r.user, r.time)),
+    };
     let sorted = way.sorted || way.declared;
-    match way.text_users {
-        true if sorted => rows.sort_by_key(|r| (r.user.map(|u| u.to_string()), r.time)),
-        false if sorted => rows.sort_by_key(|r| (r.user, r.time)),
-        _ => {}
+    if sorted && !way.overlapping {
+        sort(&mut rows);
     }
     let location = folder.join("t");
     std::fs::create_dir_all(&location).unwrap();
     for file in 0..way.files {
         // Files of very different sizes: the first has half of what is left.
         let take = if file + 1 == way.files { rows.len() } else { rows.len() / 2 };
-        let of_file: Vec<Row> = rows.drain(..take).collect();
+        let mut of_file: Vec<Row> = rows.drain(..take).collect();
+        if sorted {
+            sort(&mut of_file);
+        }
         let out = std::fs::File::create(location.join(format!("{file}.parquet"))).unwrap();
         let schema = batch(&[], way).schema();
         let by = |column_idx| SortingColumn { column_idx, descending: false, nulls_first: true };
@@ -192,6 +199,7 @@ fn compare(name: &str, rows: &[Row], ways: &[Way], questions: &[&str], random: &
         skip: None,
         sorted: true,
         declared: false,
+        overlapping: false,
     };
     let first_folder = tempfile::tempdir().unwrap();
     let first = open(random, rows, &plain, first_folder.path());
@@ -204,6 +212,8 @@ fn compare(name: &str, rows: &[Row], ways: &[Way], questions: &[&str], random: &
         let asked = open(random, rows, way, folder.path());
         let plan = asked.rows(&format!("EXPLAIN {}", questions[0])).concat().concat();
         assert_eq!(plan.contains("UserAggregateExec"), way.declared, "{way:?}\n{plan}");
+        let merged = way.declared && way.overlapping && way.files > 1;
+        assert_eq!(plan.contains(&format!("merging {} files", way.files)), merged, "{way:?}\n{plan}");
         for (sql, want) in questions.iter().zip(&want) {
             let got = sorted_rows(&asked, sql);
             for (got, want) in got.iter().zip(want) {
@@ -228,8 +238,10 @@ fn every_layout_gives_the_same_answers() {
         skip: None,
         sorted: false,
         declared: false,
+        overlapping: false,
     };
     let one_pass = Way { declared: true, ..base.clone() };
+    let merged = Way { overlapping: true, ..one_pass.clone() };
     let mut ways = vec![
         base.clone(),
         Way { text_users: true, ..base.clone() },
@@ -249,6 +261,9 @@ fn every_layout_gives_the_same_answers() {
         Way { partitions: 3, files: 8, batch: 64, dictionaries: true, ..one_pass.clone() },
         Way { partitions: 4, files: 3, text_users: true, ..one_pass.clone() },
         Way { partitions: 5, files: 1, batch: 7, text_users: true, dictionaries: true, ..one_pass },
+        Way { partitions: 1, files: 3, batch: 1, ..merged.clone() },
+        Way { partitions: 7, files: 6, batch: 10, text_users: true, ..merged.clone() },
+        Way { partitions: 3, files: 4, text_users: true, dictionaries: true, ..merged },
     ];
     for _ in 0..4 {
         ways.push(Way {
@@ -259,7 +274,8 @@ fn every_layout_gives_the_same_answers() {
             batch: [2, 3, 64, 1_000, 8_192][random.random_range(0..5)],
             skip: random.random_bool(0.6).then(|| (random.random_range(0.0..0.6), random.random_range(0..2_000))),
             sorted: random.random_bool(0.3),
-            declared: random.random_bool(0.4),
+            declared: random.random_bool(0.5),
+            overlapping: random.random_bool(0.5),
         });
     }
     compare("many users", &rows, &ways, QUESTIONS, &mut random);
@@ -282,8 +298,9 @@ fn a_giant_among_users() {
             skip: (partitions != 4).then_some((0.0, 0)),
             sorted: false,
             declared: false,
+            overlapping: false,
         })
-        .flat_map(|way| [Way { declared: true, ..way.clone() }, way])
+        .flat_map(|way| [Way { declared: true, overlapping: way.partitions == 4, ..way.clone() }, way])
         .collect();
     compare("a giant", &rows, &ways, QUESTIONS, &mut random);
 }

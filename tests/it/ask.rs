@@ -6,6 +6,7 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Float64Type};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::datasource::MemTable;
+use datafusion::physical_plan::{ExecutionPlan, collect_partitioned};
 use futures::TryStreamExt;
 use tenure::engine::{Engine, Params, Settings};
 use tenure::error::{Error, Result};
@@ -66,6 +67,17 @@ impl Asked {
             let answer = self.engine.run(sql, &Params::new()).await?;
             answer.stream.try_collect().await.map_err(Error::from)
         })
+    }
+
+    /// A statement's plan as it would be run.
+    pub fn physical(&self, sql: &str) -> Arc<dyn ExecutionPlan> {
+        let plan = async { self.engine.context().sql(sql).await?.create_physical_plan().await };
+        self.runtime.block_on(plan).unwrap_or_else(|e| panic!("{e}\n{sql}"))
+    }
+
+    /// What each partition of a plan answers.
+    pub fn partitions(&self, plan: Arc<dyn ExecutionPlan>) -> Vec<Vec<RecordBatch>> {
+        self.runtime.block_on(collect_partitioned(plan, self.engine.context().task_ctx())).unwrap()
     }
 
     /// Rows as text in the order they came.

@@ -18,7 +18,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("engine", &["relations", "plan", "functions", "exec", "store"]),
     // A relation composes functions, asks the store what a table says of itself, and checks calendars while it plans.
     ("relations", &["functions", "algo", "store"]),
-    ("plan", &["exec", "functions", "algo"]),
+    ("plan", &["exec", "functions", "store", "algo"]),
     ("exec", &["algo", "model"]),
     ("functions", &["algo", "model"]),
     ("store", &["algo"]),

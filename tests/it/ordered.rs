@@ -13,10 +13,15 @@ use crate::ask::{Asked, settings};
 
 /// Writes events of these users, three each, in the order given; few rows in a row group, so that users straddle them.
 fn write(file: &Path, users: &[i64], declared: bool) {
-    write_as(file, users, declared, |users| Arc::new(Int64Array::from_iter_values(users)));
+    write_as(file, users, declared, 5.max(users.len() / 10), |users| Arc::new(Int64Array::from_iter_values(users)));
 }
 
-fn write_as(file: &Path, users: &[i64], declared: bool, column: impl Fn(Vec<i64>) -> ArrayRef) {
+/// The same with all rows in one row group, whose statistics cannot tell that its rows are in the wrong order.
+fn write_whole(file: &Path, users: &[i64], declared: bool) {
+    write_as(file, users, declared, 1_000_000, |users| Arc::new(Int64Array::from_iter_values(users)));
+}
+
+fn write_as(file: &Path, users: &[i64], declared: bool, row_group: usize, column: impl Fn(Vec<i64>) -> ArrayRef) {
     let rows: Vec<(i64, i64)> = users.iter().flat_map(|user| (0..3).map(move |n| (*user, n))).collect();
     let columns: Vec<(&str, ArrayRef)> = vec![
         ("user_id", column(rows.iter().map(|r| r.0).collect())),
@@ -26,7 +31,7 @@ fn write_as(file: &Path, users: &[i64], declared: bool, column: impl Fn(Vec<i64>
     let batch = RecordBatch::try_from_iter(columns).unwrap();
     let by = |column_idx| SortingColumn { column_idx, descending: false, nulls_first: false };
     let properties = WriterProperties::builder()
-        .set_max_row_group_row_count(Some(5.max(users.len() / 10)))
+        .set_max_row_group_row_count(Some(row_group))
         .set_sorting_columns(declared.then(|| vec![by(0), by(1)]))
         .build();
     let out = std::fs::File::create(file).unwrap();
@@ -48,16 +53,19 @@ fn plan(asked: &Asked, sql: &str) -> String {
 const COUNT: &str = "SELECT user_id, count(*) AS n FROM t GROUP BY user_id";
 
 #[test]
-fn several_files_are_one_pass_unless_their_users_overlap() {
-    for (second, one_pass) in [(vec![30, 31, 32], true), (vec![20, 40], true), (vec![19, 40], false)] {
+fn several_files_are_one_pass_and_merged_where_their_users_overlap() {
+    for (second, merged) in [(vec![30, 31, 32], false), (vec![20, 40], false), (vec![19, 40], true), (vec![2, 3], true)]
+    {
         let folder = tempfile::tempdir().unwrap();
         // The names are not in the order of the users.
         write(&folder.path().join("b.parquet"), &[1, 2, 3, 20], true);
         write(&folder.path().join("a.parquet"), &second, true);
         let asked = open(folder.path(), 3);
         let sql = format!("SELECT count(*), sum(n) FROM ({COUNT})");
-        assert_eq!(plan(&asked, &sql).contains("UserAggregateExec"), one_pass, "{second:?}");
-        let users = 4 + second.iter().filter(|u| **u != 20).count();
+        let plan = plan(&asked, &sql);
+        assert!(plan.contains("UserAggregateExec"), "{second:?}");
+        assert_eq!(plan.contains("merging 2 files"), merged, "{second:?}");
+        let users = 4 + second.iter().filter(|u| ![2, 3, 20].contains(*u)).count();
         let events = 3 * (4 + second.len());
         assert_eq!(asked.rows(&sql), [[users.to_string(), events.to_string()]], "{second:?}");
     }
@@ -88,26 +96,73 @@ fn files_that_say_nothing_are_hashed_and_a_table_can_say_it_for_them() {
     assert_eq!(asked.rows("SELECT sum(n) FROM (SELECT user_id, count(*) AS n FROM u GROUP BY user_id)"), [["9"]]);
 }
 
-/// A false order is told with the file and both users, wherever the cut between partitions lies; never a wrong answer.
+/// A false order is told with the file, the row and both users; never a wrong answer.
 #[test]
 fn an_order_that_does_not_hold_is_an_error() {
     for threads in 1..=4 {
-        for (users, says) in
-            [(vec![1, 2, 5, 4, 6, 7, 8], "4 comes after 5"), (vec![2, 3, 4, 5, 6, 1], "1 comes after 6")]
-        {
+        for (users, says) in [
+            (
+                vec![1, 2, 5, 4, 6, 7, 8],
+                "file 'false.parquet', row 10 (row group 0): declared to be ordered by user_id, but 4 comes after 5",
+            ),
+            (
+                vec![2, 3, 4, 5, 6, 1],
+                "file 'false.parquet', row 16 (row group 0): declared to be ordered by user_id, but 1 comes after 6",
+            ),
+        ] {
             let folder = tempfile::tempdir().unwrap();
-            write(&folder.path().join("false.parquet"), &users, true);
+            write_whole(&folder.path().join("false.parquet"), &users, true);
             let asked = open(folder.path(), threads);
             let error = asked.batches(&format!("SELECT sum(n) FROM ({COUNT})")).unwrap_err();
-            let message = error.message();
-            assert!(message.contains("false.parquet") && message.contains(says), "{threads} threads: {message}");
+            assert_eq!(error.message(), says, "{threads} threads");
             // Without the path the order is not believed either: the answer is right.
             asked.batches("SET tenure.ordered_execution = false").unwrap();
             asked.batches("SET datafusion.execution.batch_size = 4").unwrap();
-            let mut want: Vec<[String; 2]> = users.iter().map(|user| [user.to_string(), "3".to_string()]).collect();
-            want.sort();
-            assert_eq!(asked.rows(&format!("{COUNT} ORDER BY user_id")), want, "{threads} threads");
+            assert_eq!(asked.rows(&format!("{COUNT} ORDER BY user_id")), three_each(&users), "{threads} threads");
         }
+    }
+}
+
+fn three_each(users: &[i64]) -> Vec<[String; 2]> {
+    let mut rows: Vec<[String; 2]> = users.iter().map(|user| [user.to_string(), "3".to_string()]).collect();
+    rows.sort();
+    rows
+}
+
+/// A file whose row groups are sorted each for itself names sorting columns too.
+#[test]
+fn an_order_of_each_row_group_alone_is_not_believed() {
+    for (users, threads) in [(vec![1, 2, 5, 4, 6, 7, 8], 1), (vec![2, 3, 4, 5, 6, 1], 3)] {
+        let folder = tempfile::tempdir().unwrap();
+        write(&folder.path().join("groups.parquet"), &users, true);
+        let asked = open(folder.path(), threads);
+        assert!(!plan(&asked, COUNT).contains("UserAggregateExec"));
+        assert_eq!(asked.rows(&format!("{COUNT} ORDER BY user_id")), three_each(&users));
+        let sorted = asked.rows("SELECT user_id FROM t WHERE event = 'a' ORDER BY user_id");
+        assert_eq!(sorted, three_each(&users).iter().map(|row| [row[0].clone()]).collect::<Vec<_>>());
+        // Beside a file that is in order, too.
+        write(&folder.path().join("other.parquet"), &[3, 9], true);
+        let asked = open(folder.path(), threads);
+        assert_eq!(asked.one(&format!("SELECT sum(n) FROM ({COUNT})")), ((users.len() + 2) * 3).to_string());
+        // Who declares it for the table is told that it is not so.
+        let place = folder.path().join("declared.parquet");
+        write(&place, &users, false);
+        let sql =
+            format!("CREATE EXTERNAL TABLE d STORED AS PARQUET WITH ORDER (user_id) LOCATION '{}'", place.display());
+        asked.batches(&sql).unwrap();
+        let error = asked.batches("SELECT user_id, count(*) FROM d GROUP BY user_id").unwrap_err();
+        let (value, group, before) = if threads == 1 { (4, 2, 5) } else { (1, 3, 6) };
+        assert_eq!(
+            error.message(),
+            format!(
+                "file 'declared.parquet': declared to be ordered by user_id, but {value} in row group {group} comes after {before}"
+            )
+        );
+        asked.batches("SET tenure.ordered_execution = false").unwrap();
+        assert_eq!(
+            asked.rows("SELECT user_id, count(*) AS n FROM d GROUP BY user_id ORDER BY user_id"),
+            three_each(&users)
+        );
     }
 }
 
@@ -115,7 +170,7 @@ fn an_order_that_does_not_hold_is_an_error() {
 #[test]
 fn a_sort_that_was_left_out_is_checked() {
     let folder = tempfile::tempdir().unwrap();
-    write(&folder.path().join("false.parquet"), &[1, 2, 5, 4, 6, 7, 8], true);
+    write_whole(&folder.path().join("false.parquet"), &[1, 2, 5, 4, 6, 7, 8], true);
     write(&folder.path().join("right.parquet"), &[11, 12, 13], true);
     for threads in [1, 2] {
         let asked = open(&folder.path().join("false.parquet"), threads);
@@ -123,7 +178,8 @@ fn a_sort_that_was_left_out_is_checked() {
             ["SELECT * FROM t ORDER BY user_id", "SELECT user_id, event, count(*) FROM t GROUP BY user_id, event"]
         {
             let message = asked.batches(sql).unwrap_err().message().to_string();
-            assert!(message.contains("false.parquet") && message.contains("comes after (5"), "{sql}: {message}");
+            assert!(message.starts_with("file 'false.parquet', row 10 (row group 0): "), "{sql}: {message}");
+            assert!(message.contains("comes after (5"), "{sql}: {message}");
         }
         // Nobody asked for an order here.
         assert_eq!(asked.rows("SELECT count(*), max(user_id) FROM t WHERE event = 'a'"), [["7", "8"]]);
@@ -183,6 +239,8 @@ fn memory_is_that_of_few_users() {
     let sql = "SELECT sum(array_length(u['periods'])) FROM (SELECT user_lifecycle(ts, NULL, 'day', 'UTC', 'monday', named_struct('who', lpad(user_id, 200, '-'))) AS u FROM t GROUP BY user_id)";
     assert_eq!(asked.rows(sql), [["30000"]]);
     assert_eq!(asked.rows("SELECT new, complete FROM lifecycle(t, unit => 'day')"), [["30000", "false"]]);
+    let sql = "SELECT count(*), max(length(r['kept']['who'])) FROM (SELECT user_id, user_retention(ts, event = 'a', event = 'c', 'day', 'UTC', 'monday', 'calendar', named_struct('who', lpad(user_id, 200, '-'))) AS r FROM t GROUP BY user_id)";
+    assert_eq!(asked.rows(sql), [["30000", "200"]]);
 }
 
 /// Long texts as users: the batches they were read in must go with them, though the last user of each stays for the next.
@@ -193,7 +251,7 @@ fn users_as_long_texts_are_forgotten_too() {
     let text = |users: Vec<i64>| -> ArrayRef {
         Arc::new(StringArray::from_iter_values(users.iter().map(|user| format!("{user:0>400}"))))
     };
-    write_as(&file, &(0..30_000).collect::<Vec<_>>(), true, text);
+    write_as(&file, &(0..30_000).collect::<Vec<_>>(), true, 3_000, text);
     let tables = vec![("t".to_string(), file.display().to_string())];
     // All texts are 12 MB.
     let asked = Asked::open(&Settings { tables, memory: Some(6 << 20), ..settings(1) });

@@ -17,7 +17,7 @@ use crate::algo::event_log::{ByGroup, EventLog, Grouped};
 use crate::error::Error;
 use crate::functions::columns::{Times, clock_of, coerce_time, list_of, passes};
 use crate::functions::grouped::{GroupedFunction, aggregate, argument_types};
-use crate::functions::kept_values::{KeptValues, kept_fields};
+use crate::functions::kept_values::{KeptValues, MANY_VALUES, kept_fields};
 use crate::functions::single_group::states_of_rows;
 
 const NAME: &str = "user_lifecycle";
@@ -26,8 +26,6 @@ const WORDS: usize = 2;
 const KEPT: usize = 5;
 /// Days from 1970 to the first date of the calendar: no number of a period is farther from zero.
 const FARTHEST: i64 = 4_371_587;
-/// Kept values below which none are dropped.
-const MANY_VALUES: usize = 4_096;
 
 /// The function.
 pub fn user_lifecycle() -> AggregateUDF {
@@ -242,20 +240,16 @@ impl UserGroups {
         Ok(())
     }
 
-    /// Drops kept values that no group has any more: over ordered input, where users come and go, they would otherwise
-    /// pile up to all the values there are.
+    /// Drops kept values that no group has any more.
     fn forget_values(&mut self) -> Result<()> {
-        let Some(kept) = &self.kept else { return Ok(()) };
+        let Some(kept) = &mut self.kept else { return Ok(()) };
         if kept.count() < MANY_VALUES || kept.count() < 4 * self.known.len() {
             return Ok(());
         }
-        let having: Vec<usize> = (0..self.known.len()).filter(|group| self.known[*group].kept != NONE).collect();
-        let values = kept.values(having.iter().map(|group| self.known[*group].kept).collect())?;
-        let mut fresh = KeptValues::new(kept.fields())?;
-        let (rows, mut numbers) = ((0..having.len() as u32).collect::<Vec<_>>(), Vec::new());
-        fresh.number(&values, &rows, &mut numbers)?;
-        having.iter().zip(numbers).for_each(|(group, number)| self.known[*group].kept = number);
-        self.kept = Some(fresh);
+        let having = || self.known.iter().filter(|known| known.kept != NONE);
+        let numbers = kept.keep(having().map(|known| known.kept).collect())?;
+        let having = self.known.iter_mut().filter(|known| known.kept != NONE);
+        having.zip(numbers).for_each(|(known, number)| known.kept = number);
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! `user_retention`: the birth of each group and the periods in which it came back.
 //!
 //! Memory: 48 bytes a group, 20 for each further period with a return (and instant, while partial states are merged), and each
-//! distinct kept value once. Partial states are exact: the earliest birth, and the last return of each period.
+//! distinct kept value once (until its users are answered, where input is ordered). Partial states are exact: the earliest birth, and the last return of each period.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::algo::retention::{Periods, Return, Tied, periods};
 use crate::error::Error;
 use crate::functions::columns::{Times, clock_of, coerce_condition, coerce_time, list_of, times_array};
 use crate::functions::grouped::{GroupedFunction, aggregate, argument_types};
-use crate::functions::kept_values::{KeptValues, kept_fields};
+use crate::functions::kept_values::{KeptValues, MANY_VALUES, kept_fields};
 use crate::functions::single_group::states_of_rows;
 
 const NAME: &str = "user_retention";
@@ -236,6 +236,19 @@ impl UserGroups {
         Ok((known, entries, by_group))
     }
 
+    /// Drops kept values that no group has any more.
+    fn forget_values(&mut self) -> Result<()> {
+        let Some(kept) = &mut self.kept else { return Ok(()) };
+        if kept.count() < MANY_VALUES || kept.count() < 4 * self.known.len() {
+            return Ok(());
+        }
+        let having = || self.known.iter().filter(|known| known.kept != NONE);
+        let numbers = kept.keep(having().map(|known| known.kept).collect())?;
+        let having = self.known.iter_mut().filter(|known| known.kept != NONE);
+        having.zip(numbers).for_each(|(known, number)| known.kept = number);
+        Ok(())
+    }
+
     fn kept_column(&self, known: &[Known]) -> Result<Option<ArrayRef>> {
         let Some(kept) = &self.kept else { return Ok(None) };
         let valid: NullBuffer = known.iter().map(|k| k.kept != NONE).collect::<Vec<_>>().into();
@@ -324,6 +337,9 @@ impl GroupsAccumulator for UserGroups {
         ];
         columns.extend(self.kept_column(&known)?);
         let fields = answer_fields(&self.time_type, self.kept.as_ref().map(KeptValues::fields));
+        if let EmitTo::First(_) = emit_to {
+            self.forget_values()?;
+        }
         Ok(Arc::new(StructArray::try_new(fields, columns, None)?))
     }
 

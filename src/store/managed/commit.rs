@@ -1,0 +1,415 @@
+//! Changing a managed table: one commit is visible whole or not at all.
+//!
+//! Deals with: making a table, adding and taking out files, new columns, what happens when somebody else commits at the same
+//! time. Does not deal with: writing the files, which are there before they are committed, or removing them (`vacuum`).
+//!
+//! Version n is the file `n.json` of the log, made by whoever creates it first. A commit reads the newest version, checks that what
+//! it wants still makes sense, and tries to create the next entry; where another was faster it reads that one and starts anew.
+//! Appends always make sense; so two of them both land.
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::datatypes::{Field, Fields, SchemaRef};
+use chrono::Utc;
+use deltalake_core::checkpoints::create_checkpoint_from_table_url_and_cleanup;
+use deltalake_core::kernel::transaction::{PROTOCOL, TransactionError};
+use deltalake_core::kernel::{
+    Action, Add, CommitInfo, MetadataExt, Protocol, Remove, StructField, StructType, Transaction,
+    contains_timestampntz, new_metadata,
+};
+use deltalake_core::logstore::{CommitOrBytes, LogStoreRef};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::log::{At, ORDER_TAG, OURS, TableLog, connect_new, failed, order_of};
+use super::{LOG_FOLDER, Roles, StoredFile, schema, versions};
+use crate::error::{Error, Result};
+
+/// Every so many versions the log is summed up in a checkpoint, so that opening a table reads few entries.
+const CHECKPOINT_EVERY: u64 = 10;
+
+/// A commit that loses this many races in a row gives up: something else is wrong.
+const ATTEMPTS: u32 = 200;
+
+/// What a new table is.
+#[derive(Debug, Clone)]
+pub struct Definition {
+    /// Its columns (see [`schema::to_delta`] for the types).
+    pub schema: SchemaRef,
+    /// Which of them are user, time and event.
+    pub roles: Roles,
+    /// Whatever else is to be remembered (the period of its slices, the column that tells duplicates), by a name without `tenure.`.
+    pub settings: Vec<(String, String)>,
+}
+
+/// What a commit is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    /// New rows.
+    Ingest,
+    /// The same rows in other files.
+    Compact,
+    /// Rows of some users are gone.
+    Erase,
+}
+
+/// One commit.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// Files that come in. They exist and are durable.
+    pub add: Vec<StoredFile>,
+    /// Files that go, by [`StoredFile::path`].
+    pub remove: Vec<String>,
+    /// Columns that the table gets, unless it has them by now.
+    pub new_columns: Vec<Field>,
+    /// What it is for.
+    pub operation: Operation,
+    /// An application and a number of its own that grows with each commit: a commit that was already made is recognised.
+    pub transaction: Option<(String, i64)>,
+    /// Give up if rows came in or went after this version: for whoever has compared new rows with all there were.
+    pub unless_data_since: Option<u64>,
+}
+
+impl Change {
+    /// A change of nothing yet.
+    pub fn new(operation: Operation) -> Self {
+        Self {
+            add: Vec::new(),
+            remove: Vec::new(),
+            new_columns: Vec::new(),
+            operation,
+            transaction: None,
+            unless_data_since: None,
+        }
+    }
+}
+
+/// Why a commit did not land.
+#[derive(Debug)]
+pub enum Refused {
+    /// Another commit came first and changed what this one relies on: read the table again and start anew.
+    Conflict(String),
+    /// This very commit has landed before, says its transaction; the application's newest number is given.
+    Repeated(i64),
+    /// It failed. Whether the entry became visible may be unknown (a disk that breaks), so the files that were to come in stay
+    /// where they are; `vacuum` removes what no version refers to.
+    Failed(Error),
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        Refused::Failed(error)
+    }
+}
+
+impl From<Refused> for Error {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Conflict(why) => Error::data(format!("another commit came first: {why}")).hint("run it again"),
+            Refused::Repeated(number) => Error::data(format!("this was committed before (as number {number})")),
+            Refused::Failed(error) => error,
+        }
+    }
+}
+
+impl TableLog {
+    /// Makes a table in a folder (which is made, too), with the first files in its version 0. `Conflict` where somebody has just
+    /// made one there.
+    pub async fn create(folder: &Path, definition: &Definition, first: &Change) -> Result<Self, Refused> {
+        let fields = definition.schema.fields();
+        schema::check_roles(fields, &definition.roles)?;
+        let stored = schema::to_delta(fields)?;
+        if TableLog::exists(folder) && versions::newest(folder)?.is_some() {
+            return Err(Refused::Conflict(format!("'{}' is a managed table already", folder.display())));
+        }
+        let log = folder.join(LOG_FOLDER);
+        std::fs::create_dir_all(&log).map_err(|e| Error::io("make the folder", &log, &e))?;
+        let table = connect_new(folder)?;
+        let settings = settings(definition);
+        let fail = |e: deltalake_core::kernel::Error| Error::internal(format!("cannot describe the table: {e}"));
+        let metadata = new_metadata(&stored, Vec::<String>::new(), settings).map_err(fail)?;
+        let mut actions = vec![Action::CommitInfo(info(first, None, 0))];
+        actions.push(Action::Protocol(protocol(&stored)?));
+        actions.push(Action::Metadata(metadata));
+        actions.extend(added(first, &definition.roles));
+        actions.extend(transaction(first));
+        match write(&table.log_store(), 0, &actions).await {
+            Ok(()) => {}
+            Err(TransactionError::VersionAlreadyExists(_)) => {
+                return Err(Refused::Conflict(format!("'{}' was made by another", folder.display())));
+            }
+            Err(e) => return Err(failed("commit to", folder, &e.into()).into()),
+        }
+        sync(folder, 0);
+        Ok(Self::open(folder, At::Latest).await?)
+    }
+
+    /// Commits a change on top of the newest version, and returns the version it made. `self` is then that version.
+    pub async fn commit(&mut self, change: &Change) -> Result<u64, Refused> {
+        let seen = self.clone();
+        for attempt in 0..ATTEMPTS {
+            if !self.is_newest() {
+                *self = self.newest().await?;
+            }
+            self.check(&seen, change).await?;
+            let actions = self.actions(change)?;
+            let version = self.version() + 1;
+            match write(&self.table.log_store(), version, &actions).await {
+                Ok(()) => {
+                    self.landed(version).await;
+                    return Ok(version);
+                }
+                Err(TransactionError::VersionAlreadyExists(_)) => {
+                    // Those who lost the race do not all run again at the same moment.
+                    let longest = 1u64 << attempt.min(7);
+                    let pause = u64::from(std::process::id()).wrapping_add(version).wrapping_mul(7919) % longest;
+                    tokio::time::sleep(Duration::from_millis(pause)).await;
+                    *self = self.newest().await?;
+                }
+                Err(e) => return Err(failed("commit to", self.folder(), &e.into()).into()),
+            }
+        }
+        Err(Refused::Conflict(format!("{ATTEMPTS} commits of others were faster")))
+    }
+
+    /// Whether the change still makes sense on this version.
+    async fn check(&self, seen: &TableLog, change: &Change) -> Result<(), Refused> {
+        let folder = self.folder().display();
+        if !self.partitioned_by().is_empty() {
+            let by = self.partitioned_by().join(", ");
+            let message =
+                format!("'{folder}' is partitioned by {by}: tenure reads such tables but does not write them");
+            return Err(Error::data(message).into());
+        }
+        if self.version() < seen.version() {
+            return Err(Refused::Conflict("the table was made anew".into()));
+        }
+        if let Some((application, number)) = &change.transaction
+            && let Some(last) = self.transaction_version(application).await?
+            && last >= *number
+        {
+            return Err(Refused::Repeated(last));
+        }
+        let live: HashSet<&str> = self.files().iter().map(|f| f.path.as_str()).collect();
+        if let Some(gone) = change.remove.iter().find(|path| !live.contains(path.as_str())) {
+            return Err(Refused::Conflict(format!("file '{gone}' is no longer part of '{folder}'")));
+        }
+        if let Some(twice) = change.add.iter().find(|file| live.contains(file.path.as_str())) {
+            return Err(Error::data(format!("file '{}' is part of '{folder}' already", twice.path)).into());
+        }
+        for field in seen.schema().fields() {
+            let now = self.schema().field_with_name(field.name()).map(Field::data_type);
+            if now.ok() != Some(field.data_type()) {
+                return Err(Refused::Conflict(format!("column '{}' of '{folder}' has changed", field.name())));
+            }
+        }
+        if let Some(since) = change.unless_data_since {
+            for version in since + 1..=self.version() {
+                if versions::changed_data(self.folder(), version)? {
+                    return Err(Refused::Conflict(format!("version {version} of '{folder}' brought other rows")));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn actions(&self, change: &Change) -> Result<Vec<Action>, Refused> {
+        let fail = |e: deltalake_core::DeltaTableError| failed("commit to", self.folder(), &e);
+        let state = self.table.snapshot().map_err(fail)?;
+        let foreign =
+            |e: TransactionError| Error::data(format!("'{}' cannot be written: {e}", self.folder().display()));
+        PROTOCOL.can_write_to(state).map_err(foreign)?;
+        let append_only = state.metadata().configuration().get("delta.appendOnly").is_some_and(|v| v == "true");
+        if append_only && change.operation == Operation::Erase {
+            let message =
+                format!("'{}' is append-only (delta.appendOnly): no row can be taken out", self.folder().display());
+            return Err(Error::data(message).into());
+        }
+        let gone: HashSet<&str> = change.remove.iter().map(String::as_str).collect();
+        let removed: Vec<&StoredFile> = self.files().iter().filter(|f| gone.contains(f.path.as_str())).collect();
+        let rows = removed.iter().map(|f| f.rows).sum();
+        let mut actions = vec![Action::CommitInfo(info(change, Some(self.version()), rows))];
+        if let Some(schema) = self.widened(&change.new_columns)? {
+            let metadata = state.metadata().clone().with_schema(&schema);
+            let metadata = metadata.map_err(|e| Error::internal(format!("cannot describe the table: {e}")))?;
+            actions.push(Action::Metadata(metadata));
+            actions.extend(self.needed_protocol(&schema)?.map(Action::Protocol));
+        }
+        let now = Utc::now().timestamp_millis();
+        actions.extend(removed.into_iter().map(|file| {
+            Action::Remove(Remove {
+                path: file.path.clone(),
+                data_change: change.operation != Operation::Compact,
+                deletion_timestamp: Some(now),
+                extended_file_metadata: Some(true),
+                partition_values: Some(HashMap::new()),
+                size: Some(signed(file.size)),
+                ..Remove::default()
+            })
+        }));
+        match self.roles() {
+            Some(roles) => actions.extend(added(change, roles)),
+            None => actions.extend(change.add.iter().map(|f| Action::Add(add(f, change, None)))),
+        }
+        actions.extend(transaction(change));
+        Ok(actions)
+    }
+
+    /// The columns with those of `new` that are not there yet; `None` where all are.
+    fn widened(&self, new: &[Field]) -> Result<Option<StructType>, Refused> {
+        let mut more: Vec<Arc<Field>> = Vec::new();
+        for field in new {
+            let same = |f: &&Arc<Field>| f.name().eq_ignore_ascii_case(field.name());
+            match self.schema().fields().iter().find(same) {
+                None => more.push(Arc::new(field.clone())),
+                Some(there) if there.name() == field.name() && there.data_type() == field.data_type() => {}
+                Some(there) => {
+                    let what = format!("column '{}' is there by now, as {}", there.name(), there.data_type());
+                    return Err(Refused::Conflict(what));
+                }
+            }
+        }
+        if more.is_empty() {
+            return Ok(None);
+        }
+        let state = self.table.snapshot().map_err(|e| failed("read the log of", self.folder(), &e))?;
+        // What is there stays as it is written, whatever it says that we do not know.
+        let more = schema::to_delta(&Fields::from(more))?;
+        let all: Vec<StructField> = state.schema().fields().cloned().chain(more.fields().cloned()).collect();
+        let all = StructType::try_new(all).map_err(|e| Error::data(format!("the new columns do not fit: {e}")))?;
+        Ok(Some(all))
+    }
+
+    /// The protocol that a widened schema needs beyond the table's.
+    fn needed_protocol(&self, schema: &StructType) -> Result<Option<Protocol>> {
+        let has = self.protocol()?.writer_features().unwrap_or_default().iter().any(|f| f.to_string() == LOCAL_TIMES);
+        match contains_timestampntz(schema.fields()) && !has {
+            true if self.protocol()?.min_writer_version() < 7 => protocol(schema).map(Some),
+            true => {
+                Err(Error::data("a time without zone cannot be added to this table: it would need another protocol"))
+            }
+            false => Ok(None),
+        }
+    }
+
+    /// What follows a commit that has landed. Nothing of this can undo it, so no failure of this is one of the commit.
+    async fn landed(&mut self, version: u64) {
+        sync(self.folder(), version);
+        if (version + 1).is_multiple_of(CHECKPOINT_EVERY) {
+            let url = self.table.table_url().clone();
+            // A log without its checkpoint is only slower to read; the next one will be tried.
+            let _ = create_checkpoint_from_table_url_and_cleanup(url, version, None, None).await;
+        }
+        if let Ok(newest) = self.newest().await {
+            *self = newest;
+        }
+    }
+}
+
+const LOCAL_TIMES: &str = "timestampNtz";
+
+fn settings(definition: &Definition) -> Vec<(String, String)> {
+    let roles = &definition.roles;
+    let mut settings = vec![
+        (format!("{OURS}user"), roles.user.clone()),
+        (format!("{OURS}time"), roles.time.clone()),
+        (format!("{OURS}order"), order_of(roles)),
+    ];
+    settings.extend(roles.event.iter().map(|event| (format!("{OURS}event"), event.clone())));
+    settings.extend(definition.settings.iter().map(|(name, value)| (format!("{OURS}{name}"), value.clone())));
+    settings
+}
+
+/// What a reader and a writer must know: little, unless the table holds times without a zone.
+fn protocol(schema: &StructType) -> Result<Protocol> {
+    let value = match contains_timestampntz(schema.fields()) {
+        false => json!({"minReaderVersion": 1, "minWriterVersion": 2}),
+        true => json!({
+            "minReaderVersion": 3, "minWriterVersion": 7,
+            "readerFeatures": [LOCAL_TIMES], "writerFeatures": [LOCAL_TIMES, "appendOnly", "invariants"],
+        }),
+    };
+    serde_json::from_value(value).map_err(|e| Error::internal(format!("cannot describe the protocol: {e}")))
+}
+
+fn info(change: &Change, read: Option<u64>, rows_removed: u64) -> CommitInfo {
+    let (delta, ours) = match change.operation {
+        Operation::Ingest => ("WRITE", "ingest"),
+        Operation::Compact => ("OPTIMIZE", "compact"),
+        Operation::Erase => ("DELETE", "erase"),
+    };
+    let rows_added: u64 = change.add.iter().map(|f| f.rows).sum();
+    let mode = HashMap::from([("mode".to_string(), Value::from("Append"))]);
+    CommitInfo {
+        timestamp: Some(Utc::now().timestamp_millis()),
+        operation: Some(delta.to_string()),
+        operation_parameters: Some(if delta == "WRITE" { mode } else { HashMap::new() }),
+        read_version: read,
+        is_blind_append: Some(change.operation == Operation::Ingest && change.unless_data_since.is_none()),
+        engine_info: Some(concat!("tenure/", env!("CARGO_PKG_VERSION")).to_string()),
+        info: HashMap::from([
+            ("tenureOperation".to_string(), Value::from(ours)),
+            ("tenureRowsRemoved".to_string(), Value::from(rows_removed)),
+            (
+                "operationMetrics".to_string(),
+                json!({
+                    "numFiles": change.add.len().to_string(), "numRemovedFiles": change.remove.len().to_string(),
+                    "numOutputRows": rows_added.to_string(),
+                }),
+            ),
+        ]),
+        ..CommitInfo::default()
+    }
+}
+
+fn added<'a>(change: &'a Change, roles: &Roles) -> impl Iterator<Item = Action> + use<'a> {
+    let order = order_of(roles);
+    change.add.iter().map(move |file| Action::Add(add(file, change, Some(&order))))
+}
+
+fn add(file: &StoredFile, change: &Change, order: Option<&str>) -> Add {
+    let tags = order.filter(|_| file.ordered).map(|order| HashMap::from([(ORDER_TAG.into(), Some(order.to_string()))]));
+    Add {
+        path: file.path.clone(),
+        partition_values: HashMap::new(),
+        size: signed(file.size),
+        modification_time: file.modified,
+        data_change: change.operation != Operation::Compact,
+        stats: (!file.statistics.is_empty()).then(|| file.statistics.clone()),
+        tags,
+        deletion_vector: None,
+        base_row_id: None,
+        default_row_commit_version: None,
+        clustering_provider: None,
+    }
+}
+
+fn signed(size: u64) -> i64 {
+    i64::try_from(size).unwrap_or(i64::MAX)
+}
+
+fn transaction(change: &Change) -> Option<Action> {
+    let (application, number) = change.transaction.as_ref()?;
+    let now = Utc::now().timestamp_millis();
+    Some(Action::Txn(Transaction::new_with_last_update(application, *number, Some(now))))
+}
+
+/// Creates the entry of a version, if there is none yet.
+async fn write(log: &LogStoreRef, version: u64, actions: &[Action]) -> Result<(), TransactionError> {
+    let lines = actions.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>();
+    let lines = lines.map_err(|json_err| TransactionError::SerializeLogJson { json_err })?;
+    let entry = CommitOrBytes::LogBytes((lines.join("\n") + "\n").into());
+    log.write_commit_entry(version, entry, Uuid::new_v4()).await
+}
+
+/// Makes an entry durable: until then a power cut could take it back. It is visible already, so that a disk that refuses changes
+/// nothing for anybody who reads it.
+fn sync(folder: &Path, version: u64) {
+    let log = folder.join(LOG_FOLDER);
+    for path in [log.join(format!("{version:020}.json")), log] {
+        let _ = std::fs::File::open(&path).and_then(|file| file.sync_all());
+    }
+}

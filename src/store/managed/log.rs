@@ -1,0 +1,308 @@
+//! One version of a managed table: its columns, roles, settings and live files, read from the commit log alone.
+//!
+//! Deals with: opening a table as it is or was, what tables we cannot read and why. Does not deal with: changing it
+//! (`commit`), rows (`provider`).
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+
+use arrow::datatypes::SchemaRef;
+use datafusion::common::ScalarValue;
+use deltalake_core::kernel::Protocol;
+use deltalake_core::{DeltaTable, DeltaTableBuilder, DeltaTableError};
+use url::Url;
+
+use super::statistics::{self, Facts, Writer};
+use super::versions::{self, Signature};
+use super::{LOG_FOLDER, Roles, StoredFile, schema};
+use crate::error::{Error, Result};
+
+/// Tag of a file that says by which columns its rows are ordered; only tenure writes it.
+pub(super) const ORDER_TAG: &str = "tenure.order";
+/// Prefix of our keys in a table's configuration.
+pub(super) const OURS: &str = "tenure.";
+
+/// Features of the format that a reader must know, and that we do.
+const READER_FEATURES: [&str; 4] = ["timestampNtz", "deletionVectors", "v2Checkpoint", "vacuumProtocolCheck"];
+
+/// Which version of a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum At {
+    /// The newest.
+    Latest,
+    /// This one.
+    Version(u64),
+    /// The last one that was committed at or before this moment (microseconds since 1970).
+    Time(i64),
+}
+
+/// One version of a table.
+#[derive(Clone)]
+pub struct TableLog {
+    pub(super) folder: PathBuf,
+    pub(super) table: DeltaTable,
+    version: u64,
+    signature: Option<Signature>,
+    schema: SchemaRef,
+    roles: Option<Roles>,
+    settings: BTreeMap<String, String>,
+    partitioned_by: Vec<String>,
+    files: Vec<StoredFile>,
+    pub(super) details: Vec<Details>,
+}
+
+/// What a scan needs of a file beside [`StoredFile`].
+#[derive(Debug, Clone)]
+pub(super) struct Details {
+    /// In the order of the table's columns.
+    pub facts: Facts,
+    /// Values of the columns that the table is partitioned by.
+    pub partition: HashMap<String, Option<String>>,
+}
+
+impl std::fmt::Debug for TableLog {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "TableLog('{}' version {}, {} files)", self.folder.display(), self.version, self.files.len())
+    }
+}
+
+impl TableLog {
+    /// Whether `folder` holds a managed table.
+    pub fn exists(folder: &Path) -> bool {
+        super::is_managed(folder)
+    }
+
+    /// Reads the log of a table. Fails where there is none, where it is damaged (the message names the log entry), where the
+    /// version is not there (the message says which are), and where the table uses parts of the format we do not know.
+    pub async fn open(folder: &Path, at: At) -> Result<Self> {
+        let mut table = connect(folder)?;
+        let wanted = match at {
+            At::Latest => None,
+            At::Version(version) => Some(version),
+            At::Time(micros) => Some(versions::at(folder, micros)?),
+        };
+        // The signature is taken first: a commit that comes in between is then seen as news, not overlooked.
+        let loaded = match wanted {
+            None => table.load().await,
+            Some(version) => match versions::newest(folder)? {
+                Some(newest) if version > newest => return Err(versions::unknown(folder, version)),
+                _ => table.load_version(version).await,
+            },
+        };
+        if let Err(error) = loaded {
+            return Err(explain(folder, wanted, &error));
+        }
+        Self::read(folder.to_path_buf(), table)
+    }
+
+    /// The newest version, starting from this one: cheaper than opening the table anew.
+    pub async fn newest(&self) -> Result<Self> {
+        let mut table = self.table.clone();
+        if table.update_incremental(None).await.is_err() {
+            return Self::open(&self.folder, At::Latest).await;
+        }
+        Self::read(self.folder.clone(), table)
+    }
+
+    /// What the log entries that were loaded say.
+    pub(super) fn read(folder: PathBuf, table: DeltaTable) -> Result<Self> {
+        let fail = |e: DeltaTableError| failed("read the log of", &folder, &e);
+        let state = table.snapshot().map_err(fail)?;
+        let version = state.version();
+        let metadata = state.metadata();
+        let settings: BTreeMap<String, String> =
+            metadata.configuration().iter().map(|(k, v)| (k.clone(), v.clone())).collect();
+        check_readable(&folder, state.protocol(), &settings)?;
+        let roles = roles(&settings);
+        let schema = schema::from_delta(state.schema().as_ref(), roles.as_ref())
+            .map_err(|e| e.within(&format!("'{}': ", folder.display())))?;
+        let order = roles.as_ref().map(order_of);
+        let mut files = Vec::new();
+        for view in state.log_data() {
+            // The view itself does not tell the tags of a file.
+            #[expect(deprecated, reason = "the only access to a file's tags")]
+            let add = view.add_action();
+            if add.deletion_vector.is_some() {
+                let what = "rows are deleted by a deletion vector, which tenure does not read";
+                return Err(Error::data(format!("'{}': in '{}' {what}", folder.display(), add.path)).hint(
+                    "the program that deleted them can rewrite the files: OPTIMIZE or REORG TABLE .. APPLY (PURGE)",
+                ));
+            }
+            if add.path.contains("://") || Path::new(&add.path).is_absolute() {
+                let message = format!("'{}': file '{}' lies outside the table's folder", folder.display(), add.path);
+                return Err(Error::data(message));
+            }
+            let tag = add.tags.as_ref().and_then(|tags| tags.get(ORDER_TAG)?.as_deref());
+            let ordered = tag.is_some() && tag == order.as_deref();
+            files.push(file(add, ordered, &schema, roles.as_ref()));
+        }
+        // In the order of users, so that plans do not depend on how the log was read.
+        files.sort_by(|(a, _), (b, _)| {
+            let low = |file: &StoredFile| file.users.as_ref().map(|u| u.0.clone());
+            low(a).partial_cmp(&low(b)).unwrap_or(std::cmp::Ordering::Equal).then_with(|| a.path.cmp(&b.path))
+        });
+        let (files, details) = files.into_iter().unzip();
+        let partitioned_by = metadata.partition_columns().to_vec();
+        let signature = versions::signature(&folder, version);
+        Ok(Self { folder, version, signature, schema, roles, settings, partitioned_by, files, details, table })
+    }
+
+    /// The table's folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// This version.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The columns: text columns that are read as dictionaries are `Dictionary(Int32, Utf8)`, columns with a role carry it in
+    /// their metadata.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// Which columns are user, time and event; `None` for a table that tenure did not make.
+    pub fn roles(&self) -> Option<&Roles> {
+        self.roles.as_ref()
+    }
+
+    /// What was recorded when the table was made, by name (without the prefix `tenure.`).
+    pub fn setting(&self, name: &str) -> Option<&str> {
+        self.settings.get(&format!("{OURS}{name}")).map(String::as_str)
+    }
+
+    /// Columns that another writer partitioned the table by. Such tables are read, not written.
+    pub fn partitioned_by(&self) -> &[String] {
+        &self.partitioned_by
+    }
+
+    /// The live files.
+    pub fn files(&self) -> &[StoredFile] {
+        &self.files
+    }
+
+    /// The version of the last commit of this application (see [`super::commit::Change::transaction`]).
+    pub async fn transaction_version(&self, application: &str) -> Result<Option<i64>> {
+        let fail = |e: DeltaTableError| failed("read the log of", &self.folder, &e);
+        let state = self.table.snapshot().map_err(fail)?;
+        let log = self.table.log_store();
+        state.transaction_version(log.as_ref(), application).await.map_err(fail)
+    }
+
+    /// Whether no commit has come since this was read: looks for one file, reads none.
+    pub fn is_newest(&self) -> bool {
+        self.signature.is_some()
+            && versions::signature(&self.folder, self.version) == self.signature
+            && versions::signature(&self.folder, self.version + 1).is_none()
+    }
+
+    pub(super) fn protocol(&self) -> Result<&Protocol> {
+        let state = self.table.snapshot().map_err(|e| failed("read the log of", &self.folder, &e))?;
+        Ok(state.protocol())
+    }
+}
+
+/// The name of an order, as files and tables record it.
+pub(super) fn order_of(roles: &Roles) -> String {
+    format!("{},{}", roles.user, roles.time)
+}
+
+fn roles(settings: &BTreeMap<String, String>) -> Option<Roles> {
+    let role = |name: &str| settings.get(&format!("{OURS}{name}")).cloned();
+    Some(Roles { user: role("user")?, time: role("time")?, event: role("event") })
+}
+
+fn file(
+    add: deltalake_core::kernel::Add,
+    ordered: bool,
+    schema: &SchemaRef,
+    roles: Option<&Roles>,
+) -> (StoredFile, Details) {
+    let writer = match roles {
+        Some(roles) if ordered => Writer::Tenure(&roles.user),
+        _ => Writer::Other,
+    };
+    let facts = statistics::read(add.stats.as_deref(), schema, writer);
+    let bounds = |column: &str| {
+        let bounds = facts.columns.get(schema.index_of(column).ok()?)?;
+        bounds.low.clone().zip(bounds.high.clone())
+    };
+    let users = roles.and_then(|r| bounds(&r.user));
+    let times = roles.and_then(|r| bounds(&r.time)).and_then(|(low, high)| match (low, high) {
+        (ScalarValue::TimestampMicrosecond(Some(low), _), ScalarValue::TimestampMicrosecond(Some(high), _)) => {
+            Some((low, high))
+        }
+        _ => None,
+    });
+    let stored = StoredFile {
+        path: add.path,
+        size: add.size.max(0) as u64,
+        modified: add.modification_time,
+        rows: facts.rows.unwrap_or(0),
+        ordered,
+        users,
+        times,
+        statistics: add.stats.unwrap_or_default(),
+    };
+    (stored, Details { facts, partition: add.partition_values })
+}
+
+/// A table object for a folder, nothing read yet.
+pub(super) fn connect(folder: &Path) -> Result<DeltaTable> {
+    if !folder.join(LOG_FOLDER).is_dir() {
+        return Err(Error::data(format!(
+            "'{}' is not a managed table: it has no {LOG_FOLDER} folder",
+            folder.display()
+        )));
+    }
+    connect_new(folder)
+}
+
+pub(super) fn connect_new(folder: &Path) -> Result<DeltaTable> {
+    let path = std::fs::canonicalize(folder).map_err(|e| Error::io("open", folder, &e))?;
+    let url = Url::from_directory_path(&path)
+        .map_err(|()| Error::data(format!("'{}' is not a path that a table can have", folder.display())))?;
+    let table = DeltaTableBuilder::from_url(url).and_then(DeltaTableBuilder::build);
+    table.map_err(|e| failed("open", folder, &e))
+}
+
+/// Refuses tables whose rows we would not read right.
+fn check_readable(folder: &Path, protocol: &Protocol, settings: &BTreeMap<String, String>) -> Result<()> {
+    let refuse = |what: String| {
+        Err(Error::data(format!("'{}' cannot be read: the table {what}", folder.display()))
+            .hint("tenure reads Delta tables without column mapping and deletion vectors"))
+    };
+    if let Some(mode) = settings.get("delta.columnMapping.mode").filter(|mode| *mode != "none") {
+        return refuse(format!("maps its columns to other names (delta.columnMapping.mode = {mode})"));
+    }
+    let needed = protocol.reader_features().unwrap_or_default().iter().map(ToString::to_string);
+    let unknown: Vec<String> =
+        needed.filter(|f| !READER_FEATURES.contains(&f.as_str()) && f != "columnMapping").collect();
+    if !unknown.is_empty() {
+        return refuse(format!("needs features that tenure does not know: {}", unknown.join(", ")));
+    }
+    Ok(())
+}
+
+/// Why a log could not be read: the damaged entry, the missing version, or what the library says.
+fn explain(folder: &Path, wanted: Option<u64>, error: &DeltaTableError) -> Error {
+    if let Some(damage) = versions::damage(folder) {
+        return damage;
+    }
+    match wanted {
+        Some(version) => versions::unreadable(folder, version, &error.to_string()),
+        None => failed("read the log of", folder, error),
+    }
+}
+
+/// An error of the library as ours.
+pub(super) fn failed(doing: &str, folder: &Path, error: &DeltaTableError) -> Error {
+    let text = error.to_string();
+    let message = format!("cannot {doing} '{}': {text}", folder.display());
+    match text.contains("No space left on device") || text.contains("Disk quota exceeded") {
+        true => Error::resources(message),
+        false => Error::data(message),
+    }
+}
