@@ -35,7 +35,7 @@ const COUNTRIES: &str =
     "SELECT count(*) FILTER (WHERE event = 'login' OR country = 'DE'), max(user_id), max(ts) FROM events";
 const GROUP: &str = "SELECT max(n) FROM (SELECT user_id, count(*) AS n FROM events GROUP BY user_id)";
 
-const QUERIES: [Query; 11] = [
+const QUERIES: [Query; 13] = [
     // Few of the rows satisfy a step: the scan, the conditions and the hash table are most of it.
     Query {
         name: "funnel",
@@ -90,6 +90,13 @@ const QUERIES: [Query; 11] = [
         name: "retention_curve",
         sql: "SELECT * FROM retention_curve(events, start => 'signup', unit => 'week', periods => 12)",
         scan: EVENTS,
+    },
+    // A period is logged for each active week of a user; then users are counted.
+    Query { name: "lifecycle_week", sql: "SELECT * FROM lifecycle(events, unit => 'week')", scan: TIMES },
+    Query {
+        name: "lifecycle_day_by_country",
+        sql: "SELECT * FROM lifecycle(events, unit => 'day', by => country)",
+        scan: COUNTRIES,
     },
     // Days of activity, a BG/NBD fit over all users, a score and its reasons for each.
     Query {

@@ -6,7 +6,7 @@ use arrow::datatypes::IntervalMonthDayNanoType;
 use criterion::{BenchmarkId, Criterion, Throughput};
 use datafusion::functions_aggregate::count::count_udaf;
 use datafusion::scalar::ScalarValue;
-use tenure::functions::{churn, funnel, retention};
+use tenure::functions::{churn, funnel, lifecycle, retention};
 
 use crate::drive::Argument::{Column, Constant};
 use crate::drive::{Call, Country, assert_same, merge};
@@ -52,12 +52,19 @@ fn activity_days() -> Call {
     Call::new(churn::activity_days(), &arguments, Country::Dictionary)
 }
 
+/// Weeks; the births are not given.
+fn user_lifecycle() -> Call {
+    let mut arguments = vec![Column("ts"), Constant(ScalarValue::Date32(None))];
+    arguments.extend(["week", "Europe/Berlin", "monday"].map(|word| Constant(text(word))));
+    Call::new(lifecycle::user_lifecycle(), &arguments, Country::Dictionary)
+}
+
 fn retention() -> Call {
     Call::new(retention::retention(), &[Column("c0"), Column("c1"), Column("c2")], Country::Dictionary)
 }
 
-fn calls() -> [Call; 6] {
-    [count(), window_funnel(), funnel_chain(), user_retention(), activity_days(), retention()]
+fn calls() -> [Call; 7] {
+    [count(), window_funnel(), funnel_chain(), user_retention(), user_lifecycle(), activity_days(), retention()]
 }
 
 /// Forces `update_batch` of every row and `evaluate` of every group, for each shape of input.

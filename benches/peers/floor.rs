@@ -107,7 +107,7 @@ fn rows(
     let users = batch.column(0).as_primitive::<Int64Type>().values();
     let times = batch.column(1).as_primitive::<TimestampMicrosecondType>().values();
     let events = batch.column(2);
-    arrow::array::downcast_dictionary_array!(
+    arrow::downcast_dictionary_array!(
         events => {
             let step_of = table(events, steps);
             let keys = events.keys().values();

@@ -4,12 +4,14 @@ Deals with: formulations. Does not deal with: running or timing them (`run.py`, 
 
 An answer is a dict. Funnel: {(property, step): users}. Retention: {(property, cohort, period): (size, retained)},
 where cohort is a date and property is None where the question has none. Sessions: {(measure,): whole number}. Attribution:
-{(channel,): credit}. Time is compared in microseconds everywhere:
+{(channel,): credit}. The others: see their files. Time is compared in microseconds everywhere:
 `toDateTime(ts)` would be shorter in ClickHouse, but truncates to seconds and then gives other answers at the window's edge.
 """
 
 from datetime import date, timedelta
 
+import lifecycles
+import purchases
 import sequences
 import transitions
 import visits
@@ -17,6 +19,8 @@ import visits
 STEPS = ("view_item", "add_to_cart", "purchase")
 WINDOW_DAYS = 7
 WINDOW_US = WINDOW_DAYS * 86_400_000_000
+# The way of a whole visit, and of what may follow it: no event fits two of its steps.
+EIGHT_STEPS = ("login", "page_view", "search", "view_item", "add_to_cart", "begin_checkout", "purchase", "support_ticket")
 PROPERTY = "country"
 # What may lead up to a purchase, and how long before.
 TOUCHES = "'page_view', 'search', 'share'"
@@ -24,14 +28,19 @@ LOOKBACK_DAYS = 7
 LOOKBACK_US = LOOKBACK_DAYS * 86_400_000_000
 NAMES = ", ".join(f"'{s}'" for s in STEPS)
 # ClickHouse: a declared structure avoids Nullable columns, which inference would choose for every Parquet column.
-STRUCTURE = "user_id Int64, ts DateTime64(6, \\'UTC\\'), event String, country String, page String"
+STRUCTURE = "user_id Int64, ts DateTime64(6, \\'UTC\\'), event String, country String, page String, price Float64"
 MERGE_TREE = "bench.events"
 EPOCH = date(1970, 1, 1)
 
+# Questions with a file of their own.
+FILES = {"transitions": transitions, "sequence": sequences, "lifecycle": lifecycles, "rfm": purchases}
+THREE = dict(kind="funnel", steps=STEPS, days=WINDOW_DAYS)
+
 QUESTIONS = {
-    "funnel": dict(kind="funnel", by=False),
-    "funnel_windows": dict(kind="funnel", by=False, windows=True),
-    "funnel_by_country": dict(kind="funnel", by=True),
+    "funnel": dict(THREE, by=False),
+    "funnel_windows": dict(THREE, by=False, windows=True),
+    "funnel_by_country": dict(THREE, by=True),
+    "funnel_8_by_country": dict(kind="funnel", by=True, steps=EIGHT_STEPS, days=30, nearly_all=True),
     "retention_daily": dict(kind="retention", by=False, unit="day", periods=30),
     "retention_weekly_by_country": dict(kind="retention", by=True, unit="week", periods=12),
     "session_summary": dict(kind="sessions", by=False),
@@ -41,6 +50,8 @@ QUESTIONS = {
     "attribution_last": dict(kind="attribution", by=False, model="last"),
     "attribution_linear": dict(kind="attribution", by=False, model="linear"),
     "sequence": dict(kind="sequence", by=False),
+    "lifecycle_weekly": dict(kind="lifecycle", by=False),
+    "rfm_base": dict(kind="rfm", by=False),
 }
 GAP_US = 30 * 60_000_000
 # What a session summary is compared by: whole numbers, durations in microseconds.
@@ -60,6 +71,7 @@ def source(engine, parquet):
         "duckdb_table": "events",
         "tenure": "events",
         "tenure_ordered": "events",
+        "tenure_store": "events",
     }[engine]
 
 
@@ -69,12 +81,10 @@ def sql(engine, question, parquet, constant):
     `constant`: no user has two values of the property, so any of the user's rows tells it.
     """
     q, table = QUESTIONS[question], source(engine, parquet)
-    if q["kind"] == "transitions":
-        return transitions.sql(engine, table)
+    if q["kind"] in FILES:
+        return FILES[q["kind"]].sql(engine, table)
     if q["kind"] in ("paths", "pages"):
         return visits.sql(engine, q["kind"], table)
-    if q["kind"] == "sequence":
-        return sequences.sql(engine, table)
     if is_tenure(engine):
         return tenure(q, table)
     if q["kind"] == "sessions":
@@ -88,10 +98,15 @@ def sql(engine, question, parquet, constant):
     return (duckdb_funnel if q["kind"] == "funnel" else duckdb_retention)(q, table, constant)
 
 
+def names(q):
+    """The steps of a funnel as a list of SQL."""
+    return ", ".join(f"'{step}'" for step in q["steps"])
+
+
 def tenure(q, table):
     by = f", by => {PROPERTY}" if q["by"] else ""
     if q["kind"] == "funnel":
-        return f"SELECT * FROM funnel({table}, steps => [{NAMES}], within => INTERVAL '{WINDOW_DAYS} days'{by})"
+        return f"SELECT * FROM funnel({table}, steps => [{names(q)}], within => INTERVAL '{q['days']} days'{by})"
     if q["kind"] == "sessions":
         return f"SELECT * FROM session_summary({table}, gap => INTERVAL '30 minutes', conversion => '{STEPS[-1]}')"
     if q["kind"] == "attribution":
@@ -105,14 +120,16 @@ def clickhouse_funnel(q, table, constant):
         return None  # windowFunnel tells the level only, not the row that served step 1
     prop = f"any({PROPERTY}) AS prop, " if q["by"] else ""
     out = "prop, " if q["by"] else ""
+    # Where nearly all rows fit a step, leaving the others out costs more than it saves.
+    where = "" if q.get("nearly_all") else f" WHERE event IN ({names(q)})"
     return f"""SELECT {out}level, count() FROM (
-  SELECT {prop}{clickhouse_level()} AS level FROM {table} WHERE event IN ({NAMES}) GROUP BY user_id)
+  SELECT {prop}{clickhouse_level(q)} AS level FROM {table}{where} GROUP BY user_id)
 GROUP BY {out}level"""
 
 
-def clickhouse_level():
-    conditions = ", ".join(f"event = '{s}'" for s in STEPS)
-    return f"windowFunnel({WINDOW_US})(toUInt64(toUnixTimestamp64Micro(ts)), {conditions})"
+def clickhouse_level(q):
+    conditions = ", ".join(f"event = '{s}'" for s in q["steps"])
+    return f"windowFunnel({q['days'] * 86_400_000_000})(toUInt64(toUnixTimestamp64Micro(ts)), {conditions})"
 
 
 def clickhouse_retention(q, table, constant):
@@ -130,37 +147,37 @@ GROUP BY {out}birth"""
 
 
 def duckdb_chains(q, table):
-    """Exact: for a cart the latest view at or before it gives the latest start of a chain of two. Later carts never have
-    an earlier such start, so for a purchase the latest cart that is itself inside the window gives the latest start of a
-    chain of three. ASOF joins find both."""
-    prop = f", {PROPERTY} AS prop" if q["by"] else ""
-    p, vp = (", prop", ", v.prop") if q["by"] else ("", "")
-    cp = ", c.prop" if q["by"] else ""
-    within = f"INTERVAL {WINDOW_DAYS} DAY"
-    return f"""e AS MATERIALIZED (SELECT user_id, ts, event{prop} FROM {table} WHERE event IN ({NAMES})),
-  v AS (SELECT user_id, ts{p} FROM e WHERE event = '{STEPS[0]}'),
-  c AS (SELECT c.user_id, c.ts, v.ts AS start{vp} FROM (SELECT user_id, ts FROM e WHERE event = '{STEPS[1]}') c
-        ASOF JOIN v ON c.user_id = v.user_id AND c.ts >= v.ts WHERE c.ts <= v.ts + {within}),
-  p AS (SELECT p.user_id, p.ts{cp} FROM (SELECT user_id, ts FROM e WHERE event = '{STEPS[2]}') p
-        ASOF JOIN c ON p.user_id = c.user_id AND p.ts >= c.ts WHERE p.ts <= c.start + {within})"""
+    """Exact: t1, t2, .. hold the events that end a chain of so many steps, each with the latest start of such a chain.
+
+    For an event of step 2 the latest event of step 1 at or before it is the latest start. Later events of a step never have
+    an earlier latest start, so for an event of the next step the latest one in the table before, itself inside the window,
+    gives the latest start again. ASOF joins find it; events at the same time have the same start, so any of them will do.
+    """
+    prop, carried = (f", {PROPERTY} AS prop", ", prop") if q["by"] else ("", "")
+    mine = ", a.prop" if q["by"] else ""
+    within = f"INTERVAL {q['days']} DAY"
+    tables = [f"""e AS MATERIALIZED (SELECT user_id, ts, event{prop} FROM {table} WHERE event IN ({names(q)}))""",
+              f"""t1 AS (SELECT user_id, ts, ts AS start{carried} FROM e WHERE event = '{q["steps"][0]}')"""]
+    for n, step in enumerate(q["steps"][1:], 2):
+        tables.append(f"""t{n} AS (SELECT b.user_id, b.ts, a.start{mine} FROM (SELECT user_id, ts FROM e WHERE event = '{step}') b
+        ASOF JOIN t{n - 1} a ON b.user_id = a.user_id AND b.ts >= a.ts WHERE b.ts <= a.start + {within})""")
+    return ",\n  ".join(tables)
 
 
 def duckdb_funnel(q, table, constant):
-    chains = duckdb_chains(q, table)
+    chains, steps = duckdb_chains(q, table), range(1, len(q["steps"]) + 1)
     if not q["by"]:
-        return f"""WITH {chains}
-SELECT 1, count(DISTINCT user_id) FROM v UNION ALL SELECT 2, count(DISTINCT user_id) FROM c
-UNION ALL SELECT 3, count(DISTINCT user_id) FROM p"""
+        return f"WITH {chains}\n" + "\nUNION ALL ".join(f"SELECT {n}, count(DISTINCT user_id) FROM t{n}" for n in steps)
     if constant:
-        one = "SELECT prop, {}, count(DISTINCT user_id) FROM {} GROUP BY prop"
-        return f"WITH {chains}\n" + "\nUNION ALL ".join(one.format(i + 1, t) for i, t in enumerate("vcp"))
+        return f"WITH {chains}\n" + "\nUNION ALL ".join(
+            f"SELECT prop, {n}, count(DISTINCT user_id) FROM t{n} GROUP BY prop" for n in steps)
     # The property at step 1 of the canonical chain: longest, then earliest completion, then latest start.
+    ends = "\n    UNION ALL ".join(
+        f"SELECT user_id, {n} AS step, arg_min(prop, (ts, prop)) AS prop FROM t{n} GROUP BY user_id" for n in steps)
     return f"""WITH {chains},
   u AS (SELECT user_id, max(step) AS level, arg_max(prop, step) AS prop FROM (
-    SELECT user_id, 1 AS step, arg_min(prop, (ts, prop)) AS prop FROM v GROUP BY user_id
-    UNION ALL SELECT user_id, 2, arg_min(prop, (ts, prop)) FROM c GROUP BY user_id
-    UNION ALL SELECT user_id, 3, arg_min(prop, (ts, prop)) FROM p GROUP BY user_id) GROUP BY user_id)
-SELECT prop, step, count(*) FROM u, range(1, 4) r(step) WHERE step <= level GROUP BY ALL"""
+    {ends}) GROUP BY user_id)
+SELECT prop, step, count(*) FROM u, range(1, {len(q["steps"]) + 1}) r(step) WHERE step <= level GROUP BY ALL"""
 
 
 def duckdb_windows(table):
@@ -248,12 +265,12 @@ UNION ALL SELECT '(direct)', count(*) FROM p WHERE id NOT IN (SELECT id FROM s) 
 def answer(engine, question, rows):
     """The rows as the engine gives them, as an answer."""
     q = QUESTIONS[question]
-    if q["kind"] == "transitions":
-        return transitions.answer(engine, rows)
+    if engine == "floor":
+        return {(None, step): int(users) for step, users in enumerate(rows, 1)}
+    if q["kind"] in FILES:
+        return FILES[q["kind"]].answer(engine, rows)
     if q["kind"] in ("paths", "pages"):
         return visits.answer(engine, q["kind"], rows)
-    if q["kind"] == "sequence":
-        return sequences.answer(engine, rows)
     if is_tenure(engine):
         return tenure_answer(q, rows)
     if q["kind"] == "sessions":
@@ -296,13 +313,16 @@ def tenure_answer(q, rows):
 
 
 def complete_cells(question, rows, as_of_us):
-    """Cells of tenure's answer whose `complete` is not what the largest time in the data says: the period has ended."""
+    """Rows of tenure's answer whose `complete` is not what the largest time in the data says: the period has ended."""
     q, wrong = QUESTIONS[question], []
-    length = 1 if q["unit"] == "day" else 7
     for r in rows:
-        end = (date.fromisoformat(r["cohort"][:10]) - EPOCH).days + (r["period"] + 1) * length
+        if q["kind"] == "lifecycle":
+            begin, periods, length = r["period"], 1, 7
+        else:
+            begin, periods, length = r["cohort"], r["period"] + 1, 1 if q["unit"] == "day" else 7
+        end = (date.fromisoformat(begin[:10]) - EPOCH).days + periods * length
         if r["complete"] != (end * 86_400_000_000 <= as_of_us):
-            wrong.append((r["cohort"], r["period"], r["complete"]))
+            wrong.append((begin, r["period"], r["complete"]))
     return wrong
 
 

@@ -1,9 +1,9 @@
 """One engine in one process: reads requests as JSON lines, answers JSON lines.
 
-Deals with: opening chdb or DuckDB, loading its own table, timing one statement, its peak memory.
+Deals with: opening chdb or DuckDB, loading its own table, timing one statement or one load, its peak memory.
 Does not deal with: what is asked (`questions.py`) or in which order (`run.py`).
 
-Requests: {"do": "load"}, {"do": "query", "sql": ...}, {"do": "peak"}, {"do": "facts"}, {"do": "stop"}.
+Requests: {"do": "load"}, {"do": "ingest"}, {"do": "query", "sql": ...}, {"do": "peak"}, {"do": "facts"}, {"do": "stop"}.
 """
 
 import json
@@ -12,6 +12,7 @@ import resource
 import sys
 import time
 
+import loading
 from questions import MERGE_TREE, NAMES, PROPERTY, source
 
 
@@ -20,7 +21,7 @@ class ClickHouse:
         from chdb import session
 
         self.session = session.Session(os.path.join(folder, "clickhouse")) if folder else session.Session()
-        self.parquet = parquet
+        self.parquet, self.threads = parquet, threads
         in_order = ", optimize_aggregation_in_order = 1" if engine == "clickhouse_mergetree" else ""
         self.settings = f" SETTINGS max_threads = {threads}, input_format_parquet_use_native_reader_v3 = 1{in_order}"
 
@@ -33,11 +34,19 @@ class ClickHouse:
         self.session.query("CREATE DATABASE IF NOT EXISTS bench")
         self.session.query(
             f"CREATE TABLE {MERGE_TREE}_loading (user_id Int64, ts DateTime64(6, 'UTC'), event LowCardinality(String), "
-            "country LowCardinality(String), page LowCardinality(String)) ENGINE = MergeTree ORDER BY (user_id, ts)")
-        self.session.query(f"INSERT INTO {MERGE_TREE}_loading SELECT user_id, ts, event, country, page "
+            "country LowCardinality(String), page LowCardinality(String), price Float64) ENGINE = MergeTree ORDER BY (user_id, ts)")
+        self.session.query(f"INSERT INTO {MERGE_TREE}_loading SELECT user_id, ts, event, country, page, price "
                            f"FROM {source('clickhouse_parquet', self.parquet)}")
         self.session.query(f"OPTIMIZE TABLE {MERGE_TREE}_loading FINAL")
         self.session.query(f"RENAME TABLE {MERGE_TREE}_loading TO {MERGE_TREE}")
+
+    def ingest(self):
+        for statement in loading.clickhouse(self.parquet, self.threads):
+            self.session.query(statement)
+
+    def ingested(self):
+        one = lambda sql: [int(value) for value in str(self.session.query(sql, "TSV")).split()]
+        return one(loading.CHECK.format("bench.loaded")), one(loading.clickhouse_bytes())[0]
 
     def query(self, sql):
         return str(self.session.query(sql + self.settings, "JSONCompactEachRow"))
@@ -54,7 +63,7 @@ class DuckDB:
 
         self.connection = duckdb.connect(os.path.join(folder, "duckdb.db") if folder else ":memory:")
         self.connection.execute(f"PRAGMA threads={threads}")
-        self.parquet = parquet
+        self.parquet, self.folder = parquet, folder
 
     def version(self):
         return self.connection.execute("SELECT version()").fetchone()[0]
@@ -69,8 +78,16 @@ class DuckDB:
             CREATE TYPE props AS ENUM (SELECT DISTINCT {PROPERTY}::VARCHAR FROM '{self.parquet}' WHERE {PROPERTY} IS NOT NULL);
             CREATE TYPE pages AS ENUM (SELECT DISTINCT page::VARCHAR FROM '{self.parquet}' WHERE page IS NOT NULL);
             CREATE TABLE events AS SELECT user_id, ts, event::VARCHAR::names AS event, {PROPERTY}::VARCHAR::props AS {PROPERTY},
-                page::VARCHAR::pages AS page FROM '{self.parquet}' ORDER BY user_id, ts;
+                page::VARCHAR::pages AS page, price FROM '{self.parquet}' ORDER BY user_id, ts;
             COMMIT; CHECKPOINT;""")
+
+    def ingest(self):
+        for statement in loading.duckdb(self.parquet):
+            self.connection.execute(statement)
+
+    def ingested(self):
+        found = list(self.connection.execute(loading.CHECK.format("loaded")).fetchone())
+        return found, os.path.getsize(os.path.join(self.folder, "duckdb.db"))
 
     def query(self, sql):
         return self.connection.execute(sql).fetchall()
@@ -120,6 +137,12 @@ def main():
             if request["do"] == "load":
                 peer.load()
                 reply = {}
+            elif request["do"] == "ingest":
+                used, begun = cpu(), time.perf_counter()
+                peer.ingest()
+                seconds, used, peak = time.perf_counter() - begun, cpu() - used, peak_bytes()
+                found, size = peer.ingested()
+                reply = {"seconds": seconds, "cpu": used, "peak": peak, "found": found, "bytes": size}
             elif request["do"] == "facts":
                 reply = peer.facts()
             elif request["do"] == "peak":

@@ -190,6 +190,17 @@ impl KeptValues {
         Ok(classes)
     }
 
+    /// Forgets all values but those numbered so, and gives their new numbers, in the same order. Where users come and go, as
+    /// over ordered input, values would otherwise pile up to all there are.
+    pub fn keep(&mut self, numbers: Vec<u32>) -> Result<Vec<u32>> {
+        let (rows, mut renumbered) = ((0..numbers.len() as u32).collect::<Vec<_>>(), Vec::new());
+        let values = self.values(numbers)?;
+        let mut fresh = Self::new(&self.fields)?;
+        fresh.number(&values, &rows, &mut renumbered)?;
+        *self = fresh;
+        Ok(renumbered)
+    }
+
     /// Bytes held.
     pub fn size(&self) -> usize {
         self.rows.size() + self.converter.size() + self.numbers.allocation_size()

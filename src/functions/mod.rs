@@ -18,6 +18,7 @@ pub mod event_groups;
 pub mod funnel;
 pub mod grouped;
 pub mod kept_values;
+pub mod lifecycle;
 pub mod path;
 pub mod retention;
 pub mod sequence;
@@ -79,6 +80,7 @@ pub fn docs() -> Vec<FunctionDoc> {
         sequence::docs(),
         session::docs(),
         retention::docs(),
+        lifecycle::docs(),
         churn::docs(),
         bg_nbd::docs(),
         wilson::docs(),
@@ -100,6 +102,8 @@ fn aggregates() -> Vec<AggregateUDF> {
         retention::retention(),
         retention::user_retention(),
         retention::retention_cells(),
+        lifecycle::user_lifecycle(),
+        lifecycle::lifecycle_counts(),
         session::user_sessions(),
         session::user_views(),
         path::user_transitions(),
@@ -118,6 +122,7 @@ fn scalars() -> Vec<ScalarUDF> {
         breakdown::breakdown(),
         funnel::funnel_touches(),
         retention::period_end(),
+        lifecycle::lifecycle_rows(),
         session::session_id(),
         churn::churn_features(),
         churn::churn_score(),

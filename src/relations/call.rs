@@ -15,9 +15,12 @@ use datafusion::common::utils::quote_identifier;
 use datafusion::common::{Column, DFSchema, ScalarValue, TableReference};
 use datafusion::datasource::provider_as_source;
 use datafusion::error::DataFusionError;
+use datafusion::logical_expr::expr::{WindowFunction, WindowFunctionParams};
 use datafusion::logical_expr::planner::RelationPlannerContext;
 use datafusion::logical_expr::simplify::SimplifyContext;
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, lit};
+use datafusion::logical_expr::{
+    AggregateUDF, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, WindowFrame, WindowFunctionDefinition, lit,
+};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::sql::sqlparser::ast::{
     Expr as SqlExpr, FunctionArg, FunctionArgExpr, Ident, ObjectName, TableAlias, TableFactor, Value,
@@ -606,4 +609,20 @@ pub fn unkeyed(name: &str) -> Expr {
 /// `count(*)`.
 pub fn count_rows() -> Expr {
     datafusion::functions_aggregate::expr_fn::count(lit(1i64))
+}
+
+/// An aggregate over all rows, beside each of them.
+pub fn over_all(function: Arc<AggregateUDF>, args: Vec<Expr>) -> Expr {
+    Expr::from(WindowFunction {
+        fun: WindowFunctionDefinition::AggregateUDF(function),
+        params: WindowFunctionParams {
+            args,
+            partition_by: vec![],
+            order_by: vec![],
+            window_frame: WindowFrame::new(None),
+            filter: None,
+            null_treatment: None,
+            distinct: false,
+        },
+    })
 }

@@ -5,13 +5,10 @@ use datafusion::common::ScalarValue;
 use datafusion::functions::core::expr_ext::FieldAccessor;
 use datafusion::functions_aggregate::min_max::max_udaf;
 use datafusion::functions_nested::expr_fn::{array_element, make_array};
-use datafusion::logical_expr::expr::{WindowFunction, WindowFunctionParams};
-use datafusion::logical_expr::{
-    Expr, LogicalPlan, LogicalPlanBuilder, WindowFrame, WindowFunctionDefinition, cast, col, lit, when,
-};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, col, lit, when};
 
 use super::Relation;
-use super::call::{Call, column};
+use super::call::{Call, column, over_all};
 use super::roles::{Roles, declared, with_roles};
 use crate::algo::calendar::{Calendar, Clock, Unit};
 use crate::error::{Error, Result};
@@ -188,22 +185,6 @@ fn compose(call: &Call, question: Question) -> datafusion::error::Result<Logical
         ])?
         .sort([col("score").sort(false, false), user().sort(true, false)])?
         .build()
-}
-
-/// An aggregate over all rows, beside each of them.
-fn over_all(function: std::sync::Arc<datafusion::logical_expr::AggregateUDF>, args: Vec<Expr>) -> Expr {
-    Expr::from(WindowFunction {
-        fun: WindowFunctionDefinition::AggregateUDF(function),
-        params: WindowFunctionParams {
-            args,
-            partition_by: vec![],
-            order_by: vec![],
-            window_frame: WindowFrame::new(None),
-            filter: None,
-            null_treatment: None,
-            distinct: false,
-        },
-    })
 }
 
 fn horizon_days(call: &mut Call) -> Result<i64> {

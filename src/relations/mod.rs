@@ -12,6 +12,7 @@ mod call;
 mod churn_scores;
 mod funnel;
 mod history;
+mod lifecycle;
 mod pages;
 mod paths;
 mod retention;
@@ -50,6 +51,7 @@ pub const RELATIONS: &[&dyn Relation] = &[
     &funnel::FunnelUsers,
     &retention::Retention,
     &retention::RetentionCurve,
+    &lifecycle::Lifecycle,
     &sessions::Sessions,
     &session_summary::SessionSummary,
     &pages::Pages,

@@ -29,6 +29,7 @@ const QUESTIONS: &[&str] = &[
     "SELECT * FROM transitions(t, gap => INTERVAL '1 day', top => 3)",
     "SELECT * FROM paths(t, from => 'a', anchor => 'all', within => 'user', by => country)",
     "SELECT * FROM attribution(t, conversion => 'c', channel => event, touch => event <> 'c', by => country, model => ['linear', 'markov', 'shapley'])",
+    "SELECT * FROM lifecycle(t, unit => 'day', by => country)",
 ];
 
 /// The operators of these plans that hold memory, as the pool names them.
@@ -165,6 +166,8 @@ fn sizes_tell_what_is_held() {
     let condition = |name| (name, DataType::Boolean);
     let words: Vec<ScalarValue> = ["day", "UTC", "monday", "rolling"].into_iter().map(ScalarValue::from).collect();
     let utc = [ScalarValue::from("UTC")];
+    let mut unborn = vec![ScalarValue::Date32(None)];
+    unborn.extend(words[..3].iter().cloned());
     let states: Vec<(&str, Box<dyn GroupsAccumulator>, usize)> = vec![
         (
             "window_funnel",
@@ -191,7 +194,8 @@ fn sizes_tell_what_is_held() {
             ),
             2,
         ),
-        ("activity_days", groups(&functions::churn::activity_days(), &[], &[time, condition("a")], &utc), 1),
+        ("activity_days", groups(&functions::churn::activity_days(), &[], &[time.clone(), condition("a")], &utc), 1),
+        ("user_lifecycle", groups(&functions::lifecycle::user_lifecycle(), &[], &[time], &unborn), 0),
     ];
     const ROWS: usize = 1_000;
     const GROUPS: usize = 50;
@@ -208,12 +212,11 @@ fn sizes_tell_what_is_held() {
                 let interval = ScalarValue::new_interval_mdn(0, 7, 0).to_array_of_size(ROWS).unwrap();
                 values.insert(0, interval);
             }
-            let after = if name == "user_retention" {
-                &words[..]
-            } else if name == "activity_days" {
-                &utc[..]
-            } else {
-                &[]
+            let after = match name {
+                "user_retention" => &words[..],
+                "activity_days" => &utc[..],
+                "user_lifecycle" => &unborn[..],
+                _ => &[],
             };
             values.extend(after.iter().map(|c| c.to_array_of_size(ROWS).unwrap()));
             let of_rows: Vec<usize> = (0..ROWS).map(|row| row % GROUPS).collect();

@@ -4,9 +4,11 @@
 //! birth and return. Data are random from a seed; a failure prints it, and `TENURE_TEST_SEED` runs that seed again.
 
 mod attribution;
+mod civil;
 mod funnel;
 mod funnel_brute;
 mod funnel_options;
+mod lifecycle;
 mod paths;
 mod pattern;
 mod retention;

@@ -236,6 +236,9 @@ fn memory_is_that_of_few_users() {
     // Values kept with events are forgotten with their users: all of them would be 6 MB.
     let sql = "SELECT level, count(*) FROM (SELECT user_id, funnel_chain(INTERVAL '1 day', ts, event = 'a', event = 'b', named_struct('who', lpad(user_id, 200, '-')))['level'] AS level FROM t GROUP BY user_id) GROUP BY level";
     assert_eq!(asked.rows(sql), [["2", "30000"]]);
+    let sql = "SELECT sum(array_length(u['periods'])) FROM (SELECT user_lifecycle(ts, NULL, 'day', 'UTC', 'monday', named_struct('who', lpad(user_id, 200, '-'))) AS u FROM t GROUP BY user_id)";
+    assert_eq!(asked.rows(sql), [["30000"]]);
+    assert_eq!(asked.rows("SELECT new, complete FROM lifecycle(t, unit => 'day')"), [["30000", "false"]]);
     let sql = "SELECT count(*), max(length(r['kept']['who'])) FROM (SELECT user_id, user_retention(ts, event = 'a', event = 'c', 'day', 'UTC', 'monday', 'calendar', named_struct('who', lpad(user_id, 200, '-'))) AS r FROM t GROUP BY user_id)";
     assert_eq!(asked.rows(sql), [["30000", "200"]]);
 }
@@ -271,6 +274,7 @@ fn forgotten_values_change_nothing() {
         format!("SELECT * FROM pages({table}, gap => INTERVAL '1 second', page => page) ORDER BY page"),
         format!("SELECT * FROM transitions({table}, node => page, by => five, top => 9)"),
         format!("SELECT * FROM transitions({table}, node => event, session => page)"),
+        format!("SELECT * FROM lifecycle({table}, unit => 'day', by => page)"),
         format!("SELECT * FROM paths({table}, node => page, from => 'b8000', by => five)"),
         format!(
             "SELECT * FROM attribution({table}, conversion => 'c', touch => event <> 'c', channel => page, value => user_id, by => five, model => ['first', 'linear']) ORDER BY model, five, channel"

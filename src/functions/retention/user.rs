@@ -236,22 +236,16 @@ impl UserGroups {
         Ok((known, entries, by_group))
     }
 
-    /// Drops kept values that no group has any more: over ordered input, where users come and go, they would otherwise pile
-    /// up to all the values there are.
+    /// Drops kept values that no group has any more.
     fn forget_values(&mut self) -> Result<()> {
-        let Some(kept) = &self.kept else { return Ok(()) };
+        let Some(kept) = &mut self.kept else { return Ok(()) };
         if kept.count() < MANY_VALUES || kept.count() < 4 * self.known.len() {
             return Ok(());
         }
-        let groups: Vec<usize> = (0..self.known.len()).filter(|group| self.known[*group].kept != NONE).collect();
-        let values = kept.values(groups.iter().map(|group| self.known[*group].kept).collect())?;
-        let mut fresh = KeptValues::new(kept.fields())?;
-        let (rows, mut numbers): (Vec<u32>, _) = ((0..groups.len() as u32).collect(), Vec::new());
-        fresh.number(&values, &rows, &mut numbers)?;
-        for (group, number) in groups.into_iter().zip(numbers) {
-            self.known[group].kept = number;
-        }
-        self.kept = Some(fresh);
+        let having = || self.known.iter().filter(|known| known.kept != NONE);
+        let numbers = kept.keep(having().map(|known| known.kept).collect())?;
+        let having = self.known.iter_mut().filter(|known| known.kept != NONE);
+        having.zip(numbers).for_each(|(known, number)| known.kept = number);
         Ok(())
     }
 

@@ -3,17 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, Date32Array, Int64Array, RecordBatch, StringArray};
-use arrow::array::{
-    TimestampMicrosecondArray, TimestampMillisecondArray, TimestampNanosecondArray, TimestampSecondArray,
-};
-use jiff::civil::{Date, Weekday};
-use jiff::tz::TimeZone;
-use jiff::{Span, Timestamp};
+use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray};
+use jiff::Timestamp;
+use jiff::civil::Date;
 use rand::Rng;
 use rand::seq::{IndexedMutRandom, IndexedRandom};
 use rand_chacha::ChaCha8Rng;
 
+use super::civil::{CLOCKS, Civil, Clock, DAYS, UNITS, ZONES};
 use super::{close, random, seed};
 use crate::ask::Asked;
 
@@ -29,29 +26,9 @@ struct Row {
     country: usize,
 }
 
-/// How times are stored: ticks in a second (0: dates), and the column.
-type Clock = (i64, fn(Vec<Option<i64>>) -> ArrayRef);
-
-const CLOCKS: [Clock; 5] = [
-    (1, |t| Arc::new(TimestampSecondArray::from(t))),
-    (1_000, |t| Arc::new(TimestampMillisecondArray::from(t).with_timezone("Asia/Tokyo"))),
-    (1_000_000, |t| Arc::new(TimestampMicrosecondArray::from(t))),
-    (1_000_000_000, |t| Arc::new(TimestampNanosecondArray::from(t).with_timezone("UTC"))),
-    (0, |t| Arc::new(Date32Array::from_iter(t.into_iter().map(|t| t.map(|t| t as i32))))),
-];
-
-/// Clocks change in these around the dates used: at 2:00, at midnight (a day without a 0:00), by half an hour, never.
-const ZONES: [&str; 6] =
-    ["UTC", "America/New_York", "Europe/Berlin", "Africa/Cairo", "Australia/Lord_Howe", "Asia/Kolkata"];
-const UNITS: [&str; 5] = ["day", "week", "month", "quarter", "year"];
-const DAYS: [&str; 7] = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
-
 /// One question, and what is needed to answer it by hand.
 struct Question {
-    clock: Clock,
-    zone: &'static str,
-    unit: &'static str,
-    week_start: usize,
+    civil: Civil,
     rolling: bool,
     or_after: bool,
     periods: i64,
@@ -75,10 +52,12 @@ impl Question {
         let clock = *CLOCKS.choose(random).unwrap();
         let rolling = random.random_bool(0.25);
         Self {
-            clock,
-            zone: ZONES.choose(random).unwrap(),
-            unit: UNITS[random.random_range(0..if rolling { 3 } else { 5 })],
-            week_start: random.random_range(0..7),
+            civil: Civil {
+                clock,
+                zone: ZONES.choose(random).unwrap(),
+                unit: UNITS[random.random_range(0..if rolling { 3 } else { 5 })],
+                week_start: random.random_range(0..7),
+            },
             rolling,
             or_after: random.random_bool(0.5),
             periods: random.random_range(0..6),
@@ -89,64 +68,13 @@ impl Question {
         }
     }
 
-    /// Whole seconds as ticks; for dates the day.
-    fn ticks(&self, second: i64) -> i64 {
-        if self.clock.0 == 0 { second.div_euclid(86_400) } else { second * self.clock.0 }
-    }
-
-    fn date(&self, time: i64) -> Date {
-        let epoch = jiff::civil::date(1970, 1, 1);
-        if self.clock.0 == 0 {
-            return epoch.checked_add(Span::new().days(time)).unwrap();
-        }
-        let at = Timestamp::from_second(time.div_euclid(self.clock.0)).unwrap();
-        at.to_zoned(TimeZone::get(self.zone).unwrap()).date()
-    }
-
-    /// First date of the calendar period of a date.
-    fn first(&self, date: Date) -> Date {
-        match self.unit {
-            "day" => date,
-            "week" => {
-                let mut first = date;
-                while first.weekday() != weekday(self.week_start) {
-                    first = first.yesterday().unwrap();
-                }
-                first
-            }
-            "month" => date.first_of_month(),
-            "quarter" => Date::new(date.year(), (date.month() - 1) / 3 * 3 + 1, 1).unwrap(),
-            _ => Date::new(date.year(), 1, 1).unwrap(),
-        }
-    }
-
-    /// First date of the period `n` after the one that begins on `first`.
-    fn later(&self, first: Date, n: i64) -> Date {
-        let span = match self.unit {
-            "day" => Span::new().days(n),
-            "week" => Span::new().days(7 * n),
-            "month" => Span::new().months(n),
-            "quarter" => Span::new().months(3 * n),
-            _ => Span::new().years(n),
-        };
-        first.checked_add(span).unwrap()
-    }
-
-    /// The first tick of a local date.
-    fn begins(&self, date: Date) -> i64 {
-        if self.clock.0 == 0 {
-            return i64::from(jiff::civil::date(1970, 1, 1).until((jiff::Unit::Day, date)).unwrap().get_days());
-        }
-        TimeZone::get(self.zone).unwrap().to_zoned(date.into()).unwrap().timestamp().as_second() * self.clock.0
-    }
-
     fn span(&self) -> i64 {
-        let days = match self.unit {
+        let days = match self.civil.unit {
             "day" => 1,
             "week" => 7,
             _ => 30,
         };
-        if self.clock.0 == 0 { days } else { days * 86_400 * self.clock.0 }
+        if self.civil.clock.0 == 0 { days } else { days * 86_400 * self.civil.clock.0 }
     }
 
     /// Period of a return, by counting periods one after the other.
@@ -154,19 +82,19 @@ impl Question {
         if self.rolling {
             return (back - birth) / self.span();
         }
-        let first = self.first(self.date(birth));
-        let date = self.date(back);
-        (0..).find(|n| date < self.later(first, n + 1)).unwrap()
+        let first = self.civil.first(self.civil.date(birth));
+        let date = self.civil.date(back);
+        (0..).find(|n| date < self.civil.later(first, n + 1)).unwrap()
     }
 
     /// Whether period `n` is over at `as_of` for the latest possible birth; `latest` is the latest one there was.
     fn complete(&self, latest: i64, n: i64, as_of: i64) -> bool {
-        let last_day = i64::from(self.clock.0 == 0);
-        let next = self.later(self.first(self.date(latest)), 1);
+        let last_day = i64::from(self.civil.clock.0 == 0);
+        let next = self.civil.later(self.civil.first(self.civil.date(latest)), 1);
         let end = match self.rolling {
             true if self.split == Split::Cohort => latest + self.span() * (n + 1),
-            true => self.begins(next) - 1 + self.span() * (n + 1),
-            false => self.begins(self.later(self.first(self.date(latest)), n + 1)),
+            true => self.civil.begins(next) - 1 + self.span() * (n + 1),
+            false => self.civil.begins(self.civil.later(self.civil.first(self.civil.date(latest)), n + 1)),
         };
         end - last_day <= as_of
     }
@@ -196,12 +124,12 @@ impl Question {
     fn arguments(&self) -> String {
         let mut text = format!(
             "unit => '{}', periods => {}, type => '{}', index => '{}', tz => '{}', week_start => '{}'",
-            self.unit,
+            self.civil.unit,
             self.periods,
             if self.or_after { "on_or_after" } else { "on" },
             if self.rolling { "rolling" } else { "calendar" },
-            self.zone,
-            DAYS[self.week_start]
+            self.civil.zone,
+            DAYS[self.civil.week_start]
         );
         if self.start {
             text.push_str(", start => s");
@@ -215,22 +143,11 @@ impl Question {
             Split::Cohort => text.push_str(", cohort => country"),
         }
         if let Some(as_of) = self.as_of {
-            let literal = match self.clock.0 {
-                0 => format!("DATE '{}'", self.date(as_of)),
-                // With its offset: without one it would be local to a column that has a zone.
-                ticks => format!(
-                    "'{}'",
-                    Timestamp::from_nanosecond(i128::from(as_of) * i128::from(1_000_000_000 / ticks)).unwrap()
-                ),
-            };
+            let literal = self.civil.literal(as_of);
             text.push_str(&format!(", as_of => {literal}"));
         }
         text
     }
-}
-
-fn weekday(number: usize) -> Weekday {
-    Weekday::from_monday_zero_offset(number as i8).unwrap()
 }
 
 /// Cells of one cohort: the values that lead the row, size, retained by period, complete by period.
@@ -248,7 +165,7 @@ fn cohorts(question: &Question, users: &[Vec<Row>], reach: i64) -> Vec<Cohort> {
     let mut members: BTreeMap<(usize, Date), Vec<Member>> = BTreeMap::new();
     for rows in users {
         let Some((birth, country, periods)) = question.user(rows) else { continue };
-        let cohort = question.first(question.date(birth));
+        let cohort = question.civil.first(question.civil.date(birth));
         let key = match question.split {
             Split::None => (0, cohort),
             Split::By => (country, cohort),
@@ -284,7 +201,7 @@ fn cohorts(question: &Question, users: &[Vec<Row>], reach: i64) -> Vec<Cohort> {
 fn draw_users(random: &mut ChaCha8Rng, question: &Question) -> (Vec<Vec<Row>>, Vec<Row>) {
     // 2025-03-09 (New York), 03-30 (Berlin), 04-25 (Cairo, at midnight), 04-06 (Lord Howe).
     let base: i64 = "2025-03-01T00:00:00Z".parse::<Timestamp>().unwrap().as_second();
-    let days = match question.unit {
+    let days = match question.civil.unit {
         "day" => 8 + random.random_range(0..60),
         "week" => 60,
         _ => 500,
@@ -300,7 +217,8 @@ fn draw_users(random: &mut ChaCha8Rng, question: &Question) -> (Vec<Vec<Row>>, V
                 };
                 let hour = *[0, 0, 4, 5, 12, 21, 22, 23].choose(random).unwrap();
                 let second = base + day * 86_400 + hour * 3_600 + [0, 0, -1, 1_800].choose(random).unwrap();
-                let tick = question.ticks(second) - if question.clock.0 > 1 { random.random_range(0..2) } else { 0 };
+                let tick = question.civil.ticks(second)
+                    - if question.civil.clock.0 > 1 { random.random_range(0..2) } else { 0 };
                 let bit = |random: &mut ChaCha8Rng, p| (!random.random_bool(0.1)).then(|| random.random_bool(p));
                 Row {
                     user: id,
@@ -351,11 +269,11 @@ fn each_question(salt: u64, rounds: usize, mut check: impl FnMut(&Asked, &Questi
         }
         // Half of the time the data reach exactly the end of some period, or miss it by a tick.
         if question.as_of.is_some() && random.random_bool(0.5) && !question.rolling {
-            let first = question.first(question.date(question.as_of.unwrap()));
-            question.as_of = Some(question.begins(first) - random.random_range(0..2));
+            let first = question.civil.first(question.civil.date(question.as_of.unwrap()));
+            question.as_of = Some(question.civil.begins(first) - random.random_range(0..2));
         }
         let want = cohorts(&question, &users, question.as_of.unwrap_or(most));
-        load(&asked, &mut random, users.into_iter().flatten().chain(nobody).collect(), &question.clock);
+        load(&asked, &mut random, users.into_iter().flatten().chain(nobody).collect(), &question.civil.clock);
         check(&asked, &question, want, &format!("seed {}, round {round}", seed()));
     }
 }

@@ -1,0 +1,227 @@
+//! `FROM lifecycle(...)`: who is new, who returns, who is resurrected and who goes dormant, period by period.
+
+use arrow::datatypes::DataType;
+use datafusion::common::{Column, NullHandling, ScalarValue, UnnestOptions};
+use datafusion::functions::core::expr_ext::FieldAccessor;
+use datafusion::functions::core::expr_fn::named_struct;
+use datafusion::functions_aggregate::expr_fn::max;
+use datafusion::functions_aggregate::min_max::{max_udaf, min_udaf};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, cast, col, lit, when};
+
+use super::Relation;
+use super::call::{Breakdown, Call, column, over_all, unkeyed};
+use super::roles::{Roles, with_roles};
+use crate::algo::calendar::{Clock, Unit, WEEKDAYS};
+use crate::error::{Error, Result, suggest};
+use crate::functions::columns::clock_of;
+use crate::functions::lifecycle::{calendar, lifecycle_counts, lifecycle_rows, user_lifecycle};
+use crate::functions::{ArgumentDoc, FunctionDoc, FunctionKind};
+
+/// The relation.
+#[derive(Debug)]
+pub struct Lifecycle;
+
+impl Relation for Lifecycle {
+    fn doc(&self) -> FunctionDoc {
+        let argument = |name, kind, default, text| ArgumentDoc { name, kind, default, text };
+        with_roles(FunctionDoc {
+            name: "lifecycle",
+            kind: FunctionKind::Relation,
+            summary: "How many users are new, returning, resurrected and dormant in every period",
+            syntax: "lifecycle(table [, active => ..], unit => 'week' [, birth => ..] [, by => ..])",
+            arguments: vec![
+                argument("table", "table or (SELECT ..)", None, "The events."),
+                argument(
+                    "active",
+                    "event name or condition",
+                    Some("any event"),
+                    "What makes a user active in a period.",
+                ),
+                argument("unit", "TEXT", Some("'week'"), "`day`, `week`, `month`, `quarter` or `year`."),
+                argument(
+                    "birth",
+                    "TIMESTAMP or DATE column",
+                    Some("the first activity"),
+                    "When the user was born, such as the time of the signup; the earliest of the user's values counts.",
+                ),
+                argument(
+                    "by",
+                    "column or list",
+                    Some("nothing"),
+                    "Breaks the answer down by the value at the first activity.",
+                ),
+                argument(
+                    "as_of",
+                    "TIMESTAMP or DATE",
+                    Some("the largest time"),
+                    "How far the data reach; later events are not looked at. A DATE is its midnight in UTC, before all of that day.",
+                ),
+                argument("tz", "TEXT", Some("'UTC'"), "IANA time zone of the calendar."),
+                argument("week_start", "TEXT", Some("'monday'"), "The day on which weeks start."),
+            ],
+            returns: vec![
+                ("by ..", "The breakdown columns, under their own names."),
+                ("period DATE", "First local date of the period."),
+                ("active BIGINT", "Users with an activity in it: new + returning + resurrected."),
+                ("new BIGINT", "Active, and born in it."),
+                ("returning BIGINT", "Active, and active in the period before."),
+                ("resurrected BIGINT", "Active, not active in the period before, and born earlier."),
+                ("dormant BIGINT", "Active in the period before, and not in this one."),
+                ("quick_ratio DOUBLE", "(new + resurrected) / dormant; NULL where nobody is dormant."),
+                ("complete BOOLEAN", "Whether the period has ended at `as_of`."),
+            ],
+            text: TEXT,
+            example: "SELECT period, active, new, \"returning\", resurrected, dormant, round(quick_ratio, 2) AS quick_ratio, complete\nFROM lifecycle(events, unit => 'month')",
+        })
+    }
+
+    fn plan(&self, call: &mut Call) -> Result<LogicalPlan> {
+        let question = Question::read(call)?;
+        question.plan(call).map_err(Error::from)
+    }
+}
+
+/// The columns of the answer, which `by` columns must not be called like.
+const RESERVED: [&str; 8] =
+    ["period", "active", "new", "returning", "resurrected", "dormant", "quick_ratio", "complete"];
+/// Names that columns have on the way.
+const INNER: [&str; 9] = ["born", "periods", "counts", "first", "last", "first_here", "last_here", "as_of", "row"];
+
+/// A call, read and checked.
+struct Question {
+    roles: Roles,
+    active: Option<Expr>,
+    birth: Option<Expr>,
+    /// Unit, time zone and week start.
+    words: [String; 3],
+    by: Vec<Breakdown>,
+    as_of: Option<Expr>,
+}
+
+impl Question {
+    fn read(call: &mut Call) -> Result<Self> {
+        let roles = Roles::of(call)?;
+        let options = call.options();
+        let active = call.condition("active")?.map(|c| roles.condition(call, &c)).transpose()?;
+        let unit = call.choice("unit", &Unit::NAMES, "week")?;
+        let zone = call.text("tz")?.unwrap_or(options.time_zone);
+        let week_start = match call.text("week_start")? {
+            Some(_) if unit != "week" => return Err(call.error("argument 'week_start' needs unit => 'week'")),
+            Some(day) => day.to_lowercase(),
+            None => options.week_start.to_lowercase(),
+        };
+        if !WEEKDAYS.contains(&week_start.as_str()) {
+            let help = suggest(&week_start, WEEKDAYS);
+            return Err(call.error(format!("argument 'week_start' cannot be '{week_start}'; {help}")));
+        }
+        calendar(call.name(), unit, &zone, &week_start, clock_of(&roles.time_type).unwrap_or(Clock::Dates))?;
+        let birth = match call.column("birth")? {
+            Some(birth) => Some(instant_column(call, birth)?),
+            None => None,
+        };
+        let by = call.breakdowns("by")?;
+        call.refuse_names(&by, &RESERVED)?;
+        call.refuse_names(&by, &INNER)?;
+        let as_of = call.instant("as_of", &roles.time_type)?;
+        Ok(Self { roles, active, birth, words: [unit.to_string(), zone, week_start], by, as_of })
+    }
+
+    fn words(&self) -> impl Iterator<Item = Expr> {
+        self.words.iter().map(|word| lit(word.as_str()))
+    }
+
+    fn plan(&self, call: &Call) -> datafusion::error::Result<LogicalPlan> {
+        let roles = &self.roles;
+        let mut takes_part = roles.known();
+        if let Some(active) = &self.active {
+            takes_part = takes_part.and(active.clone());
+        }
+        if let Some(as_of) = &self.as_of {
+            takes_part = takes_part.and(roles.time.clone().lt_eq(as_of.clone()));
+        }
+        let mut arguments = vec![roles.time.clone(), self.birth.clone().unwrap_or_else(|| lit(ScalarValue::Null))];
+        arguments.extend(self.words());
+        if !self.by.is_empty() {
+            let kept = self.by.iter().flat_map(|b| [lit(b.name.as_str()), b.value.clone()]);
+            arguments.push(named_struct(kept.collect()));
+        }
+
+        // Users, then the counts of each breakdown.
+        let by = || self.by.iter().map(|b| column(&b.name));
+        let value = |b: &Breakdown| col("user").field("kept").field(b.name.as_str()).alias(b.name.as_str());
+        let counts = lifecycle_counts().call(vec![col("born"), col("periods")]);
+        let counted = LogicalPlanBuilder::from(call.input().clone())
+            .filter(takes_part)?
+            // The user column may be called like anything on the way.
+            .aggregate([roles.user.clone().alias("who")], [user_lifecycle().call(arguments).alias("user")])?
+            .project(
+                (self.by.iter().map(value)).chain(["born", "periods"].map(|part| col("user").field(part).alias(part))),
+            )?
+            .aggregate(by(), [counts.alias("counts")])?;
+
+        // All breakdowns have the same periods: from the first activity of any to the reach of the data.
+        let end = |name: &str| col("counts").field(name);
+        let counted = match self.by.is_empty() {
+            true => counted.project([col("counts"), end("first").alias("first"), end("last").alias("last")])?,
+            false => counted
+                .project(by().chain([col("counts"), end("first").alias("first_here"), end("last").alias("last_here")]))?
+                .window([
+                    over_all(min_udaf(), vec![col("first_here")]).alias("first"),
+                    over_all(max_udaf(), vec![col("last_here")]).alias("last"),
+                ])?,
+        };
+        let dated = match &self.as_of {
+            Some(as_of) => {
+                counted.project(by().chain([col("counts"), col("first"), col("last"), as_of.clone().alias("as_of")]))?
+            }
+            None => {
+                let reach = LogicalPlanBuilder::from(call.input().clone())
+                    .aggregate(Vec::<Expr>::new(), [max(roles.time.clone()).alias("as_of")])?;
+                counted.cross_join(reach.build()?)?
+            }
+        };
+
+        let mut rows = vec![end("periods"), col("first"), col("last"), col("as_of")];
+        rows.extend(self.words());
+        let row = |name: &str| col("row").field(name);
+        let gained = cast(row("new") + row("resurrected"), DataType::Float64);
+        let quick_ratio = when(row("dormant").gt(lit(0i64)), gained / cast(row("dormant"), DataType::Float64)).end()?;
+        let mut output: Vec<Expr> = self.by.iter().map(|b| unkeyed(&b.name)).collect();
+        output.extend(RESERVED[..6].iter().map(|name| row(name).alias(*name)));
+        output.extend([quick_ratio.alias("quick_ratio"), row("complete").alias("complete")]);
+        let order = by().chain([col("period")]).map(|c| c.sort(true, true));
+        dated
+            .project(by().chain([lifecycle_rows().call(rows).alias("row")]))?
+            .unnest_column_with_options(
+                Column::from_name("row"),
+                UnnestOptions::new().with_null_handling(NullHandling::Drop),
+            )?
+            .project(output)?
+            .sort(order.collect::<Vec<_>>())?
+            .build()
+    }
+}
+
+/// The given birth, which must be a moment.
+fn instant_column(call: &Call, birth: Expr) -> Result<Expr> {
+    match birth.get_type(call.schema()).map_err(Error::from)? {
+        DataType::Timestamp(_, _) | DataType::Date32 | DataType::Date64 => Ok(birth),
+        other => Err(call.error(format!("argument 'birth' ({birth}) must be a TIMESTAMP or DATE, got {other}"))),
+    }
+}
+
+const TEXT: &str = "\
+Every period from the first with an activity to the one that holds `as_of` has a row, zeros included, and all `by` values \
+have the same periods. In every row active = new + returning + resurrected, and active is the active of the row before + new \
++ resurrected - dormant. A user who stays away is dormant once, in the first period without an activity.
+
+The last period has usually not ended: some who will still come count as dormant there, so it has `complete = false` and does \
+not compare with the others. A period of timestamps has ended when the data reach the first instant after it; a period of \
+dates, when they reach its last date.
+
+A user is born with the first activity. With `birth`, somebody born before the period of the first activity is resurrected \
+in it; a birth that is NULL or later than the first activity counts as the first activity, since nobody is active before \
+being born. A `birth` of type DATE is a local date, of type TIMESTAMP an instant. Rows whose user or time is NULL take no \
+part; of tied first activities the least `by` value counts. At most 10,000 periods are reported.
+
+`RETURNING` is a word of SQL: in a list of columns write `\"returning\"` or `l.returning`.";
