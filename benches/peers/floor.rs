@@ -13,7 +13,7 @@
 use std::fs::File;
 use std::time::Instant;
 
-use arrow::array::{Array, AsArray, DictionaryArray};
+use arrow::array::{Array, AsArray, DictionaryArray, downcast_dictionary_array};
 use arrow::datatypes::{ArrowDictionaryKeyType, ArrowNativeType, Int64Type, TimestampMicrosecondType};
 use arrow::record_batch::RecordBatch;
 use parquet::arrow::ProjectionMask;
@@ -107,7 +107,7 @@ fn rows(
     let users = batch.column(0).as_primitive::<Int64Type>().values();
     let times = batch.column(1).as_primitive::<TimestampMicrosecondType>().values();
     let events = batch.column(2);
-    arrow::downcast_dictionary_array!(
+    downcast_dictionary_array!(
         events => {
             let step_of = table(events, steps);
             let keys = events.keys().values();
