@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, UInt64Array, new_null_array};
-use arrow::compute::{SortOptions, concat};
+use arrow::compute::{SortOptions, concat, interleave};
 use arrow::datatypes::{DataType, Field, UInt64Type};
 use arrow::row::{OwnedRow, RowConverter, Rows, SortField};
 use datafusion::datasource::physical_plan::parquet::metadata::CachedParquetMetaData;
@@ -226,9 +226,27 @@ fn by_page(
     let least = each(&|group| converter.data_page_mins(columns, offsets, [group]).ok())?;
     let greatest = each(&|group| converter.data_page_maxes(columns, offsets, [group]).ok())?;
     let nulls = each(&|group| Some(Arc::new(converter.data_page_null_counts(columns, offsets, [group]).ok()?) as _))?;
-    let nulls = nulls.as_primitive::<UInt64Type>().clone();
-    let fits = [least.len(), greatest.len(), nulls.len()] == [rows.len(); 3];
-    fits.then_some(Bounds { row_groups: of, rows, least, greatest, nulls })
+    let nulls = nulls.as_primitive::<UInt64Type>();
+    if [least.len(), greatest.len(), nulls.len()] != [rows.len(); 3] {
+        return None;
+    }
+    // What is not told of a page is told of its row group: an index may hold places alone.
+    let groups = by_row_group(footer, converter, row_groups)?;
+    let only_null = |page: usize| nulls.is_valid(page) && nulls.value(page) == rows[page].len() as u64;
+    let or_group = |pages: &ArrayRef, groups: &ArrayRef| {
+        let own = |page: usize| pages.is_valid(page) || only_null(page);
+        let picks: Vec<(usize, usize)> =
+            (0..rows.len()).map(|page| if own(page) { (0, page) } else { (1, of[page]) }).collect();
+        interleave(&[pages.as_ref(), groups.as_ref()], &picks).ok()
+    };
+    let no_nulls = |group: usize| groups.nulls.is_valid(group) && groups.nulls.value(group) == 0;
+    let nulls_of = |page: usize| match nulls.is_valid(page) {
+        true => Some(nulls.value(page)),
+        false => no_nulls(of[page]).then_some(0),
+    };
+    let (least, greatest) = (or_group(&least, &groups.least)?, or_group(&greatest, &groups.greatest)?);
+    let nulls = (0..rows.len()).map(nulls_of).collect();
+    Some(Bounds { row_groups: of, rows, least, greatest, nulls })
 }
 
 #[cfg(test)]
@@ -286,11 +304,13 @@ mod tests {
         let pages = told(&values, EnabledStatistics::Page, NULLS_LAST);
         assert_eq!(pages[..2], [(0, 0..2, at(0), at(1)), (0, 2..4, at(2), at(3))]);
         assert_eq!(pages[3..], [(1, 0..2, at(6), at(7)), (1, 2..3, at(8), at(8))]);
+        // An index of places alone: pages have the bounds of their row group.
         let groups = told(&values, EnabledStatistics::Chunk, NULLS_LAST);
-        assert_eq!(groups, [(0, 0..6, at(0), at(5)), (1, 0..3, at(6), at(8))]);
+        assert_eq!(groups.iter().map(|p| p.1.len()).sum::<usize>(), 9);
+        assert!(groups.iter().all(|p| (p.2.clone(), p.3.clone()) == [(at(0), at(5)), (at(6), at(8))][p.0]));
         let none = told(&values, EnabledStatistics::None, NULLS_LAST);
         assert_eq!(none.iter().map(|p| p.1.len()).sum::<usize>(), 9);
-        assert!(none.iter().all(|p| p.2.is_none() && p.3.is_none()));
+        assert!(none.iter().all(|p| p.2.is_none()));
     }
 
     #[test]
