@@ -24,6 +24,9 @@ use crate::store::footers::{Piece, Pieces};
 /// Rows that partitions may read in vain whatever the size of the files: reading them takes no time.
 const FEW_ROWS: usize = 100_000;
 
+/// Inputs that one partition may merge: each holds a batch and what its reader has fetched of a row group.
+const MOST_INPUTS: usize = 128;
+
 /// Files cut into ranges of users.
 pub struct UserCuts {
     /// The inputs, those of one partition after those of the one before.
@@ -33,7 +36,7 @@ pub struct UserCuts {
 }
 
 /// Cuts files into at most so many partitions; inputs keep the order of the files. Pages that hold users of two partitions are read by both; where that would
-/// be much of the files there are fewer partitions, and `None` where fewer than half are left.
+/// be much of the files there are fewer partitions, and `None` where fewer than half are left, or too many files would be open.
 pub fn cut(files: &[(PartitionedFile, Pieces)], partitions: usize) -> Option<UserCuts> {
     let rows: usize = files.iter().flat_map(|(_, p)| &p.pieces).map(|piece| piece.rows.len()).sum();
     let mut count = partitions.max(1);
@@ -42,7 +45,8 @@ pub fn cut(files: &[(PartitionedFile, Pieces)], partitions: usize) -> Option<Use
         let read: usize =
             ranges(&bounds).flat_map(|(low, high)| files.iter().map(move |(_, p)| rows_in(p, low, high))).sum();
         if read.saturating_sub(rows) <= FEW_ROWS.max(rows / 2) {
-            return Some(assign(files, &bounds));
+            let cuts = assign(files, &bounds);
+            return cuts.shares.iter().all(|share| share.inputs.len() <= MOST_INPUTS).then_some(cuts);
         }
         count -= 1;
         if count * 2 < partitions {
@@ -323,5 +327,8 @@ mod tests {
         assert_eq!(shares(&files, 100_000, 100_000, 2).unwrap(), [200_000]);
         assert!(shares(&files, 100_000, 100_000, 4).is_none());
         assert_eq!(shares(&files, 100_000, 1_000, 4).unwrap(), [50_000; 4]);
+        let files: Vec<Vec<i64>> = (0..200).map(|_| (0..4).collect()).collect();
+        assert!(shares(&files[..128], 4, 4, 2).is_some());
+        assert!(shares(&files, 4, 4, 2).is_none());
     }
 }

@@ -156,7 +156,7 @@ fn both(asked: &Asked, sql: &str, about: &dyn std::fmt::Debug) {
 fn merging_answers_what_hashing_answers() {
     let mut random = ChaCha8Rng::seed_from_u64(seed().wrapping_add(401));
     let mut merged = 0;
-    for round in 0..12 {
+    for round in 0..10 {
         let folder = tempfile::tempdir().unwrap();
         let users = [Users::Numbers, Users::Small, Users::Times, Users::Texts, Users::Words][round % 5];
         let count = random.random_range(1..60);
@@ -200,7 +200,7 @@ fn merging_answers_what_hashing_answers() {
         asked.batches("SET tenure.ordered_execution = false").unwrap();
         assert_eq!(rows, asked.rows(&format!("{} ORDER BY user_id NULLS LAST, n LIMIT 5", QUESTIONS[0])), "{about:?}");
     }
-    assert!(merged > 7, "{merged} of 12 were merged");
+    assert!(merged > 6, "{merged} of 10 were merged");
 }
 
 fn find(plan: &Arc<dyn ExecutionPlan>, name: &str) -> Arc<dyn ExecutionPlan> {
