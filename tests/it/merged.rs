@@ -364,3 +364,48 @@ fn a_limit_stops_reading() {
         }
     }
 }
+
+/// A join with users keeps the order of the events, however DataFusion would have joined them.
+#[test]
+fn joins_keep_the_order() {
+    let mut random = ChaCha8Rng::seed_from_u64(seed().wrapping_add(402));
+    for (files, partitions) in [(1, 1), (1, 3), (4, 1), (4, 3)] {
+        let folder = tempfile::tempdir().unwrap();
+        let events = folder.path().join("events");
+        std::fs::create_dir(&events).unwrap();
+        for file in 0..files {
+            let mut user = || random.random_bool(0.95).then(|| random.random_range(0..90));
+            let rows: Vec<Row> = (0..600).map(|n| (user(), n)).collect();
+            write(&events.join(format!("{file}.parquet")), &rows, Layout { page: 40, ..LAYOUT });
+        }
+        let asked = open(&events, partitions, &[("datafusion.execution.batch_size", "64".to_string())]);
+        let users = folder.path().join("users.parquet");
+        // Users in no order, some of them twice, some unknown to the events.
+        let copy = format!(
+            "COPY (SELECT value * 7 % 55 + 40 AS user_id, CASE value % 3 WHEN 0 THEN 'de' WHEN 1 THEN 'fr' END AS country FROM generate_series(1, 70)) TO '{}'",
+            users.display()
+        );
+        asked.batches(&copy).unwrap();
+        asked.batches(&format!("CREATE EXTERNAL TABLE users STORED AS PARQUET LOCATION '{}'", users.display())).unwrap();
+        for threshold in [1_000_000, 0] {
+            for option in ["hash_join_single_partition_threshold", "hash_join_single_partition_threshold_rows"] {
+                asked.batches(&format!("SET datafusion.optimizer.{option} = {threshold}")).unwrap();
+            }
+            for (sql, one_pass) in [
+                ("SELECT e.user_id, count(*), max(u.country) FROM t e JOIN users u ON e.user_id = u.user_id WHERE u.country = 'de' GROUP BY e.user_id", true),
+                ("SELECT u.user_id, count(*), sum(e.n) FROM t e JOIN users u ON e.user_id = u.user_id GROUP BY u.user_id", true),
+                ("SELECT e.user_id, count(*), count(u.country) FROM t e LEFT JOIN users u ON e.user_id = u.user_id AND u.country = 'fr' GROUP BY e.user_id", true),
+                ("SELECT user_id, count(*) FROM t WHERE user_id IN (SELECT user_id FROM users WHERE country = 'de') GROUP BY user_id", true),
+                ("SELECT user_id, count(*) FROM t WHERE NOT EXISTS (SELECT 1 FROM users u WHERE u.user_id = t.user_id AND country = 'de') GROUP BY user_id", true),
+                ("SELECT e.user_id, count(*) FROM t e JOIN (SELECT user_id, min(ts) AS first FROM t GROUP BY user_id) f ON e.user_id = f.user_id WHERE e.ts < f.first + INTERVAL '1 minute' GROUP BY e.user_id", true),
+                ("SELECT u.country, count(*) FROM t e JOIN users u ON e.user_id = u.user_id GROUP BY u.country", false),
+                ("SELECT country, step, users, dropped FROM funnel((SELECT t.*, country FROM t JOIN users u ON t.user_id = u.user_id), steps => ['a', 'c'], within => INTERVAL '1 minute', by => country)", true),
+                ("SELECT e.user_id, count(*) FROM t e JOIN users u ON e.user_id = u.user_id GROUP BY e.user_id LIMIT 1000", true),
+            ] {
+                let plan = plan(&asked, sql);
+                assert_eq!(plan.contains("UserAggregateExec"), one_pass, "{files} files, threshold {threshold}: {sql}\n{plan}");
+                both(&asked, sql, &(files, partitions, threshold));
+            }
+        }
+    }
+}
