@@ -37,7 +37,7 @@
 //! |---|---|
 //! | [`algo`] | what a question means, for one user's events; pure functions on slices |
 //! | [`model`] | statistics: BG/NBD, the Wilson interval, Markov chains of channels |
-//! | [`store`] | from files to tables that know their column roles; the sample-data generator |
+//! | [`store`] | from files to tables that know their column roles; managed tables; the sample-data generator |
 //! | [`functions`] | SQL functions: arguments in, `algo` out; one folder or file for each family |
 //! | [`relations`] | `FROM funnel(..)`, `retention(..)`, ..: named arguments in, a logical plan out; a file or folder each |
 //! | [`plan`] | optimiser rules: which plans take which path |
@@ -60,6 +60,12 @@
 //! Where the files are ordered by user (they say so themselves, or `WITH ORDER`, or `tenure.toml`), `GROUP BY user` needs no
 //! hash: `plan/ordered_scan.rs` cuts the files into ranges, `plan/ordered_aggregation.rs` puts
 //! [`exec::user_aggregate::UserAggregateExec`] in place, and EXPLAIN shows it. Both paths feed the same accumulators.
+//!
+//! # Managed tables
+//!
+//! A folder with a Delta commit log ([`store::managed`]). A commit adds and takes out files and makes a version; a query reads the
+//! version that is newest when it is planned, or the one that `AS OF` names. Rows, bounds and order of each file are in the
+//! log, so that planning opens none; scans are DataFusion's, and ordered files take the path above.
 
 pub mod algo;
 pub mod cli;

@@ -1,6 +1,6 @@
-//! From files to tables that know their column roles and order; the sample-data generator.
+//! From files to tables that know their column roles and order; managed tables; the sample-data generator.
 //!
-//! Deals with: opening Parquet, CSV and JSON as tables, with messages that name the file. Does not deal with: queries.
+//! Deals with: opening Parquet, CSV, JSON and managed tables, with messages that name the file. Does not deal with: queries.
 
 pub mod event_names;
 pub mod generate;
