@@ -51,7 +51,7 @@ fn rows(users: impl IntoIterator<Item = (i64, usize)>) -> Vec<(i64, i64)> {
 
 /// The same at times that do not compress.
 fn uneven(users: impl IntoIterator<Item = (i64, usize)>) -> Vec<(i64, i64)> {
-    let noise = |(at, (user, time)): (usize, (i64, i64))| (user, time + (at as i64 * 7_919_777 + user) % HOUR);
+    let noise = |(at, (user, time)): (usize, (i64, i64))| (user, time + (at as i64 * at as i64 * 7_919) % HOUR);
     rows(users).into_iter().enumerate().map(noise).collect()
 }
 
