@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use arrow::datatypes::DataType;
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::args::IngestArgs;
@@ -219,6 +220,7 @@ fn columns_table(layout: &Layout, terminal: bool) -> Result<String> {
             let zone = time.zone_name().map(|zone| format!(", {zone}")).unwrap_or_default();
             format!("timestamp ({}{zone})", time.format().describe())
         }
+        _ if matches!(c.data_type, DataType::Dictionary(_, _)) => "text (dictionary)".into(),
         _ => type_name(&c.data_type),
     };
     let from = |c: &crate::store::ingest::Column| match &c.origin {

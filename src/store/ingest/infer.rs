@@ -306,22 +306,21 @@ impl Seen {
         if all == 0 {
             return Ok(TimeFormat::Iso);
         }
-        if let Some(at) = (0..self.patterns.len()).max_by_key(|at| self.patterns[*at])
-            && self.patterns[at] * 2 > all
-        {
-            return Ok(TimeFormat::Pattern(KNOWN_PATTERNS[at].into()));
+        let (iso, numbers) = (self.dates + self.times, self.ints + self.floats);
+        let pattern = (0..self.patterns.len()).max_by_key(|at| self.patterns[*at]).unwrap_or(0);
+        let best = iso.max(numbers).max(self.patterns[pattern]);
+        // What is written otherwise is put aside row by row; but a format that hardly a row has is not the column's.
+        if best * 4 < all {
+            let example = self.example.as_deref().unwrap_or_default();
+            return Err(format!(
+                "how '{example}' tells a time is unclear; say it with --time-format (strptime, as in '%d.%m.%Y %H:%M:%S')"
+            ));
         }
-        let numbers = self.ints + self.floats;
-        if (self.dates + self.times) * 2 > all {
-            return Ok(TimeFormat::Iso);
+        match best {
+            _ if best == iso => Ok(TimeFormat::Iso),
+            _ if best == numbers => self.unit().map(TimeFormat::Epoch),
+            _ => Ok(TimeFormat::Pattern(KNOWN_PATTERNS[pattern].into())),
         }
-        if numbers * 2 > all {
-            return self.unit().map(TimeFormat::Epoch);
-        }
-        let example = self.example.as_deref().unwrap_or_default();
-        Err(format!(
-            "how '{example}' tells a time is unclear; say it with --time-format (strptime, as in '%d.%m.%Y %H:%M:%S')"
-        ))
     }
 
     /// The unit in which nearly all numbers are times.
