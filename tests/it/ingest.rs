@@ -339,14 +339,14 @@ fn names_must_be_clear() {
             .collect::<Vec<_>>()
             .join("\n")
     };
-    assert_snapshot!(fails("user_id,ts,event,a,a\n1,2024-01-31,v,1,2\n", &[]), @r#"
+    assert_snapshot!(fails("user_id,ts,event,a,a\n1,2024-01-31,v,1,2\n", &[]), @r##"
     error: 'n.csv': columns 4 and 5 are both called 'a'
     hint: name it by its place in a mapping ([columns] some_name = "#5") or leave it out (drop = ["#5"])
-    "#);
-    assert_snapshot!(fails("user_id,ts,event,\n1,2024-01-31,v,1\n", &[]), @r#"
+    "##);
+    assert_snapshot!(fails("user_id,ts,event,\n1,2024-01-31,v,1\n", &[]), @r##"
     error: 'n.csv': column 4 has no name
     hint: name it by its place in a mapping ([columns] some_name = "#4") or leave it out (drop = ["#4"])
-    "#);
+    "##);
     assert_snapshot!(fails("user_id,ts,event,Page,page\n1,2024-01-31,v,1,2\n", &[]), @r#"
     error: columns 'Page' and 'page' differ only by case
     hint: rename one in a mapping: [columns] page_2 = "page"

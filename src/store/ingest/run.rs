@@ -104,8 +104,10 @@ pub struct Plan<'a> {
 /// What an ingest is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// Reading and sorting; counted in bytes of the sources.
+    /// Reading, and sorting what memory does not hold; counted in bytes of the sources.
     Reading,
+    /// Sorting the rest; not counted.
+    Sorting,
     /// Writing files; counted in rows.
     Writing,
 }
@@ -547,6 +549,7 @@ impl Work<'_> {
             self.watch.progress(Progress { phase: Phase::Writing, done, all, rows });
             if self.watch.stopped() { Err(interrupted()) } else { Ok(()) }
         };
+        self.watch.progress(Progress { phase: Phase::Sorting, done: 0, all: 0, rows });
         let (add, counts) = sorter.finish(&target, &progress)?;
         let name = format!("{}-{}", begin.load, begin.attempt);
         let (load, attempt, sources) = (begin.load.clone(), begin.attempt, begin.sources.clone());
