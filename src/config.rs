@@ -89,7 +89,8 @@ impl Workspace {
     }
 }
 
-fn toml_message(error: &toml::de::Error, text: &str) -> String {
+/// What is wrong with a TOML text, and in which line.
+pub fn toml_message(error: &toml::de::Error, text: &str) -> String {
     match error.span() {
         Some(span) => format!("line {}: {}", text[..span.start].matches('\n').count() + 1, error.message()),
         None => error.message().to_string(),

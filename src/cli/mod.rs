@@ -10,6 +10,7 @@ mod erase;
 mod functions;
 mod generate;
 mod highlight;
+mod ingest;
 mod interrupt;
 mod panic;
 mod progress;
@@ -54,6 +55,7 @@ async fn dispatch(cli: Cli, terminal: Terminal, queries: Handle) -> Result<(), S
         Some(Command::Generate(wanted)) => generate::run(wanted, terminal).await,
         Some(Command::Compact(wanted)) => compact::run(wanted, terminal).await,
         Some(Command::Erase(wanted)) => erase::run(wanted, terminal).await,
+        Some(Command::Ingest(wanted)) => ingest::run(*wanted, terminal).await,
         Some(Command::Vacuum(wanted)) => vacuum::run(wanted, terminal).await,
         Some(Command::Demo(wanted)) => demo::run(wanted, terminal, queries).await,
         None => statements(cli, terminal, queries).await,

@@ -7,6 +7,7 @@ pub mod compact;
 pub mod erase;
 pub mod event_names;
 pub mod generate;
+pub mod ingest;
 pub mod layout;
 pub mod managed;
 pub mod sort;

@@ -20,6 +20,8 @@ fn help_tells_everything() {
     Commands:
       demo       Show funnels, retention, cohorts and churn scores on sample data
       generate   Make a shop's events and users of any size, as Parquet
+      ingest     Take events from CSV, NDJSON or Parquet into a managed table
+      vacuum     Remove the data files of old versions of a managed table
       functions  List tenure's functions and relations, or show one in full
 
     Options:
@@ -55,6 +57,7 @@ fn help_tells_everything() {
       tenure -t events=data/events/ -f weekly.sql -p country=DE -o weekly.parquet
       echo 'SELECT 1' | tenure --format json
       tenure functions funnel                         arguments, columns and an example
+      tenure ingest logs/ --into data                 CSV, NDJSON or Parquet into a managed table
 
     Exit codes: 0 done, 1 a statement or its data failed, 2 wrong usage.
     "#);

@@ -8,6 +8,7 @@ mod clickhouse;
 mod compact;
 mod docs;
 mod funnel_relations;
+mod ingest;
 mod layering;
 mod memory;
 mod oracle;
