@@ -14,6 +14,7 @@ use super::vacuum::table_folder;
 use crate::error::{Error, Result};
 use crate::output::thousands;
 use crate::store::erase::{Erased, erase};
+use crate::store::ingest::journal;
 use crate::store::ingest::rejects::forget;
 
 const TEMPLATE: &str = "{bar:24.cyan/dim} {percent:>3}%  {human_pos} of {human_len} files  {elapsed}, {eta} left";
@@ -43,6 +44,9 @@ pub(super) async fn run(args: EraseArgs, terminal: Terminal) -> Result<(), Stop>
     print(&listed(&done))?;
     if !args.quiet {
         told(&done, rejected, args.dry_run).iter().for_each(|line| terminal.print_note(line));
+        if folder.join(journal::FOLDER).is_dir() {
+            terminal.print_note("an ingest into this table has not ended: rows of theirs may come in with it");
+        }
     }
     Ok(())
 }
