@@ -1,6 +1,6 @@
-//! From files to tables that know their column roles and order; ordered files; the sample-data generator.
+//! From files to tables that know their column roles and order: ingest, ordered files, managed tables; the sample-data generator.
 //!
-//! Deals with: opening Parquet, CSV and JSON as tables, with messages that name the file; sorting rows by (user, time) and
+//! Deals with: opening Parquet, CSV, JSON and managed tables, with messages that name the file; sorting rows by (user, time) and
 //! writing them as well-cut files. Does not deal with: queries.
 
 pub mod compact;
