@@ -250,11 +250,34 @@ fn rows_that_cannot_be_taken_in_are_kept_with_the_reason() {
         "bad.csv",
         "user_id,ts,event,price\n1,2024-01-31,view,1\n2,soon,view,1\n,2024-01-31,view,1\n3,2024-01-31,view\n4,never,view,1\n5,2024-01-31,\"open,1\n",
     );
-    assert_snapshot!(ingest(&place, &["bad.csv", "--into", "data"]), @"");
+    assert_snapshot!(ingest(&place, &["bad.csv", "--into", "data"]), @r#"
+    exit 0
+    -- stderr
+    ┌─────────┬──────────────────────┬───────┬─────────┬────────────┐
+    │ column  │ type                 │ role  │ from    │ example    │
+    ├─────────┼──────────────────────┼───────┼─────────┼────────────┤
+    │ user_id │ bigint               │ user  │ user_id │ 1          │
+    │ ts      │ timestamp (ISO 8601) │ time  │ ts      │ 2024-01-31 │
+    │ event   │ text (dictionary)    │ event │ event   │ view       │
+    │ price   │ bigint               │       │ price   │ 1          │
+    └─────────┴──────────────────────┴───────┴─────────┴────────────┘
+    events: 6 rows in, 1 written to 1 file (N bytes) in data/events, version 0, N s
+    warning: 5 rows rejected, kept in data/events/_rejects/LOAD-1.ndjson
+      2 x ts is not a time of the column's format, first at bad.csv:3 ('soon')
+      1 x a quote is never closed, first at bad.csv:7
+      1 x too few fields, first at bad.csv:5 ('3 in place of 4')
+      1 x user_id is NULL, first at bad.csv:4
+    "#);
     let kept: Vec<_> =
         std::fs::read_dir(place.path("data/events/_rejects")).unwrap().map(|e| e.unwrap().path()).collect();
     assert_eq!(kept.len(), 1);
-    assert_snapshot!(std::fs::read_to_string(&kept[0]).unwrap(), @"");
+    assert_snapshot!(std::fs::read_to_string(&kept[0]).unwrap(), @r#"
+    {"source":"bad.csv","line":3,"reason":"ts: 'soon' is not a time of the column's format","user":"2","row":"2,soon,view,1"}
+    {"source":"bad.csv","line":4,"reason":"user_id is NULL","row":",2024-01-31,view,1"}
+    {"source":"bad.csv","line":5,"reason":"too few fields: 3 in place of 4","row":"3,2024-01-31,view"}
+    {"source":"bad.csv","line":6,"reason":"ts: 'never' is not a time of the column's format","user":"4","row":"4,never,view,1"}
+    {"source":"bad.csv","line":7,"reason":"a quote is never closed","row":"5,2024-01-31,\"open,1"}
+    "#);
     assert_eq!(query(&place, "SELECT count(*) FROM 'data/events'"), "count(*)\n1");
     // Too many, or all of them, is a failure that leaves nothing behind.
     for limit in ["4", "80%"] {
@@ -268,7 +291,12 @@ fn rows_that_cannot_be_taken_in_are_kept_with_the_reason() {
         assert!(told.starts_with("exit 0"), "{told}");
     }
     place.write("all.csv", "user_id,ts,event\n1,2024-01-31 12:00:00.0000001,view\n");
-    assert_snapshot!(ingest(&place, &["all.csv", "--into", "data", "--table", "none", "-q"]), @"");
+    assert_snapshot!(ingest(&place, &["all.csv", "--into", "data", "--table", "none", "-q"]), @r#"
+    exit 1
+    -- stderr
+    error: 1 of 1 rows cannot be taken in: that is every row
+    hint: 1 x ts is finer than a microsecond (--floor-time cuts it), first at all.csv:2 ('2024-01-31 12:00:00.0000001')
+    "#);
     assert!(!place.path("data/none").exists());
 }
 
@@ -466,9 +494,19 @@ fn files_of_different_shape_are_one_table_or_a_clear_error() {
     ingest(&place, &["p", "--into", "data", "--table", "wide", "-q"]);
     assert_eq!(query(&place, "SELECT n FROM 'data/wide' ORDER BY n"), "n\n1.0\n2.5");
     parquet("p/list.parquet", "[1, 2]");
-    assert_snapshot!(ingest(&place, &["p", "--into", "data", "--table", "mixed", "-q"]), @"");
+    assert_snapshot!(ingest(&place, &["p", "--into", "data", "--table", "mixed", "-q"]), @r#"
+    exit 1
+    -- stderr
+    error: column 'n' is double in 'p/double.parquet' but list(bigint) in 'p/list.parquet'
+    hint: rename or drop one of them in a mapping, and ingest the files one after the other
+    "#);
     parquet("odd.parquet", "arrow_cast(1, 'Time64(Microsecond)')");
-    assert_snapshot!(ingest(&place, &["odd.parquet", "--into", "data", "--table", "odd", "-q"]), @"");
+    assert_snapshot!(ingest(&place, &["odd.parquet", "--into", "data", "--table", "odd", "-q"]), @r#"
+    exit 1
+    -- stderr
+    error: 'odd.parquet': column 'n' is Time64(µs), which a table cannot hold
+    hint: leave it out with drop = ["n"] in the mapping
+    "#);
 }
 
 #[test]
