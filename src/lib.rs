@@ -60,6 +60,9 @@
 //! Where the files are ordered by user (they say so themselves, or `WITH ORDER`, or `tenure.toml`), `GROUP BY user` needs no
 //! hash: `plan/ordered_scan.rs` cuts the files into ranges, `plan/ordered_aggregation.rs` puts
 //! [`exec::user_aggregate::UserAggregateExec`] in place, and EXPLAIN shows it. Both paths feed the same accumulators.
+//!
+//! Such files come from [`store::sort`], which sorts rows in bounded memory, and [`store::layout`], which decides where files end.
+//! [`store::compact`] merges those of a managed table that overlap; [`store::erase`] writes anew those that hold a user.
 
 pub mod algo;
 pub mod cli;

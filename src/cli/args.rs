@@ -119,6 +119,10 @@ pub enum Command {
     Generate(GenerateArgs),
     /// Take events from CSV, NDJSON or Parquet into a managed table
     Ingest(Box<IngestArgs>),
+    /// Merge the files of a managed table that overlap or are too small
+    Compact(CompactArgs),
+    /// Take all rows of some users out of a managed table
+    Erase(EraseArgs),
     /// Remove the data files of old versions of a managed table
     Vacuum(VacuumArgs),
     /// List tenure's functions and relations, or show one in full
@@ -186,6 +190,41 @@ pub enum EventOrder {
     Time,
     /// By user, then time.
     User,
+}
+
+/// `tenure compact`.
+#[derive(Debug, Args)]
+pub struct CompactArgs {
+    /// The table's folder
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+    /// Memory for rows, such as 512MB or 4GiB
+    #[arg(long, value_name = "SIZE", value_parser = bytes, default_value = "1GiB")]
+    pub memory: usize,
+    /// No progress bar and no closing line
+    #[arg(short = 'q', long)]
+    pub quiet: bool,
+}
+
+/// `tenure erase`.
+#[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("who").required(true).multiple(true).args(["users", "users_from"])))]
+pub struct EraseArgs {
+    /// The table's folder
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+    /// Users, as the user column writes them; may be repeated
+    #[arg(long = "user", value_name = "ID", num_args = 1.., allow_hyphen_values = false)]
+    pub users: Vec<String>,
+    /// A file of users, one on each line; - is standard input
+    #[arg(long, value_name = "FILE")]
+    pub users_from: Option<PathBuf>,
+    /// Change nothing, only list from which files how many rows would go
+    #[arg(long)]
+    pub dry_run: bool,
+    /// No progress bar and no closing lines
+    #[arg(short = 'q', long)]
+    pub quiet: bool,
 }
 
 const INGEST_HELP: &str = "\

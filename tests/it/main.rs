@@ -5,6 +5,7 @@ mod ask;
 mod churn;
 mod cli;
 mod clickhouse;
+mod compact;
 mod docs;
 mod funnel_relations;
 mod ingest;

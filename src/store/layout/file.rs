@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Float32Type, Float64Type, SchemaRef, TimeUnit, TimestampMicrosecondType};
 use parquet::arrow::ArrowWriter;
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 
-use super::{encoding, may_be_nan, statistics};
+use super::{encoding, statistics};
 use crate::error::{Error, Result};
 use crate::store::managed::{Roles, StoredFile};
 use crate::store::user_id::{UserId, UserRef, Users};
@@ -43,6 +43,15 @@ impl Columns {
         }
         let properties = encoding::properties(&schema, roles, dedup);
         Ok(Self { schema, user, time, properties })
+    }
+}
+
+/// Whether a column holds a NaN, perhaps below a NULL.
+pub(super) fn holds_nan(column: &ArrayRef) -> bool {
+    match column.data_type() {
+        DataType::Float32 => column.as_primitive::<Float32Type>().values().iter().any(|v| v.is_nan()),
+        DataType::Float64 => column.as_primitive::<Float64Type>().values().iter().any(|v| v.is_nan()),
+        _ => false,
     }
 }
 
@@ -108,12 +117,7 @@ impl OpenFile {
             self.times = (self.times.0.min(*time), self.times.1.max(*time));
         }
         for (column, with_nan) in batch.columns().iter().zip(&mut self.with_nan) {
-            if !*with_nan && may_be_nan(column.data_type()) {
-                *with_nan = match column.data_type() {
-                    DataType::Float32 => column.as_primitive::<Float32Type>().values().iter().any(|v| v.is_nan()),
-                    _ => column.as_primitive::<Float64Type>().values().iter().any(|v| v.is_nan()),
-                };
-            }
+            *with_nan = *with_nan || holds_nan(column);
         }
         let path = self.path.clone();
         self.writer()?.write(batch).map_err(|e| unwritten(&path, e))
@@ -164,7 +168,7 @@ impl OpenFile {
         writer.sync().map_err(|e| Error::io("write", &self.path, &e))?;
         drop(writer);
         let path = folder.join(&self.name);
-        let file = File::open(&path).map_err(|e| Error::io("open", &path, &e))?;
+        let file = OpenOptions::new().append(true).open(&path).map_err(|e| Error::io("open", &path, &e))?;
         file.sync_all().map_err(|e| Error::io("write", &path, &e))?;
         let on_disk = file.metadata().map_err(|e| Error::io("open", &path, &e))?;
         let modified = on_disk.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
@@ -172,7 +176,7 @@ impl OpenFile {
             return Err(Error::internal("an ordered file without rows"));
         };
         let statistics =
-            statistics::statistics(&columns.schema, &metadata, columns.user, (&first, &last), &self.with_nan)?;
+            statistics::statistics(&columns.schema, &metadata, Some((columns.user, &first, &last)), &self.with_nan)?;
         self.whole = true;
         Ok(StoredFile {
             path: std::mem::take(&mut self.name),
@@ -196,7 +200,7 @@ impl Drop for OpenFile {
 }
 
 /// An error of the Parquet writer on a named file; the cause may be a full disk.
-fn unwritten(path: &Path, error: ParquetError) -> Error {
+pub(super) fn unwritten(path: &Path, error: ParquetError) -> Error {
     if let ParquetError::External(cause) = &error
         && let Some(cause) = cause.downcast_ref::<std::io::Error>()
     {

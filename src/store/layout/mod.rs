@@ -12,6 +12,7 @@
 mod encoding;
 mod file;
 mod period;
+mod plain;
 mod statistics;
 
 use std::collections::BTreeMap;
@@ -19,10 +20,11 @@ use std::path::{Path, PathBuf};
 
 use arrow::array::{Array, AsArray, RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
-use arrow::datatypes::{DataType, SchemaRef, TimestampMicrosecondType};
+use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
 
 pub use encoding::ORDERED_KEY;
 pub use period::Period;
+pub(super) use plain::write_plain;
 
 use crate::error::{Error, Result};
 use crate::store::managed::{Roles, StoredFile};
@@ -260,11 +262,6 @@ pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
         synced.map_err(|e| Error::io("write", folder, &e))?;
     }
     Ok(())
-}
-
-/// Whether a type can hold NaN.
-fn may_be_nan(data_type: &DataType) -> bool {
-    matches!(data_type, DataType::Float32 | DataType::Float64)
 }
 
 #[cfg(test)]

@@ -20,13 +20,12 @@ use crate::store::user_id::UserId;
 /// Texts beyond this are cut, as bounds may be; users never are.
 const LONGEST: usize = 64;
 
-/// The statistics of a file. `users` are its first and last user, `with_nan` the positions of columns that hold a NaN:
+/// The statistics of a file. `users` are the position of the users and the first and last one, where that is known; `with_nan` the positions of columns that hold a NaN:
 /// readers disagree on where NaN stands in the order, so those get no bounds.
 pub(super) fn statistics(
     schema: &SchemaRef,
     metadata: &ParquetMetaData,
-    user: usize,
-    users: (&UserId, &UserId),
+    users: Option<(usize, &UserId, &UserId)>,
     with_nan: &[bool],
 ) -> Result<String> {
     let (mut low, mut high, mut nulls) = (Map::new(), Map::new(), Map::new());
@@ -42,9 +41,9 @@ pub(super) fn statistics(
         if counts.null_count() == 0 {
             nulls.insert(name.clone(), json!(counts.values().iter().sum::<u64>()));
         }
-        if at == user {
-            low.insert(name.clone(), user_value(users.0));
-            high.insert(name, user_value(users.1));
+        if let Some((_, first, last)) = users.filter(|(user, ..)| *user == at) {
+            low.insert(name.clone(), user_value(first));
+            high.insert(name, user_value(last));
             continue;
         }
         if with_nan[at] {

@@ -3,10 +3,8 @@
 use std::fs::File;
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, DictionaryArray, Float64Array, Int64Array, StringArray, TimestampMicrosecondArray,
-};
-use arrow::datatypes::{Field, Int32Type, Schema, TimeUnit};
+use arrow::array::{ArrayRef, DictionaryArray, Float64Array, Int64Array, StringArray, TimestampMicrosecondArray};
+use arrow::datatypes::{DataType, Field, Int32Type, Schema, TimeUnit};
 use datafusion::common::ScalarValue;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::Encoding;
@@ -51,6 +49,12 @@ fn rows(users: impl IntoIterator<Item = (i64, usize)>) -> Vec<(i64, i64)> {
     users.into_iter().flat_map(|(user, n)| (0..n).map(move |at| (user, START + at as i64 * HOUR))).collect()
 }
 
+/// The same at times that do not compress.
+fn uneven(users: impl IntoIterator<Item = (i64, usize)>) -> Vec<(i64, i64)> {
+    let noise = |(at, (user, time)): (usize, (i64, i64))| (user, time + (at as i64 * at as i64 * 7_919) % HOUR);
+    rows(users).into_iter().enumerate().map(noise).collect()
+}
+
 fn small(file_bytes: usize, row_group_rows: usize) -> Layout {
     Layout { file_bytes, row_group_rows, ..Layout::new() }
 }
@@ -86,7 +90,7 @@ fn ints(file: &StoredFile) -> (i64, i64) {
 
 #[test]
 fn files_and_row_groups_end_between_users() {
-    let rows = rows((0..4_000).map(|user| (user, 10 + (user as usize * 37) % 21)));
+    let rows = uneven((0..4_000).map(|user| (user, 10 + (user as usize * 37) % 21)));
     let (folder, files) = written(&rows, small(60_000, 5_000), 700);
     assert!(files.len() > 3, "{}", files.len());
     assert!(files.windows(2).all(|w| ints(&w[0]).1 < ints(&w[1]).0));
@@ -120,7 +124,7 @@ fn files_and_row_groups_end_between_users() {
 
 #[test]
 fn a_user_larger_than_a_file_goes_on_in_the_next() {
-    let rows = rows([(1, 500), (2, 200_000), (3, 500)]);
+    let rows = uneven([(1, 500), (2, 200_000), (3, 500)]);
     let (folder, files) = written(&rows, small(100_000, 20_000), 9_000);
     assert!(files.len() > 2, "{}", files.len());
     assert!(files.iter().all(|f| f.size < 400_000));
@@ -132,7 +136,7 @@ fn a_user_larger_than_a_file_goes_on_in_the_next() {
 
 #[test]
 fn no_file_holds_rows_of_two_periods() {
-    let rows = rows((0..60).map(|user| (user, 24 * 40)));
+    let rows = rows((0..20).map(|user| (user, 24 * 40)));
     for (period, count) in [(Period::Day, 40), (Period::Week, 6), (Period::Month, 2)] {
         let layout = Layout { period: Some(period), memory: 1 << 20, ..small(1 << 20, 10_000) };
         let (folder, files) = written(&rows, layout, 5_000);

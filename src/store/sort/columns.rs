@@ -12,7 +12,7 @@ use arrow::buffer::ScalarBuffer;
 use arrow::compute::{cast, concat, interleave};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType};
 
-use super::words::{Coded, MOST_WORDS};
+use super::words::{Coded, Limit};
 use crate::error::{Error, Result};
 use crate::store::managed::Roles;
 use crate::store::user_id::Users;
@@ -59,13 +59,14 @@ pub(super) struct Columns {
 }
 
 impl Columns {
-    /// Checks the roles' types, in the words of whoever made the schema.
-    pub fn new(schema: SchemaRef, roles: &Roles) -> Result<Self> {
-        Self::with_most_words(schema, roles, MOST_WORDS)
+    /// Checks the roles' types, in the words of whoever made the schema. Words have at most about `memory` bytes.
+    pub fn new(schema: SchemaRef, roles: &Roles, memory: usize) -> Result<Self> {
+        let coded = schema.fields().iter().filter(|f| is_coded(f.data_type())).count();
+        Self::with_limit(schema, roles, Limit::within(memory, coded))
     }
 
-    /// With a limit of words for each column, for tests.
-    pub fn with_most_words(schema: SchemaRef, roles: &Roles, most: usize) -> Result<Self> {
+    /// With a limit of words for each column.
+    pub fn with_limit(schema: SchemaRef, roles: &Roles, limit: Limit) -> Result<Self> {
         let position = |name: &str| {
             schema.index_of(name).map_err(|_| Error::internal(format!("sort: there is no column '{name}'")))
         };
@@ -78,7 +79,7 @@ impl Columns {
         if !matches!(times, DataType::Timestamp(TimeUnit::Microsecond, _)) {
             return Err(Error::internal(format!("sort: times are microseconds, not {times}")));
         }
-        let coded = schema.fields().iter().map(|f| is_coded(f.data_type()).then(|| Coded::new(most))).collect();
+        let coded = schema.fields().iter().map(|f| is_coded(f.data_type()).then(|| Coded::new(limit))).collect();
         Ok(Self { schema, user, time, coded })
     }
 

@@ -32,6 +32,7 @@ use arrow::datatypes::SchemaRef;
 
 pub use run::Run;
 pub use source::UserRange;
+pub(super) use stored::StoredSource;
 pub use unique::can_be_key;
 pub use write::{Counts, Progress, Target};
 
@@ -44,7 +45,6 @@ use memory::SortedRows;
 use merge::Merge;
 use run::RunSource;
 use source::{Source, cut};
-use stored::StoredSource;
 
 /// Bytes of the pieces in which rows are gathered, written to runs and read from them.
 const PIECE_BYTES: usize = 1 << 20;
@@ -71,7 +71,7 @@ impl Sorter {
     ///
     /// Errors: a schema without the roles' columns, or with other types for them.
     pub fn new(staging: &Path, schema: SchemaRef, roles: &Roles, memory: usize) -> Result<Self> {
-        Ok(Self::over(staging, Columns::new(schema, roles)?, roles, memory))
+        Ok(Self::over(staging, Columns::new(schema, roles, memory / 8)?, roles, memory))
     }
 
     fn over(staging: &Path, columns: Columns, roles: &Roles, memory: usize) -> Self {

@@ -210,7 +210,7 @@ mod tests {
     fn columns(users: DataType) -> Columns {
         let time = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
         let schema = Schema::new(vec![Field::new("u", users, false), Field::new("t", time, false)]);
-        Columns::new(Arc::new(schema), &Roles { user: "u".into(), time: "t".into(), event: None }).unwrap()
+        Columns::new(Arc::new(schema), &Roles { user: "u".into(), time: "t".into(), event: None }, 0).unwrap()
     }
 
     fn rows(users: ArrayRef, times: Vec<i64>) -> Rows {
@@ -270,7 +270,7 @@ mod tests {
             ((state >> 33) % below) as i64
         };
         let chunks: Vec<Vec<(i64, i64)>> =
-            (0..5).map(|_| (0..50_000).map(|_| (draw(1_000), draw(1_000_000))).collect()).collect();
+            (0..5).map(|_| (0..15_000).map(|_| (draw(1_000), draw(1_000_000))).collect()).collect();
         check(&chunks, false);
     }
 

@@ -55,7 +55,7 @@ impl StoredSource {
         let user = schema.index_of(&roles.user)?;
         let places: Vec<_> = schema.fields().iter().map(|f| metadata.schema().index_of(f.name()).ok()).collect();
         for role in [&roles.user, &roles.time] {
-            if places[schema.index_of(role)?].is_none() {
+            if schema.index_of(role).is_ok_and(|at| places[at].is_none()) {
                 return Err(Error::data(format!("'{}' has no column '{role}'", path.display())));
             }
         }
@@ -67,6 +67,32 @@ impl StoredSource {
         let users =
             stored.users.as_ref().and_then(|(low, high)| Some((UserId::from_scalar(low)?, UserId::from_scalar(high)?)));
         Ok(Self { path, metadata, schema: Arc::clone(schema), user, places, groups, users, piece })
+    }
+
+    /// That each row has a user and a time: others have no place in the order.
+    pub fn check_complete(&self, batch: &RecordBatch, roles: &Roles) -> Result<()> {
+        for role in [&roles.user, &roles.time] {
+            if batch.column(batch.schema_ref().index_of(role)?).null_count() > 0 {
+                let path = self.path.display();
+                return Err(Error::data(format!(
+                    "'{path}' cannot be put in order: it has rows whose '{role}' is NULL"
+                ))
+                .hint("tenure did not write it; whoever did can delete those rows"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Row groups that may hold one of these users, which are in order.
+    pub fn groups_with(&self, users: &[UserId]) -> Vec<usize> {
+        let holds = |bounds: &Option<(UserId, UserId)>| match bounds {
+            Some((low, high)) => users.get(users.partition_point(|user| user < low)).is_some_and(|user| user <= high),
+            None => true,
+        };
+        if !holds(&self.users) {
+            return Vec::new();
+        }
+        (0..self.groups.len()).filter(|group| holds(&self.groups[*group])).collect()
     }
 
     /// Row groups that may hold users of a range.
@@ -88,6 +114,11 @@ impl StoredSource {
         let builder = builder.with_projection(mask).with_row_groups(groups).with_batch_size(self.piece);
         let reader = builder.build().map_err(|e| unread(&self.path, e))?;
         Ok(Batches { source: self, reader })
+    }
+
+    /// Rows, as the file itself says.
+    pub fn rows(&self) -> u64 {
+        self.metadata.metadata().file_metadata().num_rows().max(0) as u64
     }
 
     /// Batches of the whole file.

@@ -14,6 +14,7 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use proptest::prelude::*;
 
+use super::words::Limit;
 use super::*;
 use crate::store::layout::{Layout, discard};
 
@@ -139,7 +140,8 @@ fn without_repetitions(rows: Vec<Row>) -> Vec<Row> {
 
 /// A sorter that turns to text after a few words, with a budget of rows rather than of bytes.
 fn sorter(staging: &Path, text_users: bool, words: usize, memory: usize) -> Sorter {
-    let columns = Columns::with_most_words(schema(text_users), &roles(), words).unwrap();
+    let limit = Limit { words, bytes: 16 << 20 };
+    let columns = Columns::with_limit(schema(text_users), &roles(), limit).unwrap();
     Sorter::over(staging, columns, &roles(), memory).with_threads(3)
 }
 
@@ -152,7 +154,7 @@ fn given() -> impl Strategy<Value = Given> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
     fn files_hold_the_rows_of_a_plain_sort(
@@ -283,7 +285,7 @@ fn dictionaries_beyond_what_small_keys_hold() {
         let mut expected = Vec::new();
         for part in 0..4_u32 {
             let rows: Vec<Given> =
-                (0..20_000).map(|at| ((at % 97).into(), at.into(), Some(part * 20_000 + at))).collect();
+                (0..17_000).map(|at| ((at % 97).into(), at.into(), Some(part * 17_000 + at))).collect();
             let batch = batch(&rows, expected.len() as i64, false, part % 2 == 0);
             expected.extend(rows_of(&batch));
             sorter.push(&batch).unwrap();
@@ -301,9 +303,8 @@ fn dictionaries_beyond_what_small_keys_hold() {
 fn events_that_the_table_has_are_left_out() {
     let (staging, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let mut draw = draws(3);
-    let mut rows = |n: usize| -> Vec<Given> {
-        (0..n).map(|_| (draw(30) as i64, draw(50) as i64, Some(draw(30) as u32))).collect()
-    };
+    let mut rows =
+        |n: usize| -> Vec<Given> { (0..n).map(|_| (draw(5) as i64, draw(50) as i64, Some(draw(30) as u32))).collect() };
     let mut files: Vec<StoredFile> = Vec::new();
     let mut old = Vec::new();
     for part in 0..3 {

@@ -16,9 +16,25 @@ use twox_hash::XxHash64;
 use crate::error::{Error, Result};
 
 /// Words of one column. Beyond, a Parquet dictionary page would not hold them either.
-pub(super) const MOST_WORDS: usize = 1 << 18;
-/// Their bytes together.
+const MOST_WORDS: usize = 1 << 18;
+/// Their bytes.
 const MOST_BYTES: usize = 16 << 20;
+
+/// How many words a column may have.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limit {
+    pub words: usize,
+    pub bytes: usize,
+}
+
+impl Limit {
+    /// For one of `columns` columns that have so much memory together; one word is always possible.
+    pub fn within(memory: usize, columns: usize) -> Self {
+        let share = memory / columns.max(1);
+        // Beside its text a word costs its place and an entry of the table.
+        Self { words: (share / 32).clamp(1, MOST_WORDS), bytes: (share / 2).clamp(1 << 10, MOST_BYTES) }
+    }
+}
 
 /// The words of one column, numbered as they were met.
 #[derive(Debug, Clone)]
@@ -27,14 +43,14 @@ pub(super) struct Words {
     seed: u64,
     bytes: Vec<u8>,
     offsets: Vec<i32>,
-    most: usize,
+    limit: Limit,
 }
 
 impl Words {
-    /// None yet; `most` of them are numbered.
-    pub fn new(most: usize) -> Self {
+    /// None yet.
+    pub fn new(limit: Limit) -> Self {
         let seed = RandomState::new().hash_one(0_u64);
-        Self { table: HashTable::new(), seed, bytes: Vec::new(), offsets: vec![0], most }
+        Self { table: HashTable::new(), seed, bytes: Vec::new(), offsets: vec![0], limit }
     }
 
     pub fn len(&self) -> usize {
@@ -52,10 +68,15 @@ impl Words {
         if let Some(found) = self.table.find(hash, |number| self.word(*number) == word.as_bytes()) {
             return Some(*found as i32);
         }
-        let number = self.len() as u32;
-        if self.len() >= self.most || self.bytes.len() + word.len() > MOST_BYTES {
+        if self.len() >= self.limit.words || self.bytes.len() + word.len() > self.limit.bytes {
             return None;
         }
+        Some(self.add(word, hash))
+    }
+
+    /// Numbers a new word.
+    fn add(&mut self, word: &str, hash: u64) -> i32 {
+        let number = self.len() as u32;
         self.bytes.extend_from_slice(word.as_bytes());
         self.offsets.push(self.bytes.len() as i32);
         let (bytes, offsets, seed) = (&self.bytes, &self.offsets, self.seed);
@@ -64,7 +85,7 @@ impl Words {
             XxHash64::oneshot(seed, &bytes[offsets[at] as usize..offsets[at + 1] as usize])
         };
         self.table.insert_unique(hash, number, hash_of);
-        Some(number as i32)
+        number as i32
     }
 
     /// The words from number `from` on, as an array.
@@ -92,8 +113,8 @@ pub(super) struct Coded {
 }
 
 impl Coded {
-    pub fn new(most: usize) -> Self {
-        Self { words: Arc::new(Words::new(most)), array: None, given_up: false }
+    pub fn new(limit: Limit) -> Self {
+        Self { words: Arc::new(Words::new(limit)), array: None, given_up: false }
     }
 
     pub fn words(&self) -> &Words {
@@ -116,11 +137,13 @@ impl Coded {
     /// Adds words in the order of their numbers, as they were saved.
     pub fn restore(&mut self, words: &StringArray) -> Result<()> {
         let known = Arc::make_mut(&mut self.words);
+        if words.value_data().len() + known.bytes.len() > i32::MAX as usize {
+            return Err(Error::data("a run has too many words"));
+        }
+        // However many they are: rows of the run have their numbers.
         for word in words.iter().flatten() {
-            let next = known.len() as i32;
-            if known.number(word) != Some(next) {
-                return Err(Error::data("the words of a run do not follow those of the run before"));
-            }
+            let hash = XxHash64::oneshot(known.seed, word.as_bytes());
+            known.add(word, hash);
         }
         self.array = None;
         Ok(())
@@ -239,7 +262,7 @@ mod tests {
 
     #[test]
     fn words_come_back_from_text_and_dictionaries() {
-        let mut coded = Coded::new(10);
+        let mut coded = Coded::new(Limit { words: 10, bytes: 100 });
         let text: ArrayRef = Arc::new(StringArray::from(vec![Some("b"), None, Some("a"), Some("b")]));
         let values: ArrayRef = Arc::new(StringArray::from(vec![Some("unused"), Some("a"), None, Some("c")]));
         let keys = Int32Array::from(vec![Some(3), Some(2), None, Some(1)]);
@@ -255,7 +278,7 @@ mod tests {
 
     #[test]
     fn too_many_words_leave_the_text() {
-        let mut coded = Coded::new(2);
+        let mut coded = Coded::new(Limit { words: 2, bytes: 100 });
         let few: ArrayRef = Arc::new(StringArray::from(vec!["a", "b"]));
         let many: ArrayRef = Arc::new(StringArray::from(vec![Some("b"), None, Some("c")]));
         let numbers = coded.encode(&few).unwrap();

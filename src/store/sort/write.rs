@@ -195,7 +195,7 @@ impl Kept {
             other => other.clone(),
         });
         let narrow = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-        let columns = Columns::new(narrow.clone(), work.roles)?;
+        let columns = Columns::new(narrow.clone(), work.roles, 0)?;
         let mut files: Vec<Box<dyn Source>> = Vec::new();
         for file in target.existing {
             let source = StoredSource::open(target.folder, file, &narrow, work.roles)?;
