@@ -63,6 +63,12 @@
 //!
 //! Such files come from [`store::sort`], which sorts rows in bounded memory, and [`store::layout`], which decides where files end.
 //! [`store::compact`] merges those of a managed table that overlap; [`store::erase`] writes anew those that hold a user.
+//!
+//! # Managed tables
+//!
+//! A folder with a Delta commit log ([`store::managed`]). A commit adds and takes out files and makes a version; a query reads the
+//! version that is newest when it is planned, or the one that `AS OF` names. Rows, bounds and order of each file are in the
+//! log, so that planning opens none; scans are DataFusion's, and ordered files take the path above.
 
 pub mod algo;
 pub mod cli;

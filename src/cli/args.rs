@@ -69,7 +69,7 @@ struct InputArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Session")]
 pub struct SessionArgs {
-    /// Name a Parquet file, folder or glob as a table; may be repeated
+    /// Name a Parquet file, folder, glob or managed table as a table; may be repeated
     #[arg(short = 't', long = "table", value_name = "NAME=PATH", value_parser = pair)]
     pub tables: Vec<(String, String)>,
     /// Bind the query parameter $NAME; may be repeated

@@ -11,14 +11,14 @@ use crate::functions::FunctionKind;
 /// Keywords worth offering: what people type in queries, not the parser's thousand.
 #[rustfmt::skip]
 pub(super) const KEYWORDS: &[&str] = &[
-    "ALL", "ANALYZE", "AND", "ANTI", "ANY", "AS", "ASC", "BETWEEN", "BY", "CASE", "CAST", "COPY", "CREATE", "CROSS", "CURRENT",
-    "DATE", "DELETE", "DESC", "DESCRIBE", "DISTINCT", "DROP", "ELSE", "END", "EXCEPT", "EXCLUDE", "EXISTS", "EXPLAIN",
-    "EXTERNAL", "EXTRACT", "FALSE", "FILTER", "FIRST", "FOLLOWING", "FROM", "FULL", "GROUP", "GROUPING", "HAVING", "IF", "ILIKE",
-    "IN", "INNER", "INSERT", "INTERSECT", "INTERVAL", "INTO", "IS", "JOIN", "LAST", "LATERAL", "LEFT", "LIKE", "LIMIT",
-    "LOCATION", "NATURAL", "NOT", "NULL", "NULLS", "OFFSET", "ON", "OR", "ORDER", "OUTER", "OVER", "PARTITION", "PARTITIONED",
-    "PRECEDING", "QUALIFY", "RANGE", "RECURSIVE", "REPLACE", "RIGHT", "ROW", "ROWS", "SELECT", "SEMI", "SET", "SETS", "SHOW",
-    "STORED", "TABLE", "THEN", "TIMESTAMP", "TO", "TRUE", "UNBOUNDED", "UNION", "UNNEST", "USING", "VALUES", "VIEW", "WHEN",
-    "WHERE", "WINDOW", "WITH", "WITHIN",
+    "ALL", "ANALYZE", "AND", "ANTI", "ANY", "AS", "ASC", "BETWEEN", "BY", "CASE", "CAST", "COPY", "CREATE", "CROSS",
+    "CURRENT", "DATE", "DELETE", "DESC", "DESCRIBE", "DISTINCT", "DROP", "ELSE", "END", "EXCEPT", "EXCLUDE", "EXISTS",
+    "EXPLAIN", "EXTERNAL", "EXTRACT", "FALSE", "FILTER", "FIRST", "FOLLOWING", "FROM", "FULL", "GROUP", "GROUPING", "HAVING",
+    "IF", "ILIKE", "IN", "INNER", "INSERT", "INTERSECT", "INTERVAL", "INTO", "IS", "JOIN", "LAST", "LATERAL", "LEFT", "LIKE",
+    "LIMIT", "LOCATION", "NATURAL", "NOT", "NULL", "NULLS", "OF", "OFFSET", "ON", "OR", "ORDER", "OUTER", "OVER", "PARTITION",
+    "PARTITIONED", "PRECEDING", "QUALIFY", "RANGE", "RECURSIVE", "REPLACE", "RIGHT", "ROW", "ROWS", "SELECT", "SEMI", "SET",
+    "SETS", "SHOW", "STORED", "SYSTEM_TIME", "TABLE", "THEN", "TIMESTAMP", "TO", "TRUE", "UNBOUNDED", "UNION", "UNNEST",
+    "USING", "VALUES", "VERSION", "VIEW", "WHEN", "WHERE", "WINDOW", "WITH", "WITHIN",
 ];
 
 /// Whether this is one of [`KEYWORDS`], in any case.

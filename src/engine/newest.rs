@@ -2,7 +2,8 @@
 //!
 //! Deals with: following the log whenever a statement looks a table up, in views too. Does not deal with: what is new (`store`).
 //!
-//! A statement keeps the version that it found: what is looked up here is a table at one version, not one that moves.
+//! A statement keeps the versions that it begins with ([`in_one_statement`]): however often it names a table, and whatever is
+//! committed while it is planned, each is one version.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -13,8 +14,37 @@ use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion::datasource::{ViewTable, provider_as_source, source_as_provider};
 use datafusion::error::Result;
 use datafusion::logical_expr::{LogicalPlan, TableScanBuilder};
+use datafusion::prelude::SessionContext;
 
 use crate::store::managed::provider::ManagedTable;
+
+tokio::task_local! {
+    /// The tables of the statement that is being planned.
+    static OF_STATEMENT: Vec<ManagedTable>;
+}
+
+/// Plans a statement over the versions that are newest now.
+pub async fn in_one_statement<T>(context: &SessionContext, planning: impl Future<Output = T>) -> T {
+    let defaults = context.copied_config().options().catalog.clone();
+    let schema = context.catalog(&defaults.default_catalog).and_then(|c| c.schema(&defaults.default_schema));
+    let mut tables = Vec::new();
+    for (schema, name) in schema.iter().flat_map(|s| s.table_names().into_iter().map(move |name| (s, name))) {
+        // One that cannot be read is told when it is used.
+        if let Ok(Some(table)) = schema.table(&name).await {
+            tables.extend(managed(&table).cloned());
+        }
+    }
+    OF_STATEMENT.scope(tables, planning).await
+}
+
+/// A table at the version that the statement has begun with, or at the newest.
+async fn current(old: &ManagedTable) -> Result<ManagedTable> {
+    let begun = OF_STATEMENT.try_with(|tables| tables.iter().find(|t| t.follows_the_same(old)).cloned());
+    match begun.ok().flatten() {
+        Some(table) => Ok(table),
+        None => Ok(old.newest().await?),
+    }
+}
 
 /// The list.
 #[derive(Debug)]
@@ -90,7 +120,7 @@ impl SchemaProvider for NewestSchema {
 
 async fn newest(table: Arc<dyn TableProvider>) -> Result<Arc<dyn TableProvider>> {
     if let Some(old) = managed(&table) {
-        return Ok(Arc::new(old.newest().await?));
+        return Ok(Arc::new(current(old).await?));
     }
     let Some(view) = (table.as_ref() as &dyn Any).downcast_ref::<ViewTable>() else { return Ok(table) };
     let mut named: Vec<Arc<dyn TableProvider>> = Vec::new();
@@ -104,7 +134,7 @@ async fn newest(table: Arc<dyn TableProvider>) -> Result<Arc<dyn TableProvider>>
     let mut moved: Vec<ManagedTable> = Vec::new();
     for old in named.iter().filter_map(managed) {
         if !moved.iter().any(|table| table.follows_the_same(old)) {
-            let newest = old.newest().await?;
+            let newest = current(old).await?;
             if newest.log().version() != old.log().version() {
                 moved.push(newest);
             }

@@ -68,7 +68,7 @@ pub struct FunctionDoc {
     pub returns: Vec<(&'static str, &'static str)>,
     /// Longer text: semantics, NULLs, cost, source. Markdown.
     pub text: &'static str,
-    /// SQL that runs on the sample data as it is.
+    /// SQL that runs on the sample data as it is; that of `history`, on a managed table `events`.
     pub example: &'static str,
 }
 

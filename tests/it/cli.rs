@@ -34,7 +34,8 @@ fn help_tells_everything() {
                            mixed with -c
 
     Session:
-      -t, --table <NAME=PATH>   Name a Parquet file, folder or glob as a table; may be repeated
+      -t, --table <NAME=PATH>   Name a Parquet file, folder, glob or managed table as a table; may be
+                                repeated
       -p, --param <NAME=VALUE>  Bind the query parameter $NAME; may be repeated
       -w, --workspace <DIR>     Folder of the workspace file tenure.toml [default: the current folder]
           --memory <SIZE>       Memory that queries may use, as in 512MB or 4GiB [default: no limit]

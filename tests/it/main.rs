@@ -10,6 +10,7 @@ mod docs;
 mod funnel_relations;
 mod ingest;
 mod layering;
+mod managed;
 mod memory;
 mod oracle;
 mod ordered;
