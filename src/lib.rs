@@ -61,7 +61,8 @@
 //! hash: `plan/ordered_scan.rs` cuts the files into ranges, `plan/ordered_aggregation.rs` puts
 //! [`exec::user_aggregate::UserAggregateExec`] in place, and EXPLAIN shows it. Both paths feed the same accumulators.
 //!
-//! Such files come from [`store::sort`], which sorts rows in bounded memory, and [`store::layout`], which decides where files end.
+//! [`store::ingest`] takes events in. Its files come from [`store::sort`], which sorts rows in bounded memory, and
+//! [`store::layout`], which decides where files end.
 //! [`store::compact`] merges those of a managed table that overlap; [`store::erase`] writes anew those that hold a user.
 //!
 //! # Managed tables
