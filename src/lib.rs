@@ -62,7 +62,8 @@
 //! `plan/ordered_aggregation.rs` puts [`exec::user_aggregate::UserAggregateExec`] in place, which merges overlapping files by
 //! user; EXPLAIN shows it. Both paths feed the same accumulators.
 //!
-//! Such files come from [`store::sort`], which sorts rows in bounded memory, and [`store::layout`], which decides where files end.
+//! [`store::ingest`] takes events in. Its files come from [`store::sort`], which sorts rows in bounded memory, and
+//! [`store::layout`], which decides where files end.
 //! [`store::compact`] merges those of a managed table that overlap; [`store::erase`] writes anew those that hold a user.
 //!
 //! # Managed tables

@@ -14,6 +14,8 @@ use super::vacuum::table_folder;
 use crate::error::{Error, Result};
 use crate::output::thousands;
 use crate::store::erase::{Erased, erase};
+use crate::store::ingest::journal;
+use crate::store::ingest::rejects::forget;
 
 const TEMPLATE: &str = "{bar:24.cyan/dim} {percent:>3}%  {human_pos} of {human_len} files  {elapsed}, {eta} left";
 
@@ -34,12 +36,17 @@ pub(super) async fn run(args: EraseArgs, terminal: Terminal) -> Result<(), Stop>
             Ok(())
         })
     };
-    let done = erase(table_folder(&args.folder)?, &users, args.dry_run, progress).await;
+    let folder = table_folder(&args.folder)?;
+    let done = erase(folder, &users, args.dry_run, progress).await;
     bar.finish_and_clear();
     let done = done?;
+    let rejected = forget(folder, &users, args.dry_run)?;
     print(&listed(&done))?;
     if !args.quiet {
-        told(&done, args.dry_run).iter().for_each(|line| terminal.print_note(line));
+        told(&done, rejected, args.dry_run).iter().for_each(|line| terminal.print_note(line));
+        if folder.join(journal::FOLDER).is_dir() {
+            terminal.print_note("an ingest into this table has not ended: rows of theirs may come in with it");
+        }
     }
     Ok(())
 }
@@ -68,8 +75,13 @@ fn listed(done: &Erased) -> String {
     done.files.iter().map(|file| format!("{}\t{}\n", file.path, file.rows)).collect()
 }
 
-fn told(done: &Erased, dry_run: bool) -> Vec<String> {
+/// `rejected` are rows that an ingest put aside.
+fn told(done: &Erased, rejected: u64, dry_run: bool) -> Vec<String> {
     let mut told = Vec::new();
+    if rejected > 0 {
+        let gone = if dry_run { "would go" } else { "are gone" };
+        told.push(format!("{} rows of theirs that ingest had put aside {gone}", thousands(rejected)));
+    }
     let absent: Vec<String> = done.users.iter().filter(|(_, rows)| **rows == 0).map(|(u, _)| u.to_string()).collect();
     let found = done.users.len() - absent.len();
     if !absent.is_empty() {
@@ -114,16 +126,17 @@ mod tests {
         done.users.extend([(UserId::Number(4), 1_200), (UserId::Number(9), 0)]);
         done.files.push(Found { path: "a.parquet".into(), rows: 1_200, others: 5 });
         assert_eq!(listed(&done), "a.parquet\t1200\n");
-        let dry = told(&done, true);
+        let dry = told(&done, 0, true);
         assert_eq!(
             dry,
             ["no rows of 1 of 2 users: 9", "1,200 rows of 1 user would be erased from 1 file; nothing was changed"]
         );
         done.version = Some(3);
-        let erased = told(&done, false);
+        let erased = told(&done, 0, false);
         assert_eq!(erased[1], "version 3: 1,200 rows of 1 user erased from 1 file");
         assert!(erased[2].contains("tenure vacuum"), "{erased:?}");
         done.files.clear();
-        assert_eq!(told(&done, false)[1], "nothing to erase");
+        assert_eq!(told(&done, 2, false)[0], "2 rows of theirs that ingest had put aside are gone");
+        assert_eq!(told(&done, 0, false)[1], "nothing to erase");
     }
 }

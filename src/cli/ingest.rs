@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
-use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use arrow::datatypes::DataType;
+use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use super::args::IngestArgs;
 use super::interrupt::Signals;
@@ -22,7 +23,9 @@ use crate::store::ingest::{
 
 const READING: &str = "{prefix:8} {bar:24.cyan/dim} {percent:>3}%  {bytes} of {total_bytes}  {bytes_per_sec:.dim}  {msg}  {elapsed}, {eta} left";
 const READING_UNKNOWN: &str = "{prefix:8} {spinner} {bytes}  {bytes_per_sec:.dim}  {msg}  {elapsed}";
-const WRITING: &str = "{prefix:8} {bar:24.cyan/dim} {percent:>3}%  {human_pos} of {human_len} rows  {per_sec:.dim}  {elapsed}, {eta} left";
+const SORTING: &str = "{prefix:8} {spinner}  {msg}  {elapsed}";
+const WRITING: &str =
+    "{prefix:8} {bar:24.cyan/dim} {percent:>3}%  {human_pos} of {human_len} rows  {rate:.dim}  {elapsed}, {eta} left";
 
 pub(super) async fn run(args: IngestArgs, terminal: Terminal) -> Result<(), Stop> {
     let started = Instant::now();
@@ -156,7 +159,11 @@ impl Shown {
 
     fn style(&self, template: &str) {
         if let Ok(style) = ProgressStyle::with_template(template) {
-            self.bar.set_style(style.progress_chars("━━─"));
+            // The bar's own rate has four decimals.
+            let rate = |state: &ProgressState, text: &mut dyn std::fmt::Write| {
+                let _ = write!(text, "{} rows/s", thousands(state.per_sec() as u64));
+            };
+            self.bar.set_style(style.with_key("rate", rate).progress_chars("━━─"));
         }
     }
 }
@@ -176,14 +183,21 @@ impl Watch for Shown {
     }
 
     fn progress(&self, progress: Progress) {
+        if progress.phase == Phase::Sorting {
+            self.style(SORTING);
+            self.bar.set_prefix("sorting");
+            self.bar.enable_steady_tick(Duration::from_millis(200));
+            return;
+        }
         if progress.phase == Phase::Writing && !self.writing.swap(true, Ordering::Relaxed) {
+            self.bar.disable_steady_tick();
             self.style(WRITING);
             self.bar.reset();
             self.bar.set_prefix("writing");
         }
         match progress.phase {
-            Phase::Reading => self.bar.set_message(format!("{} rows", thousands(progress.rows))),
             Phase::Writing => self.bar.set_length(progress.all),
+            _ => self.bar.set_message(format!("{} rows", thousands(progress.rows))),
         }
         self.bar.set_position(progress.done);
     }
@@ -219,6 +233,7 @@ fn columns_table(layout: &Layout, terminal: bool) -> Result<String> {
             let zone = time.zone_name().map(|zone| format!(", {zone}")).unwrap_or_default();
             format!("timestamp ({}{zone})", time.format().describe())
         }
+        _ if matches!(c.data_type, DataType::Dictionary(_, _)) => "text (dictionary)".into(),
         _ => type_name(&c.data_type),
     };
     let from = |c: &crate::store::ingest::Column| match &c.origin {

@@ -21,6 +21,8 @@ fn help_tells_everything() {
       demo       Show funnels, retention, cohorts and churn scores on sample data
       generate   Make a shop's events and users of any size, as Parquet
       ingest     Take events from CSV, NDJSON or Parquet into a managed table
+      compact    Merge the files of a managed table that overlap or are too small
+      erase      Take all rows of some users out of a managed table
       vacuum     Remove the data files of old versions of a managed table
       functions  List tenure's functions and relations, or show one in full
 

@@ -49,8 +49,25 @@ const FEW: &str = "user_id,ts,event,price\n2,2024-01-31 12:00:00,view,\n1,2024-0
 fn a_file_becomes_a_table() {
     let place = Place::new();
     place.write("few.csv", FEW);
-    assert_snapshot!(ingest(&place, &["few.csv", "--into", "data"]), @"");
-    assert_snapshot!(query(&place, "SELECT * FROM 'data/events' ORDER BY user_id, ts"), @"");
+    assert_snapshot!(ingest(&place, &["few.csv", "--into", "data"]), @r#"
+    exit 0
+    -- stderr
+    ┌─────────┬──────────────────────┬───────┬─────────┬─────────────────────┐
+    │ column  │ type                 │ role  │ from    │ example             │
+    ├─────────┼──────────────────────┼───────┼─────────┼─────────────────────┤
+    │ user_id │ bigint               │ user  │ user_id │ 2                   │
+    │ ts      │ timestamp (ISO 8601) │ time  │ ts      │ 2024-01-31 12:00:00 │
+    │ event   │ text (dictionary)    │ event │ event   │ view                │
+    │ price   │ double               │       │ price   │ 2.5                 │
+    └─────────┴──────────────────────┴───────┴─────────┴─────────────────────┘
+    events: 3 rows in, 3 written to 1 file (N bytes) in data/events, version 0, N s
+    "#);
+    assert_snapshot!(query(&place, "SELECT * FROM 'data/events' ORDER BY user_id, ts"), @r#"
+    user_id,ts,event,price
+    1,2024-01-31T12:00:00Z,view,1.0
+    1,2024-01-31T13:00:00Z,buy,2.5
+    2,2024-01-31T12:00:00Z,view,
+    "#);
     assert_eq!(left(&place, "data/events"), ["_delta_log", "_loads"]);
 }
 
@@ -192,12 +209,38 @@ fn a_mapping_names_types_and_leaves_out() {
 {"uid": "u1", "at": 1706702401000, "action": "view", "junk": 7, "properties": {"n": 2}}
 "#,
     );
-    assert_snapshot!(ingest(&place, &["a.ndjson", "--into", "data", "--mapping", "m.toml"]), @"");
-    assert_snapshot!(query(&place, "SELECT * FROM 'data/events' ORDER BY ts"), @"");
+    assert_snapshot!(ingest(&place, &["a.ndjson", "--into", "data", "--mapping", "m.toml"]), @r#"
+    exit 0
+    -- stderr
+    ┌────────────┬─────────────────────────┬───────┬──────────────────┬────────────────────────┐
+    │ column     │ type                    │ role  │ from             │ example                │
+    ├────────────┼─────────────────────────┼───────┼──────────────────┼────────────────────────┤
+    │ who        │ text                    │ user  │ uid              │ u1                     │
+    │ ts         │ timestamp (epoch in ms) │ time  │ at               │ 1706702400000          │
+    │ event      │ text (dictionary)       │ event │ action           │ buy                    │
+    │ properties │ struct(n: bigint)       │       │ properties       │ {"price": 2.5, "n": 1} │
+    │ amount     │ decimal(8,2)            │       │ properties.price │ 2.5                    │
+    │ platform   │ text (dictionary)       │       │ (constant)       │ ios                    │
+    └────────────┴─────────────────────────┴───────┴──────────────────┴────────────────────────┘
+    events: 2 rows in, 2 written to 1 file (N bytes) in data/events, version 0, N s
+    "#);
+    assert_snapshot!(query(&place, "SELECT * FROM 'data/events' ORDER BY ts"), @r#"
+    who,ts,event,properties,amount,platform
+    u1,2024-01-31T12:00:00Z,buy,"{""n"":1}",2.50,ios
+    u1,2024-01-31T12:00:01Z,view,"{""n"":2}",,ios
+    "#);
     place.write("wrong.toml", "[columns]\nuser_id = 'udi'");
-    assert_snapshot!(ingest(&place, &["a.ndjson", "--into", "data", "--mapping", "wrong.toml", "--table", "x"]), @"");
+    assert_snapshot!(ingest(&place, &["a.ndjson", "--into", "data", "--mapping", "wrong.toml", "--table", "x"]), @r#"
+    exit 1
+    -- stderr
+    error: mapping: no source has a column 'udi' (for 'user_id'); allowed: uid, at, action, junk, properties
+    "#);
     place.write("wrong.toml", "usr = 'uid'");
-    assert_snapshot!(ingest(&place, &["a.ndjson", "--into", "data", "--mapping", "wrong.toml", "--table", "x"]), @"");
+    assert_snapshot!(ingest(&place, &["a.ndjson", "--into", "data", "--mapping", "wrong.toml", "--table", "x"]), @r#"
+    exit 1
+    -- stderr
+    error: wrong.toml: unknown key 'usr'; did you mean 'user'?
+    "#);
 }
 
 #[test]
@@ -207,11 +250,34 @@ fn rows_that_cannot_be_taken_in_are_kept_with_the_reason() {
         "bad.csv",
         "user_id,ts,event,price\n1,2024-01-31,view,1\n2,soon,view,1\n,2024-01-31,view,1\n3,2024-01-31,view\n4,never,view,1\n5,2024-01-31,\"open,1\n",
     );
-    assert_snapshot!(ingest(&place, &["bad.csv", "--into", "data"]), @"");
+    assert_snapshot!(ingest(&place, &["bad.csv", "--into", "data"]), @r#"
+    exit 0
+    -- stderr
+    ┌─────────┬──────────────────────┬───────┬─────────┬────────────┐
+    │ column  │ type                 │ role  │ from    │ example    │
+    ├─────────┼──────────────────────┼───────┼─────────┼────────────┤
+    │ user_id │ bigint               │ user  │ user_id │ 1          │
+    │ ts      │ timestamp (ISO 8601) │ time  │ ts      │ 2024-01-31 │
+    │ event   │ text (dictionary)    │ event │ event   │ view       │
+    │ price   │ bigint               │       │ price   │ 1          │
+    └─────────┴──────────────────────┴───────┴─────────┴────────────┘
+    events: 6 rows in, 1 written to 1 file (N bytes) in data/events, version 0, N s
+    warning: 5 rows rejected, kept in data/events/_rejects/LOAD-1.ndjson
+      2 x ts is not a time of the column's format, first at bad.csv:3 ('soon')
+      1 x a quote is never closed, first at bad.csv:7
+      1 x too few fields, first at bad.csv:5 ('3 in place of 4')
+      1 x user_id is NULL, first at bad.csv:4
+    "#);
     let kept: Vec<_> =
         std::fs::read_dir(place.path("data/events/_rejects")).unwrap().map(|e| e.unwrap().path()).collect();
     assert_eq!(kept.len(), 1);
-    assert_snapshot!(std::fs::read_to_string(&kept[0]).unwrap(), @"");
+    assert_snapshot!(std::fs::read_to_string(&kept[0]).unwrap(), @r#"
+    {"source":"bad.csv","line":3,"reason":"ts: 'soon' is not a time of the column's format","user":"2","row":"2,soon,view,1"}
+    {"source":"bad.csv","line":4,"reason":"user_id is NULL","row":",2024-01-31,view,1"}
+    {"source":"bad.csv","line":5,"reason":"too few fields: 3 in place of 4","row":"3,2024-01-31,view"}
+    {"source":"bad.csv","line":6,"reason":"ts: 'never' is not a time of the column's format","user":"4","row":"4,never,view,1"}
+    {"source":"bad.csv","line":7,"reason":"a quote is never closed","row":"5,2024-01-31,\"open,1"}
+    "#);
     assert_eq!(query(&place, "SELECT count(*) FROM 'data/events'"), "count(*)\n1");
     // Too many, or all of them, is a failure that leaves nothing behind.
     for limit in ["4", "80%"] {
@@ -225,7 +291,12 @@ fn rows_that_cannot_be_taken_in_are_kept_with_the_reason() {
         assert!(told.starts_with("exit 0"), "{told}");
     }
     place.write("all.csv", "user_id,ts,event\n1,2024-01-31 12:00:00.0000001,view\n");
-    assert_snapshot!(ingest(&place, &["all.csv", "--into", "data", "--table", "none", "-q"]), @"");
+    assert_snapshot!(ingest(&place, &["all.csv", "--into", "data", "--table", "none", "-q"]), @r#"
+    exit 1
+    -- stderr
+    error: 1 of 1 rows cannot be taken in: that is every row
+    hint: 1 x ts is finer than a microsecond (--floor-time cuts it), first at all.csv:2 ('2024-01-31 12:00:00.0000001')
+    "#);
     assert!(!place.path("data/none").exists());
 }
 
@@ -236,15 +307,49 @@ fn later_files_are_appended() {
     ingest(&place, &["few.csv", "--into", "data"]);
     // A column more, one less, another order, numbers where the table has text.
     place.write("more.csv", "country,event,user_id,ts\nDE,7,3,2024-02-01\n");
-    assert_snapshot!(ingest(&place, &["more.csv", "--into", "data"]), @"");
-    assert_snapshot!(query(&place, "SELECT * FROM 'data/events' ORDER BY user_id, ts"), @"");
+    assert_snapshot!(ingest(&place, &["more.csv", "--into", "data"]), @r#"
+    exit 0
+    -- stderr
+    ┌─────────┬──────────────────────┬───────┬─────────┬────────────┐
+    │ column  │ type                 │ role  │ from    │ example    │
+    ├─────────┼──────────────────────┼───────┼─────────┼────────────┤
+    │ user_id │ bigint               │ user  │ user_id │ 3          │
+    │ ts      │ timestamp (ISO 8601) │ time  │ ts      │ 2024-02-01 │
+    │ event   │ text (dictionary)    │ event │ event   │ 7          │
+    │ price   │ double               │       │ (NULL)  │            │
+    │ country │ text (dictionary)    │ new   │ country │ DE         │
+    └─────────┴──────────────────────┴───────┴─────────┴────────────┘
+    events: 1 rows in, 1 written to 1 file (N bytes) in data/events, version 1, N s
+    "#);
+    assert_snapshot!(query(&place, "SELECT * FROM 'data/events' ORDER BY user_id, ts"), @r#"
+    user_id,ts,event,price,country
+    1,2024-01-31T12:00:00Z,view,1.0,
+    1,2024-01-31T13:00:00Z,buy,2.5,
+    2,2024-01-31T12:00:00Z,view,,
+    3,2024-02-01T00:00:00Z,7,,DE
+    "#);
     // What does not fit is told before anything is written.
     place.write("text.csv", "user_id,ts,event,price\n3,2024-02-01,view,cheap\n");
-    assert_snapshot!(ingest(&place, &["text.csv", "--into", "data"]), @"");
+    assert_snapshot!(ingest(&place, &["text.csv", "--into", "data"]), @r#"
+    exit 1
+    -- stderr
+    error: column 'price' is text in 'text.csv' (such as 'cheap') but double in the table
+    hint: in a mapping, give it another name ([columns] new_name = "price"), or say its type ([columns] price = { from = "price", type = .. }): then rows with other values are rejected
+    "#);
     place.write("case.csv", "user_id,ts,event,Price\n3,2024-02-01,view,1\n");
-    assert_snapshot!(ingest(&place, &["case.csv", "--into", "data"]), @"");
+    assert_snapshot!(ingest(&place, &["case.csv", "--into", "data"]), @r#"
+    exit 1
+    -- stderr
+    error: column 'Price' and the table's 'price' differ only by case
+    hint: map it: [columns] price = "Price"
+    "#);
     place.write("other.csv", "uid,ts,event\n3,2024-02-01,view\n");
-    assert_snapshot!(ingest(&place, &["other.csv", "--into", "data"]), @"");
+    assert_snapshot!(ingest(&place, &["other.csv", "--into", "data"]), @r#"
+    exit 1
+    -- stderr
+    error: the sources have no column for the table's user column 'user_id'; allowed: uid, ts, event
+    hint: map one: [columns] user_id = "its name in the source"
+    "#);
     assert_eq!(query(&place, "SELECT count(*) FROM 'data/events'"), "count(*)\n4");
     assert_eq!(left(&place, "data/events"), ["_delta_log", "_loads"]);
 }
@@ -262,16 +367,39 @@ fn names_must_be_clear() {
             .collect::<Vec<_>>()
             .join("\n")
     };
-    assert_snapshot!(fails("user_id,ts,event,a,a\n1,2024-01-31,v,1,2\n", &[]), @"");
-    assert_snapshot!(fails("user_id,ts,event,\n1,2024-01-31,v,1\n", &[]), @"");
-    assert_snapshot!(fails("user_id,ts,event,Page,page\n1,2024-01-31,v,1,2\n", &[]), @"");
-    assert_snapshot!(fails("uid,ts,event\n1,2024-01-31,v\n", &[]), @"");
-    assert_snapshot!(fails("user_id,ts,time,event\n1,2024-01-31,2024-01-31,v\n", &[]), @"");
-    assert_snapshot!(fails("user_id,ts,event\n1,2024-01-31,v\n", &["--user", "usr_id"]), @"");
-    assert_snapshot!(fails("user_id,ts,event\n1,2024-01-31,v\n", &["--user", "event"]), @"");
-    assert_snapshot!(fails("user_id,ts,event\n1,2024-01-31,v\n", &["--dedup-key", "insert_id"]), @"");
-    assert_snapshot!(fails("user_id,ts,event\n1,2024-01-31,v\n", &["--period", "yaer"]), @"");
-    assert_snapshot!(fails("", &[]), @"");
+    assert_snapshot!(fails("user_id,ts,event,a,a\n1,2024-01-31,v,1,2\n", &[]), @r##"
+    error: 'n.csv': columns 4 and 5 are both called 'a'
+    hint: name it by its place in a mapping ([columns] some_name = "#5") or leave it out (drop = ["#5"])
+    "##);
+    assert_snapshot!(fails("user_id,ts,event,\n1,2024-01-31,v,1\n", &[]), @r##"
+    error: 'n.csv': column 4 has no name
+    hint: name it by its place in a mapping ([columns] some_name = "#4") or leave it out (drop = ["#4"])
+    "##);
+    assert_snapshot!(fails("user_id,ts,event,Page,page\n1,2024-01-31,v,1,2\n", &[]), @r#"
+    error: columns 'Page' and 'page' differ only by case
+    hint: rename one in a mapping: [columns] page_2 = "page"
+    "#);
+    assert_snapshot!(fails("uid,ts,event\n1,2024-01-31,v\n", &[]), @r#"
+    error: no user column found (looked for user_id); name it with --user COLUMN; candidates: uid, event
+    "#);
+    assert_snapshot!(fails("user_id,ts,time,event\n1,2024-01-31,2024-01-31,v\n", &[]), @r#"
+    error: more than one time column (ts, time); choose with --time COLUMN
+    "#);
+    assert_snapshot!(fails("user_id,ts,event\n1,2024-01-31,v\n", &["--user", "usr_id"]), @r#"
+    error: the user column 'usr_id' is not among the columns; did you mean 'user_id'?
+    "#);
+    assert_snapshot!(fails("user_id,ts,event\n1,2024-01-31,v\n", &["--user", "event"]), @r#"
+    error: user, time and event must be three columns, got 'event', 'ts' and 'event'
+    "#);
+    assert_snapshot!(fails("user_id,ts,event\n1,2024-01-31,v\n", &["--dedup-key", "insert_id"]), @r#"
+    error: the deduplication key 'insert_id' is not among the columns; did you mean 'user_id'?
+    "#);
+    assert_snapshot!(fails("user_id,ts,event\n1,2024-01-31,v\n", &["--period", "yaer"]), @r#"
+    error: unknown period 'yaer'; allowed: day, week, month
+    "#);
+    assert_snapshot!(fails("", &[]), @r#"
+    error: the sources have no columns
+    "#);
     assert!(!place.path("data/events").exists());
     // By place, everything can be named.
     place.write("n.csv", "user_id,ts,event,a,a,\n1,2024-01-31,v,1,2,3\n");
@@ -306,7 +434,12 @@ fn sources_are_loaded_once() {
     place.write("logs/a.csv", FEW);
     let args = ["logs", "--into", "data", "-q"];
     assert_eq!(ingest(&place, &args), "exit 0\n");
-    assert_snapshot!(ingest(&place, &args), @"");
+    assert_snapshot!(ingest(&place, &args), @r#"
+    exit 1
+    -- stderr
+    error: 'logs/a.csv' was loaded into this table before
+    hint: --only-new leaves such files out, --again loads them once more
+    "#);
     let count = || query(&place, "SELECT count(*) FROM 'data/events'").replace("count(*)\n", "");
     place.write("logs/b.csv", FEW);
     assert!(ingest(&place, &args).contains("'logs/a.csv' was loaded"));
@@ -350,6 +483,7 @@ fn files_of_different_shape_are_one_table_or_a_clear_error() {
         query(&place, "SELECT user_id, event, n, m FROM 'data/events' ORDER BY user_id"),
         "user_id,event,n,m\n1,v,1.0,\n2,v,2.5,x\n3,v,7.0,"
     );
+    std::fs::create_dir(place.path("p")).unwrap();
     let parquet = |name: &str, n: &str| {
         let sql =
             format!("COPY (SELECT 1 AS user_id, TIMESTAMP '2024-01-31' AS ts, 'v' AS event, {n} AS n) TO '{name}'");
@@ -360,9 +494,19 @@ fn files_of_different_shape_are_one_table_or_a_clear_error() {
     ingest(&place, &["p", "--into", "data", "--table", "wide", "-q"]);
     assert_eq!(query(&place, "SELECT n FROM 'data/wide' ORDER BY n"), "n\n1.0\n2.5");
     parquet("p/list.parquet", "[1, 2]");
-    assert_snapshot!(ingest(&place, &["p", "--into", "data", "--table", "mixed", "-q"]), @"");
+    assert_snapshot!(ingest(&place, &["p", "--into", "data", "--table", "mixed", "-q"]), @r#"
+    exit 1
+    -- stderr
+    error: column 'n' is double in 'p/double.parquet' but list(bigint) in 'p/list.parquet'
+    hint: rename or drop one of them in a mapping, and ingest the files one after the other
+    "#);
     parquet("odd.parquet", "arrow_cast(1, 'Time64(Microsecond)')");
-    assert_snapshot!(ingest(&place, &["odd.parquet", "--into", "data", "--table", "odd", "-q"]), @"");
+    assert_snapshot!(ingest(&place, &["odd.parquet", "--into", "data", "--table", "odd", "-q"]), @r#"
+    exit 1
+    -- stderr
+    error: 'odd.parquet': column 'n' is Time64(µs), which a table cannot hold
+    hint: leave it out with drop = ["n"] in the mapping
+    "#);
 }
 
 #[test]
@@ -453,7 +597,7 @@ fn copy(from: &Path, to: &Path) {
 fn a_kill_at_any_moment_loses_nothing() {
     let place = Place::new();
     place.write("old.csv", &many(100));
-    place.write("new.csv", &many(24_000));
+    place.write("new.csv", &many(16_000));
     place.write("bad.csv", "user_id,ts,event,n,note\n1,soon,a,1,x\n");
     ingest(&place, &["old.csv", "--into", "base", "-q"]);
     let args = |into: &'static str| ["new.csv", "bad.csv", "--into", into, "--memory", LITTLE, "--threads", "2"];
@@ -463,9 +607,9 @@ fn a_kill_at_any_moment_loses_nothing() {
     assert!(start(&place, &args("whole")).wait().unwrap().success());
     let usual = began.elapsed();
     let new = digest(&place, "whole/events");
-    assert!(old != new && new.starts_with("24100,"), "{old} {new}");
+    assert!(old != new && new.starts_with("16100,"), "{old} {new}");
     let mut went_on = 0;
-    let moments = 14;
+    let moments = 8;
     for moment in 0..moments {
         let _ = std::fs::remove_dir_all(place.path("at"));
         // Into a table, and where there is none yet.
@@ -491,7 +635,7 @@ fn a_kill_at_any_moment_loses_nothing() {
         );
         let finally = digest(&place, "at/events");
         match fresh {
-            true => assert!(finally.starts_with("24000,"), "moment {moment}: {finally}"),
+            true => assert!(finally.starts_with("16000,"), "moment {moment}: {finally}"),
             false => assert_eq!(finally, new, "moment {moment}"),
         }
         assert_eq!(left(&place, "at/events"), ["_delta_log", "_loads", "_rejects"], "moment {moment}");
@@ -502,27 +646,42 @@ fn a_kill_at_any_moment_loses_nothing() {
     assert!(went_on > 0, "no kill came while there was something to go on from");
 }
 
+/// Starts an ingest into `data` that has to be stopped, by `stop`, as soon as some of it is saved; whether that came in time.
+fn stopped_half_way(place: &Place, args: &[&str], stop: &dyn Fn(&mut std::process::Child)) -> bool {
+    let saved = || {
+        let folders = std::fs::read_dir(place.path("data/events/_ingest")).into_iter().flatten().flatten();
+        let journal =
+            |path: std::path::PathBuf| std::fs::read_to_string(path.join("journal.ndjson")).unwrap_or_default();
+        folders.map(|e| journal(e.path())).any(|text| text.lines().count() > 1)
+    };
+    for _ in 0..20 {
+        let mut child = start(place, args);
+        while !saved() && child.try_wait().unwrap().is_none() {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        stop(&mut child);
+        child.wait().unwrap();
+        if saved() && digest(place, "data/events") == "no table" {
+            return true;
+        }
+        std::fs::remove_dir_all(place.path("data")).unwrap();
+    }
+    false
+}
+
 #[cfg(unix)]
 #[test]
 fn ctrl_c_saves_what_is_read() {
     let place = Place::new();
     place.write("new.csv", &many(30_000));
     let args = ["new.csv", "--into", "data", "--memory", LITTLE];
-    for wait in [60, 120, 200, 300, 500, 800] {
-        let child = start(&place, &args);
-        std::thread::sleep(Duration::from_millis(wait));
-        let pid = child.id().to_string();
-        std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap();
-        let ended = child.wait_with_output().unwrap();
-        let told = String::from_utf8(ended.stderr).unwrap();
-        if ended.status.code() == Some(130) && told.contains("goes on from here") {
-            break;
-        }
-        if ended.status.success() {
-            // Too late: once more, from the beginning.
-            std::fs::remove_dir_all(place.path("data")).unwrap();
-        }
-    }
+    let interrupted = stopped_half_way(&place, &args, &|child| {
+        std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+        let ended = child.wait().unwrap();
+        // Nothing to stop is fine, too; dying of the signal is not.
+        assert!(ended.code() == Some(130) || ended.success(), "{ended}");
+    });
+    assert!(interrupted, "it was never stopped half way");
     let told = ingest(&place, &args);
     assert!(told.contains("going on after"), "{told}");
     assert!(digest(&place, "data/events").starts_with("30000,"));
@@ -533,22 +692,8 @@ fn a_source_that_changed_is_not_gone_on_with() {
     let place = Place::new();
     place.write("new.csv", &many(30_000));
     let args = ["new.csv", "--into", "data", "--memory", LITTLE];
-    let mut unfinished = false;
-    for wait in [100, 200, 300, 400, 600, 900] {
-        let mut child = start(&place, &args);
-        std::thread::sleep(Duration::from_millis(wait));
-        child.kill().unwrap();
-        child.wait().unwrap();
-        let staging = place.path("data/events/_ingest");
-        let journals = std::fs::read_dir(&staging).into_iter().flatten().flatten();
-        let lines = |path: std::path::PathBuf| std::fs::read_to_string(path.join("journal.ndjson")).unwrap_or_default();
-        unfinished = journals.map(|e| lines(e.path())).any(|text| text.lines().count() > 1);
-        if unfinished {
-            break;
-        }
-        let _ = std::fs::remove_dir_all(place.path("data"));
-    }
-    assert!(unfinished, "no kill left anything");
+    let killed = stopped_half_way(&place, &args, &|child| child.kill().unwrap());
+    assert!(killed, "it was never killed half way");
     place.write("new.csv", &many(20_000));
     let told = ingest(&place, &args);
     assert!(told.contains("has changed since this ingest was begun") && told.contains("--restart"), "{told}");

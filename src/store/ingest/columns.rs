@@ -399,10 +399,7 @@ mod tests {
             Layout::of(&[shape(columns)], &mapping, &Wishes::default(), Some(&table)).unwrap_err().message().to_string()
         };
         let text = [USUAL[0], USUAL[1], USUAL[2], ("n", "x")];
-        assert!(
-            fails(&text, "")
-                .contains("column 'n' is text (dictionary) in 'a.csv' (such as 'x') but double in the table")
-        );
+        assert!(fails(&text, "").contains("column 'n' is text in 'a.csv' (such as 'x') but double in the table"));
         assert!(fails(&text, "user = 'n'").contains("the table's user column is 'user_id', not 'n'"));
         assert!(fails(&text, "[columns]\nn = { from = 'n', type = 'int' }").contains("is double in the table"));
         assert!(fails(&[USUAL[0], USUAL[1], USUAL[2], ("N", "1")], "").contains("differ only by case"));

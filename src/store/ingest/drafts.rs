@@ -23,7 +23,7 @@ pub struct Draft {
     pub entry: Entry,
     /// What all sources show: examples, distinct texts, units.
     pub seen: Seen,
-    /// What text sources show: types.
+    /// What text sources show, where Parquet sources show something, too.
     texts: Seen,
     /// What Parquet sources say, and which.
     pub declared: Vec<(DataType, String)>,
@@ -40,15 +40,18 @@ impl Draft {
         let mut draft = Self { name: name.to_string(), origin, entry, seen, texts, declared };
         match &draft.origin {
             Origin::Source(from) => {
+                let any_declares = shapes.iter().any(|shape| matches!(lookup(shape, from), Some((_, Some(_)))));
                 for shape in shapes {
                     match lookup(shape, from) {
                         Some((seen, Some(declared))) => {
                             draft.declared.push((declared, shape.source.clone()));
-                            draft.seen.merge(seen.clone());
+                            draft.seen.merge(seen);
                         }
                         Some((seen, None)) => {
-                            draft.seen.merge(seen.clone());
-                            draft.texts.merge(seen.clone());
+                            draft.seen.merge(seen);
+                            if any_declares {
+                                draft.texts.merge(seen);
+                            }
                         }
                         None => {}
                     }
@@ -56,7 +59,6 @@ impl Draft {
             }
             Origin::Constant(constant) => {
                 draft.seen.plain(constant);
-                draft.texts.plain(constant);
             }
             Origin::Missing => {}
         }
@@ -66,7 +68,7 @@ impl Draft {
     /// The type that the sources suggest.
     pub fn suggested(&self) -> Result<DataType> {
         if self.declared.is_empty() {
-            return Ok(self.texts.data_type());
+            return Ok(self.seen.data_type());
         }
         // What Parquet files show was counted too, for dictionaries and units; their types are what they say.
         let mut suggested = (self.texts.values() > 0).then(|| (self.texts.data_type(), "text files".to_string()));

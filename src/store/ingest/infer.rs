@@ -17,6 +17,9 @@ use super::times::{EpochUnit, KNOWN_PATTERNS, TimeFormat, TimeReader, parse_iso}
 /// Distinct texts that are remembered.
 const DISTINCT: usize = 4096;
 
+/// Fields of a struct.
+const CROWD: usize = 500;
+
 /// Texts longer than this are no names, and no dictionary is made of them.
 const LONG: usize = 200;
 
@@ -46,6 +49,8 @@ pub struct Seen {
     /// Fields of objects, in the order in which they came.
     pub fields: Vec<(String, Seen)>,
     element: Option<Box<Seen>>,
+    /// Whether objects have more fields than a struct should.
+    crowded: bool,
     /// The type that a Parquet file says, and where.
     pub declared: Option<(DataType, String)>,
 }
@@ -124,6 +129,13 @@ impl Seen {
     /// What was seen of the items of lists.
     pub fn element(&mut self) -> &mut Seen {
         self.element.get_or_insert_default()
+    }
+
+    /// The field of this name of an object inside a row; `None` where there are too many: objects whose keys are data, such as
+    /// identifiers, are kept as text.
+    pub fn inner_field(&mut self, name: &str) -> Option<&mut Seen> {
+        self.crowded |= self.fields.len() >= CROWD && !self.fields.iter().any(|(known, _)| known == name);
+        if self.crowded { None } else { Some(self.field(name)) }
     }
 
     /// The field of this name.
@@ -220,7 +232,7 @@ impl Seen {
     }
 
     /// Takes over what was seen of the same column elsewhere.
-    pub fn merge(&mut self, other: Seen) {
+    pub fn merge(&mut self, other: &Seen) {
         for (mine, theirs) in [
             (&mut self.bools, other.bools),
             (&mut self.ints, other.ints),
@@ -238,23 +250,30 @@ impl Seen {
         self.patterns.iter_mut().zip(other.patterns).for_each(|(mine, theirs)| *mine += theirs);
         self.units.iter_mut().zip(other.units).for_each(|(mine, theirs)| *mine += theirs);
         self.many |= other.many;
-        for text in other.distinct {
+        self.crowded |= other.crowded;
+        for text in &other.distinct {
             if self.many {
                 break;
             }
-            self.distinct.insert(text);
+            if !self.distinct.contains(text) {
+                self.distinct.insert(text.clone());
+            }
             self.many = self.distinct.len() > DISTINCT;
         }
-        self.example = self.example.take().or(other.example);
-        for (name, seen) in other.fields {
-            self.field(&name).merge(seen);
+        if self.example.is_none() {
+            self.example.clone_from(&other.example);
         }
-        match (&mut self.element, other.element) {
-            (Some(mine), Some(theirs)) => mine.merge(*theirs),
-            (mine @ None, theirs) => *mine = theirs,
+        for (name, seen) in &other.fields {
+            self.field(name).merge(seen);
+        }
+        match (&mut self.element, &other.element) {
+            (Some(mine), Some(theirs)) => mine.merge(theirs),
+            (mine @ None, theirs) => mine.clone_from(theirs),
             (Some(_), None) => {}
         }
-        self.declared = self.declared.take().or(other.declared);
+        if self.declared.is_none() {
+            self.declared.clone_from(&other.declared);
+        }
     }
 
     /// The type that fits.
@@ -263,6 +282,9 @@ impl Seen {
         // How many may be wrong.
         let slack = if all >= 1000 { all / 1000 } else { 0 };
         let fits = |count: u64| count > 0 && count + slack >= all;
+        if self.objects > 0 && self.crowded {
+            return DataType::Utf8;
+        }
         if self.objects > 0 && (fits(self.objects) || self.objects >= all - self.objects) {
             return self.struct_type().unwrap_or(DataType::Null);
         }
@@ -306,22 +328,21 @@ impl Seen {
         if all == 0 {
             return Ok(TimeFormat::Iso);
         }
-        if let Some(at) = (0..self.patterns.len()).max_by_key(|at| self.patterns[*at])
-            && self.patterns[at] * 2 > all
-        {
-            return Ok(TimeFormat::Pattern(KNOWN_PATTERNS[at].into()));
+        let (iso, numbers) = (self.dates + self.times, self.ints + self.floats);
+        let pattern = (0..self.patterns.len()).max_by_key(|at| self.patterns[*at]).unwrap_or(0);
+        let best = iso.max(numbers).max(self.patterns[pattern]);
+        // What is written otherwise is put aside row by row; but a format that hardly a row has is not the column's.
+        if best * 4 < all {
+            let example = self.example.as_deref().unwrap_or_default();
+            return Err(format!(
+                "how '{example}' tells a time is unclear; say it with --time-format (strptime, as in '%d.%m.%Y %H:%M:%S')"
+            ));
         }
-        let numbers = self.ints + self.floats;
-        if (self.dates + self.times) * 2 > all {
-            return Ok(TimeFormat::Iso);
+        match best {
+            _ if best == iso => Ok(TimeFormat::Iso),
+            _ if best == numbers => self.unit().map(TimeFormat::Epoch),
+            _ => Ok(TimeFormat::Pattern(KNOWN_PATTERNS[pattern].into())),
         }
-        if numbers * 2 > all {
-            return self.unit().map(TimeFormat::Epoch);
-        }
-        let example = self.example.as_deref().unwrap_or_default();
-        Err(format!(
-            "how '{example}' tells a time is unclear; say it with --time-format (strptime, as in '%d.%m.%Y %H:%M:%S')"
-        ))
     }
 
     /// The unit in which nearly all numbers are times.
@@ -450,9 +471,20 @@ mod tests {
     }
 
     #[test]
+    fn objects_whose_keys_are_data_stay_text() {
+        let mut all = Seen::default();
+        for n in 0..=CROWD {
+            let line = format!("{{\"few\": {{\"x\": {n}}}, \"many\": {{\"id{n}\": 1}}}}");
+            assert!(super::super::ndjson::look(line.as_bytes(), &mut all));
+        }
+        assert_eq!(all.field("many").data_type(), DataType::Utf8);
+        assert!(matches!(all.field("few").data_type(), DataType::Struct(_)));
+    }
+
+    #[test]
     fn two_samples_are_as_one() {
         let mut one = seen(&["1", "2"]);
-        one.merge(seen(&["2.5"]));
+        one.merge(&seen(&["2.5"]));
         assert_eq!((one.data_type(), one.values()), (DataType::Float64, 3));
     }
 }

@@ -27,6 +27,9 @@ pub const FOLDER: &str = "_ingest";
 const JOURNAL: &str = "journal.ndjson";
 const LOCK: &str = "lock";
 
+/// In the names of folders that are being removed.
+const GONE: &str = ".gone-";
+
 /// What is ingested: the journal's first line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Begin {
@@ -67,6 +70,8 @@ enum Line {
 pub struct Journal {
     folder: PathBuf,
     file: File,
+    /// Whether there is a beginning in it.
+    begun: bool,
     /// Held until the end of the process, however it ends.
     _lock: File,
 }
@@ -104,7 +109,7 @@ impl Journal {
         file.set_len(whole).map_err(|e| Error::io("write", &path, &e))?;
         file.seek(SeekFrom::Start(whole)).map_err(|e| Error::io("write", &path, &e))?;
         let state = begin.map(|begin| (begin, done.unwrap_or_default()));
-        Ok((Self { folder, file, _lock: lock }, state))
+        Ok((Self { folder, file, begun: state.is_some(), _lock: lock }, state))
     }
 
     /// The staging folder.
@@ -123,6 +128,7 @@ impl Journal {
                 std::fs::remove_file(entry.path()).map_err(|e| Error::io("remove", &entry.path(), &e))?;
             }
         }
+        self.begun = true;
         self.write(&Line::Begin(begin.clone()))?;
         sync_folder(&self.folder)
     }
@@ -141,16 +147,17 @@ impl Journal {
 
     /// Whether there are sorted runs to go on with.
     pub fn worth_keeping(&self) -> bool {
-        std::fs::read_dir(&self.folder).is_ok_and(|mut entries| {
-            entries.any(|e| e.is_ok_and(|e| e.file_name().to_string_lossy().starts_with("run-")))
-        })
+        let run = |name: std::ffi::OsString| name.to_string_lossy().starts_with("run-");
+        self.begun
+            && std::fs::read_dir(&self.folder).is_ok_and(|mut all| all.any(|e| e.is_ok_and(|e| run(e.file_name()))))
     }
 
     /// Removes the staging folder: everything is committed, or nobody will go on.
     pub fn remove(self) -> Result<()> {
-        // The journal goes first: without it the rest is rubbish, which the next run clears away.
-        let _ = std::fs::remove_file(self.folder.join(JOURNAL));
-        let removed = std::fs::remove_dir_all(&self.folder);
+        // Under another name it is rubbish at once, which a later ingest clears away if this one is killed meanwhile.
+        let mut gone = self.folder.clone().into_os_string();
+        gone.push(format!("{GONE}{}", std::process::id()));
+        let removed = std::fs::rename(&self.folder, &gone).and_then(|()| std::fs::remove_dir_all(&gone));
         if let Some(parent) = self.folder.parent() {
             // Others may have theirs in it.
             let _ = std::fs::remove_dir(parent);
@@ -165,6 +172,10 @@ pub fn sweep(table: &Path, own: &str, useless: impl Fn(&Begin) -> bool) {
     for entry in std::fs::read_dir(table.join(FOLDER)).into_iter().flatten().flatten() {
         let folder = entry.path();
         if folder.ends_with(own) {
+            continue;
+        }
+        if entry.file_name().to_string_lossy().contains(GONE) {
+            let _ = std::fs::remove_dir_all(&folder);
             continue;
         }
         // The journal is looked at first: whoever just begins must not find its own folder locked.
@@ -245,5 +256,17 @@ mod tests {
         assert!(!journal.folder().join("run-1.arrow").exists());
         journal.remove().unwrap();
         assert_eq!(std::fs::read_dir(table.path()).unwrap().count(), 0);
+        // A removal that was cut short, and what nobody needs; another's is left alone.
+        std::fs::create_dir_all(table.path().join(FOLDER).join("old.gone-7/x")).unwrap();
+        let mut other = Journal::open(table.path(), "other").unwrap().0;
+        other.restart(&begin()).unwrap();
+        sweep(table.path(), "own", |_| true);
+        assert!(other.folder().exists() && !table.path().join(FOLDER).join("old.gone-7").exists());
+        let path = other.folder().to_path_buf();
+        drop(other);
+        sweep(table.path(), "own", |_| false);
+        assert!(path.exists());
+        sweep(table.path(), "own", |_| true);
+        assert!(!path.exists());
     }
 }

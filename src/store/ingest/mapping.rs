@@ -250,7 +250,8 @@ fn type_named(name: &str) -> Result<DataType> {
 pub fn type_name(data_type: &DataType) -> String {
     match data_type {
         DataType::Utf8 => "text".into(),
-        DataType::Dictionary(_, _) => "text (dictionary)".into(),
+        // How texts are kept is nothing that a value could fit or not.
+        DataType::Dictionary(_, _) => "text".into(),
         DataType::Int64 => "bigint".into(),
         DataType::Int32 => "int".into(),
         DataType::Int16 => "smallint".into(),

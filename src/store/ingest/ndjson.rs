@@ -53,18 +53,25 @@ pub fn look(line: &[u8], seen: &mut Seen) -> bool {
     }
     let mut json = JsonText::new(text.as_bytes());
     // The line was found whole, so nothing is left to go wrong.
-    json.value().is_ok() && look_into(&mut json, seen).is_ok()
+    json.value().is_ok() && look_into(&mut json, seen, false).is_ok()
 }
 
 /// The inside of an object.
-fn look_into(json: &mut JsonText<'_>, seen: &mut Seen) -> Result<(), Broken> {
+fn look_into(json: &mut JsonText<'_>, seen: &mut Seen, inside: bool) -> Result<(), Broken> {
     let mut scratch = Vec::new();
     let mut first = true;
     while let Some((key, escaped)) = json.key(first)? {
         first = false;
         let key = if escaped { unescape(key, &mut scratch)? } else { key };
-        let field = seen.field(&String::from_utf8_lossy(key));
-        look_at(json, field)?;
+        let name = String::from_utf8_lossy(key);
+        let field = if inside { seen.inner_field(&name) } else { Some(seen.field(&name)) };
+        match field {
+            Some(field) => look_at(json, field)?,
+            None => {
+                let value = json.value()?;
+                json.skip_rest(value, 0)?;
+            }
+        }
     }
     Ok(())
 }
@@ -82,7 +89,7 @@ fn look_at(json: &mut JsonText<'_>, seen: &mut Seen) -> Result<(), Broken> {
         Value::Plain(text @ (b"true" | b"false")) => seen.boolean(&shown(text)),
         Value::Plain(text) => seen.json_number(&shown(text)),
         Value::Object => {
-            look_into(json, seen)?;
+            look_into(json, seen, true)?;
             seen.an_object(&shown(json.since(from)));
         }
         Value::List => {

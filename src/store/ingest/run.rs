@@ -104,8 +104,10 @@ pub struct Plan<'a> {
 /// What an ingest is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// Reading and sorting; counted in bytes of the sources.
+    /// Reading, and sorting what memory does not hold; counted in bytes of the sources.
     Reading,
+    /// Sorting the rest; not counted.
+    Sorting,
     /// Writing files; counted in rows.
     Writing,
 }
@@ -287,17 +289,32 @@ fn once(options: &Options, restart: bool, watch: &dyn Watch, runtime: &tokio::ru
         None => (None, None),
     };
     // A kill between commit and clean-up.
-    if let (Some((begin, done)), Some(log)) = (&state, &log)
-        && runtime.block_on(log.transaction_version(&begin.load))?.is_some_and(|n| n >= begin.attempt)
-        && begin.sources == loads::identities(&sources)
-    {
-        if let Some(journal) = journal.take() {
-            journal.remove()?;
+    let finished = match (&state, &log) {
+        (Some((begin, _)), Some(log)) => {
+            runtime.block_on(log.transaction_version(&begin.load))?.is_some_and(|n| n >= begin.attempt)
         }
-        watch.note("this ingest was committed before it was interrupted; nothing was left to do");
-        let (rows, rejects) = (done.rows, done.rejects.clone());
-        return Ok(Step::Finished(Outcome { version: Some(log.version()), rows, rejects, ..Outcome::default() }));
-    }
+        _ => false,
+    };
+    let state = match state {
+        Some((begin, done)) if finished => {
+            if begin.sources == loads::identities(&sources) {
+                if let Some(journal) = journal.take() {
+                    journal.remove()?;
+                }
+                watch.note("this ingest was committed before it was interrupted; nothing was left to do");
+                let version = log.as_ref().map(TableLog::version);
+                return Ok(Step::Finished(Outcome {
+                    version,
+                    rows: done.rows,
+                    rejects: done.rejects,
+                    ..Outcome::default()
+                }));
+            }
+            // Other contents of the same files: another ingest.
+            None
+        }
+        state => state,
+    };
     let work = Work { options, sources: &sources, mapping: &mapping, log, period, watch, runtime };
     let result =
         work.prepare(&known).and_then(|(heads, layout)| work.run(&heads, &layout, &mut journal, state, restart));
@@ -532,6 +549,7 @@ impl Work<'_> {
             self.watch.progress(Progress { phase: Phase::Writing, done, all, rows });
             if self.watch.stopped() { Err(interrupted()) } else { Ok(()) }
         };
+        self.watch.progress(Progress { phase: Phase::Sorting, done: 0, all: 0, rows });
         let (add, counts) = sorter.finish(&target, &progress)?;
         let name = format!("{}-{}", begin.load, begin.attempt);
         let (load, attempt, sources) = (begin.load.clone(), begin.attempt, begin.sources.clone());

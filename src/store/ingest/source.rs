@@ -70,13 +70,13 @@ pub struct Source {
 /// The sources of a command line, in its order. `format` is for those whose name does not say it.
 pub fn find(wanted: &[String], format: Option<SourceFormat>) -> Result<Vec<Source>> {
     let mut sources: Vec<Source> = Vec::new();
+    let mut known = std::collections::HashSet::new();
     for name in wanted {
         if name == "-" {
             let Some(format) = format.filter(|f| *f != SourceFormat::Parquet) else {
                 return Err(Error::usage("standard input needs --format csv or --format ndjson"));
             };
-            let known = sources.iter().any(|s| s.file.is_none());
-            if known {
+            if sources.iter().any(|source| source.file.is_none()) {
                 return Err(Error::usage("standard input can be read once"));
             }
             let (name, compression) = ("<stdin>".to_string(), Compression::None);
@@ -92,8 +92,7 @@ pub fn find(wanted: &[String], format: Option<SourceFormat>) -> Result<Vec<Sourc
         }
         for path in files_at(location)?.into_iter().filter(|path| !in_a_table(location, path)) {
             let source = Source::at(path, format)?;
-            let again = sources.iter().any(|s| s.file.as_ref().map(|f| &f.1) == source.file.as_ref().map(|f| &f.1));
-            if !again {
+            if source.file.as_ref().is_none_or(|(_, identity)| known.insert(identity.path.clone())) {
                 sources.push(source);
             }
         }

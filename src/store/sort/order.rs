@@ -270,7 +270,7 @@ mod tests {
             ((state >> 33) % below) as i64
         };
         let chunks: Vec<Vec<(i64, i64)>> =
-            (0..5).map(|_| (0..50_000).map(|_| (draw(1_000), draw(1_000_000))).collect()).collect();
+            (0..5).map(|_| (0..15_000).map(|_| (draw(1_000), draw(1_000_000))).collect()).collect();
         check(&chunks, false);
     }
 

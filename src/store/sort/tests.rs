@@ -285,7 +285,7 @@ fn dictionaries_beyond_what_small_keys_hold() {
         let mut expected = Vec::new();
         for part in 0..4_u32 {
             let rows: Vec<Given> =
-                (0..20_000).map(|at| ((at % 97).into(), at.into(), Some(part * 20_000 + at))).collect();
+                (0..17_000).map(|at| ((at % 97).into(), at.into(), Some(part * 17_000 + at))).collect();
             let batch = batch(&rows, expected.len() as i64, false, part % 2 == 0);
             expected.extend(rows_of(&batch));
             sorter.push(&batch).unwrap();
