@@ -15,6 +15,7 @@ use std::time::Instant;
 
 use arrow::array::{Array, AsArray, DictionaryArray};
 use arrow::datatypes::{ArrowDictionaryKeyType, ArrowNativeType, Int64Type, TimestampMicrosecondType};
+use arrow::downcast_dictionary_array;
 use arrow::record_batch::RecordBatch;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReaderBuilder};
@@ -107,7 +108,7 @@ fn rows(
     let users = batch.column(0).as_primitive::<Int64Type>().values();
     let times = batch.column(1).as_primitive::<TimestampMicrosecondType>().values();
     let events = batch.column(2);
-    arrow::downcast_dictionary_array!(
+    downcast_dictionary_array!(
         events => {
             let step_of = table(events, steps);
             let keys = events.keys().values();
