@@ -29,7 +29,7 @@
 //! Patterns have aggregates but no relation: [`functions::sequence`], [`algo::pattern`]. The others go the same way as
 //! funnels, each with a file in `relations`, a folder in `functions` and its kernel: sessions ([`algo::session`]), transitions
 //! and paths ([`algo::path`], [`algo::flow`]), attribution ([`algo::attribution`], [`model::markov`]), retention
-//! ([`algo::retention`]), churn scores ([`algo::activity`], [`model::bg_nbd`]).
+//! ([`algo::retention`]), lifecycles ([`algo::lifecycle`]), churn scores ([`algo::activity`], [`model::bg_nbd`]).
 //!
 //! # Modules
 //!

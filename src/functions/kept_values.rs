@@ -211,7 +211,7 @@ impl KeptValues {
 mod tests {
     use super::*;
     use arrow::array::{DictionaryArray, Int64Array, StringArray};
-    use arrow::datatypes::Int32Type;
+    use arrow::datatypes::{Int32Type, Int64Type};
 
     fn structs(columns: Vec<(&str, ArrayRef)>) -> ArrayRef {
         let fields: Fields = columns.iter().map(|(name, c)| Field::new(*name, c.data_type().clone(), true)).collect();
@@ -244,6 +244,20 @@ mod tests {
         assert!(
             kept.compare(a[1], a[4]).is_lt() && kept.compare(a[4], a[0]).is_lt() && kept.compare(a[0], a[2]).is_lt()
         );
+    }
+
+    #[test]
+    fn what_is_not_kept_is_forgotten() {
+        let column = structs(vec![("a", Arc::new(Int64Array::from(vec![5, 6, 7, 6])) as ArrayRef)]);
+        let DataType::Struct(fields) = column.data_type() else { unreachable!() };
+        let mut kept = KeptValues::new(fields).unwrap();
+        let mut numbers = Vec::new();
+        kept.number(&column, &[0, 1, 2, 3], &mut numbers).unwrap();
+        let renumbered = kept.keep(vec![numbers[3], numbers[2], numbers[1]]).unwrap();
+        assert_eq!((renumbered.as_slice(), kept.count()), ([0, 1, 0].as_slice(), 2));
+        let back = kept.values(renumbered).unwrap();
+        assert_eq!(back.as_struct().column(0).as_primitive::<Int64Type>().values(), &[6, 7, 6]);
+        assert_eq!((kept.keep(Vec::new()).unwrap().len(), kept.count()), (0, 0));
     }
 
     #[test]
