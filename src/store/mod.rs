@@ -6,6 +6,8 @@
 pub mod compact;
 pub mod erase;
 pub mod event_names;
+pub mod file_order;
+pub mod footers;
 pub mod generate;
 pub mod ingest;
 pub mod layout;
