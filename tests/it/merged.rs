@@ -314,14 +314,15 @@ fn many_files_are_merged_in_little_memory() {
 /// An order that does not hold within a file is told wherever it can matter.
 #[test]
 fn a_false_order_is_told() {
-    for at in [0, 150, 298] {
+    for at in [0, 149, 298] {
         let folder = tempfile::tempdir().unwrap();
         let mut rows: Vec<Row> = (0..300).map(|n| (Some(n), n)).collect();
         write(&folder.path().join("right.parquet"), &rows, LAYOUT);
         rows.swap(at, at + 1);
         write_as_is(&folder.path().join("false.parquet"), &rows, Layout { page: 1_000, ..LAYOUT });
-        for partitions in [1, 3] {
-            let asked = open(folder.path(), partitions, &[]);
+        // Within a batch, and from one to the next.
+        for (partitions, batch) in [(1, 50), (3, 8_192), (3, 50)] {
+            let asked = open(folder.path(), partitions, &[("datafusion.execution.batch_size", batch.to_string())]);
             let error = asked.batches(QUESTIONS[0]).unwrap_err();
             assert!(error.message().contains("comes after"), "{at}: {error}");
         }
@@ -386,24 +387,54 @@ fn joins_keep_the_order() {
             users.display()
         );
         asked.batches(&copy).unwrap();
-        asked.batches(&format!("CREATE EXTERNAL TABLE users STORED AS PARQUET LOCATION '{}'", users.display())).unwrap();
+        asked
+            .batches(&format!("CREATE EXTERNAL TABLE users STORED AS PARQUET LOCATION '{}'", users.display()))
+            .unwrap();
         for threshold in [1_000_000, 0] {
             for option in ["hash_join_single_partition_threshold", "hash_join_single_partition_threshold_rows"] {
                 asked.batches(&format!("SET datafusion.optimizer.{option} = {threshold}")).unwrap();
             }
             for (sql, one_pass) in [
-                ("SELECT e.user_id, count(*), max(u.country) FROM t e JOIN users u ON e.user_id = u.user_id WHERE u.country = 'de' GROUP BY e.user_id", true),
-                ("SELECT u.user_id, count(*), sum(e.n) FROM t e JOIN users u ON e.user_id = u.user_id GROUP BY u.user_id", true),
-                ("SELECT e.user_id, count(*), count(u.country) FROM t e LEFT JOIN users u ON e.user_id = u.user_id AND u.country = 'fr' GROUP BY e.user_id", true),
-                ("SELECT user_id, count(*) FROM t WHERE user_id IN (SELECT user_id FROM users WHERE country = 'de') GROUP BY user_id", true),
-                ("SELECT user_id, count(*) FROM t WHERE NOT EXISTS (SELECT 1 FROM users u WHERE u.user_id = t.user_id AND country = 'de') GROUP BY user_id", true),
-                ("SELECT e.user_id, count(*) FROM t e JOIN (SELECT user_id, min(ts) AS first FROM t GROUP BY user_id) f ON e.user_id = f.user_id WHERE e.ts < f.first + INTERVAL '1 minute' GROUP BY e.user_id", true),
+                (
+                    "SELECT e.user_id, count(*), max(u.country) FROM t e JOIN users u ON e.user_id = u.user_id WHERE u.country = 'de' GROUP BY e.user_id",
+                    true,
+                ),
+                (
+                    "SELECT u.user_id, count(*), sum(e.n) FROM t e JOIN users u ON e.user_id = u.user_id GROUP BY u.user_id",
+                    true,
+                ),
+                (
+                    "SELECT e.user_id, count(*), count(u.country) FROM t e LEFT JOIN users u ON e.user_id = u.user_id AND u.country = 'fr' GROUP BY e.user_id",
+                    true,
+                ),
+                (
+                    "SELECT user_id, count(*) FROM t WHERE user_id IN (SELECT user_id FROM users WHERE country = 'de') GROUP BY user_id",
+                    true,
+                ),
+                (
+                    "SELECT user_id, count(*) FROM t WHERE NOT EXISTS (SELECT 1 FROM users u WHERE u.user_id = t.user_id AND country = 'de') GROUP BY user_id",
+                    true,
+                ),
+                (
+                    "SELECT e.user_id, count(*) FROM t e JOIN (SELECT user_id, min(ts) AS first FROM t GROUP BY user_id) f ON e.user_id = f.user_id WHERE e.ts < f.first + INTERVAL '1 minute' GROUP BY e.user_id",
+                    true,
+                ),
                 ("SELECT u.country, count(*) FROM t e JOIN users u ON e.user_id = u.user_id GROUP BY u.country", false),
-                ("SELECT country, step, users, dropped FROM funnel((SELECT t.*, country FROM t JOIN users u ON t.user_id = u.user_id), steps => ['a', 'c'], within => INTERVAL '1 minute', by => country)", true),
-                ("SELECT e.user_id, count(*) FROM t e JOIN users u ON e.user_id = u.user_id GROUP BY e.user_id LIMIT 1000", true),
+                (
+                    "SELECT country, step, users, dropped FROM funnel((SELECT t.*, country FROM t JOIN users u ON t.user_id = u.user_id), steps => ['a', 'c'], within => INTERVAL '1 minute', by => country)",
+                    true,
+                ),
+                (
+                    "SELECT e.user_id, count(*) FROM t e JOIN users u ON e.user_id = u.user_id GROUP BY e.user_id LIMIT 1000",
+                    true,
+                ),
             ] {
                 let plan = plan(&asked, sql);
-                assert_eq!(plan.contains("UserAggregateExec"), one_pass, "{files} files, threshold {threshold}: {sql}\n{plan}");
+                assert_eq!(
+                    plan.contains("UserAggregateExec"),
+                    one_pass,
+                    "{files} files, threshold {threshold}: {sql}\n{plan}"
+                );
                 both(&asked, sql, &(files, partitions, threshold));
             }
         }
