@@ -10,10 +10,12 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, make_comparator};
 use arrow::util::display::array_value_to_string;
+use datafusion::common::Statistics;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::Result;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::LexOrdering;
+use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PhysicalExpr, PlanProperties};
 use futures::StreamExt;
@@ -89,6 +91,17 @@ impl ExecutionPlan for OrderCheckExec {
         let [input] = <[_; 1]>::try_from(children)
             .map_err(|c| Error::internal(format!("OrderCheckExec has one input, got {}", c.len())))?;
         Ok(Arc::new(Self::new(input, self.order.clone(), self.files.clone())))
+    }
+
+    fn child_stats_requests(&self, partition: Option<usize>) -> Vec<ChildStats> {
+        vec![ChildStats::At(partition)]
+    }
+
+    fn statistics_from_inputs(&self, input: &[Arc<Statistics>], _args: &StatisticsArgs) -> Result<Arc<Statistics>> {
+        match input {
+            [input] => Ok(Arc::clone(input)),
+            _ => Ok(Arc::new(Statistics::new_unknown(&self.schema()))),
+        }
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {

@@ -252,6 +252,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(60))]
+
         /// Each partition finds all rows of its users in its inputs, which are in order, and every user is in one partition.
         #[test]
         fn every_row_is_found_once(

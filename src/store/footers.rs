@@ -293,12 +293,10 @@ mod tests {
         (reader.finish().unwrap(), batch.schema().field(0).clone())
     }
 
-    /// Row group, rows and bounds of each piece.
-    fn told(
-        values: &[Option<i64>],
-        statistics: EnabledStatistics,
-        order: SortOptions,
-    ) -> Vec<(usize, Range<usize>, Option<OwnedRow>, Option<OwnedRow>)> {
+    /// Row group, rows and bounds of a piece.
+    type Told = (usize, Range<usize>, Option<OwnedRow>, Option<OwnedRow>);
+
+    fn told(values: &[Option<i64>], statistics: EnabledStatistics, order: SortOptions) -> Vec<Told> {
         let (footer, column) = footer(values, true, statistics);
         let found = pieces(&footer, &column, order).unwrap();
         assert_eq!(found.row_groups.iter().sum::<usize>(), values.len());

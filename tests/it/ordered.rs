@@ -275,6 +275,9 @@ fn forgotten_values_change_nothing() {
         format!("SELECT * FROM transitions({table}, node => page, by => five, top => 9)"),
         format!("SELECT * FROM transitions({table}, node => event, session => page)"),
         format!("SELECT * FROM lifecycle({table}, unit => 'day', by => page)"),
+        format!(
+            "SELECT * FROM retention({table}, start => 'b', return => 'c', unit => 'day', periods => 0, by => page) ORDER BY page"
+        ),
         format!("SELECT * FROM paths({table}, node => page, from => 'b8000', by => five)"),
         format!(
             "SELECT * FROM attribution({table}, conversion => 'c', touch => event <> 'c', channel => page, value => user_id, by => five, model => ['first', 'linear']) ORDER BY model, five, channel"
