@@ -14,6 +14,7 @@
 //! ordered rows for a range of users (`source`): runs, rows in memory, ordered files of a table (`stored`).
 
 mod buffer;
+mod chain;
 mod columns;
 mod memory;
 mod merge;
@@ -30,6 +31,7 @@ use std::path::{Path, PathBuf};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
+pub(super) use chain::divide;
 pub use run::Run;
 pub use source::UserRange;
 pub(super) use stored::StoredSource;
@@ -40,6 +42,7 @@ use crate::error::{Error, Result};
 use crate::store::layout::sync_folder;
 use crate::store::managed::{Roles, StoredFile};
 use buffer::Buffer;
+use chain::Chain;
 use columns::Columns;
 use memory::SortedRows;
 use merge::Merge;
@@ -167,19 +170,20 @@ impl Sorter {
         self.merge_with(&[], target, progress)
     }
 
-    /// As [`finish`](Self::finish), with the rows of ordered files below the target's folder among those that were pushed. Of equal
-    /// rows the files' come first. Each file costs some memory on each thread: they should be few.
-    pub fn merge_with(
+    /// As [`finish`](Self::finish), with the rows of ordered files below the target's folder among those that were pushed: chains
+    /// of files whose users follow each other. Of equal rows the files' come first.
+    pub(super) fn merge_with(
         mut self,
-        files: &[StoredFile],
+        chains: &[Vec<StoredFile>],
         target: &Target<'_>,
         progress: Progress<'_>,
     ) -> Result<(Vec<StoredFile>, Counts)> {
-        let open = |file| StoredSource::open(target.folder, file, &self.columns.schema, &self.roles);
-        let stored = files.iter().map(open).collect::<Result<Vec<_>>>()?;
+        let open = |files: &Vec<StoredFile>| Chain::open(target.folder, files, &self.columns.schema, &self.roles);
+        let stored = chains.iter().map(open).collect::<Result<Vec<_>>>()?;
+        let files = || chains.iter().flatten();
         let (mut in_memory, mut in_runs) = (None, Vec::new());
         let mut times = self.buffer.times();
-        let rows = self.rows() + files.iter().map(|f| f.rows).sum::<u64>();
+        let rows = self.rows() + files().map(|f| f.rows).sum::<u64>();
         if self.runs.is_empty() {
             let piece = self.buffer.rows_of(PIECE_BYTES);
             let chunks = self.buffer.take(&mut self.columns)?;
@@ -189,7 +193,7 @@ impl Sorter {
             self.merge_runs()?;
             in_runs = self.runs.iter().map(|run| RunSource::open(&self.staging, run)).collect::<Result<_>>()?;
         }
-        let others = self.runs.iter().map(|r| r.times).chain(files.iter().filter_map(|f| f.times));
+        let others = self.runs.iter().map(|r| r.times).chain(files().filter_map(|f| f.times));
         times = others.fold(times, |(low, high), (from, to)| (low.min(from), high.max(to)));
         let sources = stored.iter().map(|s| s as &dyn Source);
         let sources = sources.chain(in_runs.iter().map(|s| s as &dyn Source));
