@@ -104,6 +104,39 @@ async fn table(folder: &Path, parts: &[Vec<Row>], period: Option<Period>) -> Tab
     log.unwrap()
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_day_is_merged_into_files_that_follow_each_other() {
+    let place = Place::new();
+    let folder = place.path("events");
+    let parts = [day(0, 0..2_000, 40_000), day(1, 300..1_900, 500), day(2, 0..2_000, 300)];
+    table(&folder, &parts[..1], None).await;
+    let options = CompactOptions { file_bytes: 30_000, ..CompactOptions::new() };
+    // One file of more than one file's size is full, and stays.
+    assert_eq!(compacted(&folder, &options).await.version, None);
+    let mut log = TableLog::open(&folder, At::Latest).await.unwrap();
+    for rows in &parts[1..] {
+        let mut change = Change::new(Operation::Ingest);
+        change.add = ordered_files(&folder, rows, None);
+        log.commit(&change).await.unwrap();
+    }
+    let first = compacted(&folder, &options).await;
+    assert!(first.before == 3 && first.after >= 3, "{first:?}");
+    assert_eq!(compacted(&folder, &options).await.version, None);
+    let mut change = Change::new(Operation::Ingest);
+    let more = day(3, 900..901, 50);
+    change.add = ordered_files(&folder, &more, None);
+    log.commit(&change).await.unwrap();
+    let second = compacted(&folder, &options).await;
+    assert!(second.before == 2 && second.after <= 2, "only the file of that user: {second:?}");
+    let mut change = Change::new(Operation::Ingest);
+    let all = day(4, 0..2_000, 400);
+    change.add = ordered_files(&folder, &all, None);
+    log.commit(&change).await.unwrap();
+    assert!(compacted(&folder, &options).await.before >= 4);
+    well_cut(&TableLog::open(&folder, At::Latest).await.unwrap());
+    assert_eq!(rows_at(&folder, At::Latest).await, sorted(&[parts.concat(), more, all]));
+}
+
 fn rows_in(path: &Path) -> Vec<Row> {
     let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap().build().unwrap();
     let mut rows = Vec::new();

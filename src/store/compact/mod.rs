@@ -25,9 +25,6 @@ use plan::Group;
 /// Bytes of files that are rewritten before a commit: what a kill loses, and the disk that is needed beside the table.
 const COMMIT_BYTES: u64 = 2 << 30;
 
-/// Ordered files that are merged as they are; smaller ones beyond are sorted again, for each open file costs memory.
-const MOST_STREAMS: usize = 12;
-
 /// Compactions that meet another writer's change this often in a row give up.
 const ATTEMPTS: usize = 10;
 
@@ -241,10 +238,8 @@ impl Rewrite {
         if let Some(threads) = options.threads {
             sorter = sorter.with_threads(threads);
         }
-        let (mut ordered, others): (Vec<_>, Vec<_>) = files.iter().cloned().partition(|file| file.ordered);
-        ordered.sort_by_key(|file| std::cmp::Reverse(file.size));
-        let small = ordered.split_off(MOST_STREAMS.min(ordered.len()));
-        for file in others.iter().chain(&small) {
+        let divided = sort::divide(files);
+        for file in &divided.loose {
             let source = StoredSource::open(&self.folder, file, &self.schema, &self.table.roles)?;
             for batch in source.batches_of_all()? {
                 let batch = batch?;
@@ -262,7 +257,7 @@ impl Rewrite {
             part_rows: target.layout.part_rows.max(rows / full),
             ..self.table.layout.clone()
         };
-        let (written, counts) = sorter.merge_with(&ordered, &target, progress)?;
+        let (written, counts) = sorter.merge_with(&divided.chains, &target, progress)?;
         // A file whose log entry tells no rows is counted by what was read.
         let known = files.iter().all(|f| f.rows > 0);
         if known && counts.rows != rows {

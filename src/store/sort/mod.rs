@@ -12,8 +12,12 @@
 //! Users are cut into ranges of about equal rows; each is merged and written by a thread of its own. Texts of dictionary columns
 //! are numbered once when they come in (`words`) and are numbers from then on. The merge takes anything that gives
 //! ordered rows for a range of users (`source`): runs, rows in memory, ordered files of a table (`stored`).
+//!
+//! Measured: 100 million generated events of ten columns in the order of time, with a budget of 1 GiB: six runs, 75 seconds of
+//! one core (10 of them reading the Parquet file they came from), 1.33 GB at the most.
 
 mod buffer;
+mod chain;
 mod columns;
 mod memory;
 mod merge;
@@ -30,6 +34,7 @@ use std::path::{Path, PathBuf};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
+pub(super) use chain::divide;
 pub use run::Run;
 pub use source::UserRange;
 pub(super) use stored::StoredSource;
@@ -40,6 +45,7 @@ use crate::error::{Error, Result};
 use crate::store::layout::sync_folder;
 use crate::store::managed::{Roles, StoredFile};
 use buffer::Buffer;
+use chain::Chain;
 use columns::Columns;
 use memory::SortedRows;
 use merge::Merge;
@@ -167,19 +173,20 @@ impl Sorter {
         self.merge_with(&[], target, progress)
     }
 
-    /// As [`finish`](Self::finish), with the rows of ordered files below the target's folder among those that were pushed. Of equal
-    /// rows the files' come first. Each file costs some memory on each thread: they should be few.
-    pub fn merge_with(
+    /// As [`finish`](Self::finish), with the rows of ordered files below the target's folder among those that were pushed: chains
+    /// of files whose users follow each other. Of equal rows the files' come first.
+    pub(super) fn merge_with(
         mut self,
-        files: &[StoredFile],
+        chains: &[Vec<StoredFile>],
         target: &Target<'_>,
         progress: Progress<'_>,
     ) -> Result<(Vec<StoredFile>, Counts)> {
-        let open = |file| StoredSource::open(target.folder, file, &self.columns.schema, &self.roles);
-        let stored = files.iter().map(open).collect::<Result<Vec<_>>>()?;
+        let open = |files: &Vec<StoredFile>| Chain::open(target.folder, files, &self.columns.schema, &self.roles);
+        let stored = chains.iter().map(open).collect::<Result<Vec<_>>>()?;
+        let files = || chains.iter().flatten();
         let (mut in_memory, mut in_runs) = (None, Vec::new());
         let mut times = self.buffer.times();
-        let rows = self.rows() + files.iter().map(|f| f.rows).sum::<u64>();
+        let rows = self.rows() + files().map(|f| f.rows).sum::<u64>();
         if self.runs.is_empty() {
             let piece = self.buffer.rows_of(PIECE_BYTES);
             let chunks = self.buffer.take(&mut self.columns)?;
@@ -189,7 +196,7 @@ impl Sorter {
             self.merge_runs()?;
             in_runs = self.runs.iter().map(|run| RunSource::open(&self.staging, run)).collect::<Result<_>>()?;
         }
-        let others = self.runs.iter().map(|r| r.times).chain(files.iter().filter_map(|f| f.times));
+        let others = self.runs.iter().map(|r| r.times).chain(files().filter_map(|f| f.times));
         times = others.fold(times, |(low, high), (from, to)| (low.min(from), high.max(to)));
         let sources = stored.iter().map(|s| s as &dyn Source);
         let sources = sources.chain(in_runs.iter().map(|s| s as &dyn Source));

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use arrow::datatypes::{DataType, Schema};
 use parking_lot::Mutex;
 
+use super::chain::{Chain, divide};
 use super::columns::Columns;
 use super::merge::Merge;
 use super::run::RunSource;
@@ -105,12 +106,12 @@ pub(super) fn write(work: &Work<'_>, target: &Target<'_>, progress: Progress<'_>
         Some(column) => Some(Kept::open(work, target, column)?),
         None => None,
     };
-    let sources: Vec<&dyn Source> = existing.iter().flat_map(|kept| &kept.files).map(|file| file.as_ref()).collect();
+    let kept: Vec<&dyn Source> = existing.iter().flat_map(|kept| &kept.files).map(|file| file.as_ref()).collect();
     let piece = piece_of(work.sources);
     let (done, stop) = (AtomicU64::new(0), AtomicBool::new(false));
     let part = |range: UserRange| {
         let unique = match &existing {
-            Some(kept) => Some(kept.unique(&sources, memory, &range)?),
+            Some(of_kept) => Some(of_kept.unique(&kept, memory, &range)?),
             None => None,
         };
         let mut columns = work.columns.clone();
@@ -196,20 +197,20 @@ impl Kept {
         });
         let narrow = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
         let columns = Columns::new(narrow.clone(), work.roles, 0)?;
+        let divided = divide(target.existing);
         let mut files: Vec<Box<dyn Source>> = Vec::new();
-        for file in target.existing {
-            let source = StoredSource::open(target.folder, file, &narrow, work.roles)?;
-            if file.ordered {
-                files.push(Box::new(source));
-                continue;
-            }
-            let mut sorter = Sorter::new(work.staging, narrow.clone(), work.roles, work.memory / 2)?;
-            for batch in source.batches_of_all()? {
+        for chain in &divided.chains {
+            files.push(Box::new(Chain::open(target.folder, chain, &narrow, work.roles)?));
+        }
+        let mut sorter = Sorter::new(work.staging, narrow.clone(), work.roles, work.memory / 4)?;
+        for file in &divided.loose {
+            for batch in StoredSource::open(target.folder, file, &narrow, work.roles)?.batches_of_all()? {
                 sorter.push(&with_user_and_time(&batch?, work.roles)?)?;
             }
-            for run in sorter.flush()? {
-                files.push(Box::new(RunSource::open(work.staging, run)?));
-            }
+        }
+        // Some memory is needed for the rows that are to be written: these are put aside.
+        for run in sorter.flush()? {
+            files.push(Box::new(RunSource::open(work.staging, run)?));
         }
         Ok(Self { key: narrow.index_of(column)?, columns, column: at, files, seeds: Seeds::draw() })
     }
