@@ -55,9 +55,9 @@ pub struct Workspace {
 #[derive(Debug, Default, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TableEntry {
-    /// A file, a folder or a glob; relative to the workspace file.
+    /// A file, a folder, a glob or a managed table's folder; relative to the workspace file.
     pub location: String,
-    /// `parquet`, `csv` or `json`; read off the location where absent.
+    /// `parquet`, `csv`, `json` or `delta` (a managed table); read off the location where absent.
     pub format: Option<String>,
     /// The user column.
     pub user: Option<String>,
@@ -89,7 +89,8 @@ impl Workspace {
     }
 }
 
-fn toml_message(error: &toml::de::Error, text: &str) -> String {
+/// What is wrong with a TOML text, and in which line.
+pub fn toml_message(error: &toml::de::Error, text: &str) -> String {
     match error.span() {
         Some(span) => format!("line {}: {}", text[..span.start].matches('\n').count() + 1, error.message()),
         None => error.message().to_string(),

@@ -37,7 +37,7 @@
 //! |---|---|
 //! | [`algo`] | what a question means, for one user's events; pure functions on slices |
 //! | [`model`] | statistics: BG/NBD, the Wilson interval, Markov chains of channels |
-//! | [`store`] | from files to tables that know their column roles; the sample-data generator |
+//! | [`store`] | from files to tables that know their column roles and order: ingest, ordered files, managed tables; the sample-data generator |
 //! | [`functions`] | SQL functions: arguments in, `algo` out; one folder or file for each family |
 //! | [`relations`] | `FROM funnel(..)`, `retention(..)`, ..: named arguments in, a logical plan out; a file or folder each |
 //! | [`plan`] | optimiser rules: which plans take which path |
@@ -61,6 +61,16 @@
 //! hash: `plan/ordered_scan.rs` cuts the files into ranges, of rows or (where files overlap) of users, and
 //! `plan/ordered_aggregation.rs` puts [`exec::user_aggregate::UserAggregateExec`] in place, which merges overlapping files by
 //! user; EXPLAIN shows it. Both paths feed the same accumulators.
+//!
+//! [`store::ingest`] takes events in. Its files come from [`store::sort`], which sorts rows in bounded memory, and
+//! [`store::layout`], which decides where files end.
+//! [`store::compact`] merges those of a managed table that overlap; [`store::erase`] writes anew those that hold a user.
+//!
+//! # Managed tables
+//!
+//! A folder with a Delta commit log ([`store::managed`]). A commit adds and takes out files and makes a version; a query reads the
+//! version that is newest when it is planned, or the one that `AS OF` names. Rows, bounds and order of each file are in the
+//! log, so that planning opens none; scans are DataFusion's, and ordered files take the path above.
 
 pub mod algo;
 pub mod cli;

@@ -13,7 +13,7 @@
 use std::fs::File;
 use std::time::Instant;
 
-use arrow::array::{Array, AsArray, DictionaryArray};
+use arrow::array::{Array, AsArray, DictionaryArray, downcast_dictionary_array};
 use arrow::datatypes::{ArrowDictionaryKeyType, ArrowNativeType, Int64Type, TimestampMicrosecondType};
 use arrow::downcast_dictionary_array;
 use arrow::record_batch::RecordBatch;

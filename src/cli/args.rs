@@ -19,6 +19,7 @@ Examples:
   tenure -t events=data/events/ -f weekly.sql -p country=DE -o weekly.parquet
   echo 'SELECT 1' | tenure --format json
   tenure functions funnel                         arguments, columns and an example
+  tenure ingest logs/ --into data                 CSV, NDJSON or Parquet into a managed table
 
 Exit codes: 0 done, 1 a statement or its data failed, 2 wrong usage.";
 
@@ -68,7 +69,7 @@ struct InputArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Session")]
 pub struct SessionArgs {
-    /// Name a Parquet file, folder or glob as a table; may be repeated
+    /// Name a Parquet file, folder, glob or managed table as a table; may be repeated
     #[arg(short = 't', long = "table", value_name = "NAME=PATH", value_parser = pair)]
     pub tables: Vec<(String, String)>,
     /// Bind the query parameter $NAME; may be repeated
@@ -116,6 +117,12 @@ pub enum Command {
     Demo(DemoArgs),
     /// Make a shop's events and users of any size, as Parquet
     Generate(GenerateArgs),
+    /// Take events from CSV, NDJSON or Parquet into a managed table
+    Ingest(Box<IngestArgs>),
+    /// Merge the files of a managed table that overlap or are too small
+    Compact(CompactArgs),
+    /// Take all rows of some users out of a managed table
+    Erase(EraseArgs),
     /// Remove the data files of old versions of a managed table
     Vacuum(VacuumArgs),
     /// List tenure's functions and relations, or show one in full
@@ -185,6 +192,144 @@ pub enum EventOrder {
     User,
 }
 
+/// `tenure compact`.
+#[derive(Debug, Args)]
+pub struct CompactArgs {
+    /// The table's folder
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+    /// Memory for rows, such as 512MB or 4GiB
+    #[arg(long, value_name = "SIZE", value_parser = bytes, default_value = "1GiB")]
+    pub memory: usize,
+    /// No progress bar and no closing line
+    #[arg(short = 'q', long)]
+    pub quiet: bool,
+}
+
+/// `tenure erase`.
+#[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("who").required(true).multiple(true).args(["users", "users_from"])))]
+pub struct EraseArgs {
+    /// The table's folder
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+    /// Users, as the user column writes them; may be repeated
+    #[arg(long = "user", value_name = "ID", num_args = 1.., allow_hyphen_values = false)]
+    pub users: Vec<String>,
+    /// A file of users, one on each line; - is standard input
+    #[arg(long, value_name = "FILE")]
+    pub users_from: Option<PathBuf>,
+    /// Change nothing, only list from which files how many rows would go
+    #[arg(long)]
+    pub dry_run: bool,
+    /// No progress bar and no closing lines
+    #[arg(short = 'q', long)]
+    pub quiet: bool,
+}
+
+const INGEST_HELP: &str = "\
+Examples:
+  tenure ingest events.csv --into data                        makes the table data/events
+  tenure ingest 'logs/*.ndjson.gz' --into data --user uid --time at --event action
+  tenure ingest dump.parquet --into data --mapping map.toml --dedup-key insert_id
+  zcat day.csv.gz | tenure ingest - --format csv --into data
+
+Stopped or killed, the same command goes on where it was. Rows that cannot be taken in are kept,
+with the reason, in DIR/TABLE/_rejects.
+
+The mapping file (all keys are optional):
+  user = \"user_id\"                  # as --user; also time, event, dedup_key, time_unit, time_format
+  tz = \"Europe/Berlin\"              # of times that name no zone [default: UTC]
+  null = [\"NULL\"]                   # texts that mean NULL, beside the empty one
+  drop = [\"debug\"]                  # source columns that are left out
+  others = \"drop\"                   # leave out what is not named below
+  [columns]
+  user_id = \"uid\"                   # column of the table = column of the source
+  price = \"properties.price\"        # a field of a nested object
+  first = \"#1\"                      # by place (CSV)
+  amount = { from = \"amt\", type = \"decimal(12,2)\" }
+  seen_at = { from = \"seen\", type = \"timestamp\", unit = \"s\" }   # or format = \"%d/%m/%Y\", tz = ..
+  platform = { constant = \"ios\" }
+Types: text, bigint, int, smallint, double, float, boolean, date, timestamp, decimal(p,s).";
+
+/// `tenure ingest`.
+#[derive(Debug, Args)]
+#[command(after_help = INGEST_HELP)]
+pub struct IngestArgs {
+    /// Files, folders or globs (.csv .tsv .ndjson .jsonl .json .parquet, text also .gz and .zst); '-' is standard input
+    #[arg(required = true, value_name = "SRC")]
+    pub sources: Vec<String>,
+    /// Folder of the tables; the table lies in a folder of its name in it
+    #[arg(long, value_name = "DIR")]
+    pub into: PathBuf,
+    /// The table
+    #[arg(long, value_name = "NAME", default_value = "events", value_parser = table_name)]
+    pub table: String,
+    /// What becomes of the sources' columns (below)
+    #[arg(long, value_name = "FILE")]
+    pub mapping: Option<PathBuf>,
+    /// The column that tells users apart [default: user_id]
+    #[arg(long, value_name = "COLUMN")]
+    pub user: Option<String>,
+    /// The time column [default: ts, time or timestamp]
+    #[arg(long, value_name = "COLUMN")]
+    pub time: Option<String>,
+    /// The event column [default: event]
+    #[arg(long, value_name = "COLUMN")]
+    pub event: Option<String>,
+    /// Unit of times that are numbers: s, ms, us or ns [default: told by their size]
+    #[arg(long, value_name = "UNIT", conflicts_with = "time_format")]
+    pub time_unit: Option<String>,
+    /// strptime pattern of the times, as in '%d.%m.%Y %H:%M:%S' [default: told by the values]
+    #[arg(long, value_name = "PATTERN")]
+    pub time_format: Option<String>,
+    /// Cut what is finer than a microsecond instead of rejecting the row
+    #[arg(long)]
+    pub floor_time: bool,
+    /// Rows of a user with the same value in this column are one event: the earliest stays. Remembered by the table
+    #[arg(long, value_name = "COLUMN")]
+    pub dedup_key: Option<String>,
+    /// No file holds rows of two periods (UTC): day, week or month. Remembered by the table
+    #[arg(long, value_name = "PERIOD")]
+    pub period: Option<String>,
+    /// Format of sources whose name does not say it: csv, ndjson or parquet
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<String>,
+    /// Between CSV fields, one character or 'tab' [default: told by the first lines]
+    #[arg(long, value_name = "CHAR", value_parser = delimiter)]
+    pub delimiter: Option<u8>,
+    /// CSV sources begin with data; their columns are column_1, column_2, ..
+    #[arg(long)]
+    pub no_header: bool,
+    /// Rows of each source that decide the types, or 'all'
+    #[arg(long, value_name = "ROWS", default_value = "50000")]
+    pub sample: String,
+    /// Fail, and write nothing, when more rows than this are rejected: 100, or 0.5%
+    #[arg(long, value_name = "N|P%")]
+    pub max_rejects: Option<String>,
+    /// Memory to sort in, as in 512MB or 4GiB
+    #[arg(long, value_name = "SIZE", value_parser = bytes, default_value = "1GB")]
+    pub memory: usize,
+    /// Threads [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = threads)]
+    pub threads: Option<usize>,
+    /// Show the columns and write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Load files that were loaded into this table before once more
+    #[arg(long)]
+    pub again: bool,
+    /// Leave out files that were loaded into this table before
+    #[arg(long, conflicts_with = "again")]
+    pub only_new: bool,
+    /// Forget what an interrupted ingest of the same sources has done
+    #[arg(long)]
+    pub restart: bool,
+    /// No columns, no progress bar and no closing lines; rejected rows are told all the same
+    #[arg(short = 'q', long)]
+    pub quiet: bool,
+}
+
 /// `tenure functions`.
 #[derive(Debug, Args)]
 pub struct FunctionsArgs {
@@ -234,6 +379,25 @@ fn format(text: &str) -> Result<Format, String> {
 /// `20000000`, `20_000_000`.
 fn count(text: &str) -> Result<u64, String> {
     text.replace('_', "").parse().map_err(|_| "expected a whole number".into())
+}
+
+/// A name that is a folder's name, too.
+fn table_name(text: &str) -> Result<String, String> {
+    let plain = !text.is_empty() && !text.starts_with(['_', '.']) && !text.contains(['/', '\\', '\0']);
+    if plain {
+        Ok(text.to_string())
+    } else {
+        Err("expected a name that can be a folder's, and does not begin with _ or .".into())
+    }
+}
+
+fn delimiter(text: &str) -> Result<u8, String> {
+    match text.as_bytes() {
+        [b'"' | b'\n' | b'\r'] => Err("quotes and line ends separate no fields".into()),
+        [byte] if byte.is_ascii() => Ok(*byte),
+        b"tab" | b"\\t" => Ok(b'\t'),
+        _ => Err("expected one character, or 'tab'".into()),
+    }
 }
 
 fn threads(text: &str) -> Result<usize, String> {

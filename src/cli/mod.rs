@@ -4,10 +4,13 @@
 //! (`engine`) or what formats look like (`output`). This module and `main` are the only ones that print or read the environment.
 
 mod args;
+mod compact;
 mod demo;
+mod erase;
 mod functions;
 mod generate;
 mod highlight;
+mod ingest;
 mod interrupt;
 mod panic;
 mod progress;
@@ -50,6 +53,9 @@ async fn dispatch(cli: Cli, terminal: Terminal, queries: Handle) -> Result<(), S
     match cli.command {
         Some(Command::Functions(ref wanted)) => functions::run(wanted, terminal, queries).await,
         Some(Command::Generate(wanted)) => generate::run(wanted, terminal).await,
+        Some(Command::Compact(wanted)) => compact::run(wanted, terminal).await,
+        Some(Command::Erase(wanted)) => erase::run(wanted, terminal).await,
+        Some(Command::Ingest(wanted)) => ingest::run(*wanted, terminal).await,
         Some(Command::Vacuum(wanted)) => vacuum::run(wanted, terminal).await,
         Some(Command::Demo(wanted)) => demo::run(wanted, terminal, queries).await,
         None => statements(cli, terminal, queries).await,

@@ -1,7 +1,8 @@
-//! Names in FROM that are no registered table: `'file.parquet'`, and workspace tables that could not be opened.
+//! Names in FROM that are no registered table: `'file.parquet'`, workspace tables that could not be opened, and managed tables that
+//! were made since.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
 use async_trait::async_trait;
@@ -12,7 +13,7 @@ use datafusion::execution::SessionState;
 use parking_lot::RwLock;
 
 use crate::config::TableEntry;
-use crate::store::table;
+use crate::store::{managed, table};
 
 /// Opens files that stand in FROM, where the session may.
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub struct LocalFiles {
     pub session: RwLock<Option<Weak<RwLock<SessionState>>>>,
     /// Whether unregistered files may be read.
     pub allowed: bool,
+    /// The workspace's folder, whose managed tables are found by name: one may be made while the session is open.
+    pub workspace: Option<PathBuf>,
     /// Workspace tables that could not be opened, with the reason: it is told when one is used.
     pub broken: RwLock<BTreeMap<String, String>>,
 }
@@ -31,14 +34,16 @@ impl UrlTableFactory for LocalFiles {
         if let Some(reason) = self.broken.read().get(name) {
             return Err(crate::error::Error::data(reason.as_str()).into());
         }
-        if !self.allowed || !table::looks_like_file(name) {
+        let new = self.workspace.as_ref().filter(|folder| managed::below(folder).iter().any(|found| found == name));
+        if new.is_none() && (!self.allowed || !table::looks_like_file(name)) {
             return Ok(None);
         }
         let Some(state) = self.session.read().as_ref().and_then(Weak::upgrade).map(|s| s.read().clone()) else {
             return Ok(None);
         };
         let entry = TableEntry { location: name.to_string(), ..TableEntry::default() };
-        Ok(Some(table::open(&state, name, &entry, Path::new("")).await?))
+        let base = new.map_or(Path::new(""), PathBuf::as_path);
+        Ok(Some(table::open(&state, name, &entry, base).await?))
     }
 }
 

@@ -43,9 +43,10 @@ pub use script::{Script, Statement, split};
 /// What a session is opened with.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
-    /// Folder that holds `tenure.toml`; without it the current folder's file is used where there is one.
+    /// Folder that holds `tenure.toml`; without it the current folder's file is used where there is one. Managed tables directly
+    /// below it are tables of the session by their folders' names, unless the file says otherwise.
     pub workspace: Option<PathBuf>,
-    /// Tables to register: name and location (a file, a folder, a glob).
+    /// Tables to register: name and location (a file, a folder, a glob, a managed table's folder).
     pub tables: Vec<(String, String)>,
     /// Bytes that queries may hold; `None` is no limit.
     pub memory: Option<usize>,
@@ -124,10 +125,12 @@ impl Engine {
         let named = settings.workspace.is_some();
         // A folder of managed tables is a workspace without further words.
         let (workspace, file) = Workspace::read(&folder, named && found.is_empty())?;
-        let offered = if named || file.exists() { found } else { Vec::new() };
+        let is_workspace = named || file.exists();
+        let offered = if is_workspace { found } else { Vec::new() };
         let files = Arc::new(LocalFiles {
             session: RwLock::new(None),
             allowed: settings.local_files,
+            workspace: is_workspace.then(|| folder.clone()),
             broken: RwLock::default(),
         });
         let catalogs: Arc<dyn CatalogProviderList> = Arc::new(NewestCatalogs(Arc::new(DynamicFileCatalog::new(

@@ -59,31 +59,28 @@ fn believed(scan: &FileScanConfig, footers: &Footers) -> Result<Option<FileScanC
     let files = || scan.file_groups.iter().flat_map(FileGroup::iter);
     let promised = scan.output_ordering.first().filter(|order| !files().all(|file| names_itself(file, order)));
     let mut broken = false;
-    let mut groups = Vec::with_capacity(scan.file_groups.len());
-    for group in &scan.file_groups {
-        let mut kept = Vec::with_capacity(group.len());
-        for file in group.iter() {
-            let mut file = file.clone();
-            if let Some(order) = promised
-                && let Some(step) = step_back(scan, &file, order, footers)
-            {
-                return Err(broken_promise(&file, order.first(), &step).into());
-            }
-            if let Some(order) = &file.ordering
-                && step_back(scan, &file, order, footers).is_some()
-            {
-                file.ordering = None;
-                broken = true;
-            }
-            kept.push(file);
+    for file in files() {
+        if let Some(order) = promised
+            && let Some(step) = step_back(scan, file, order, footers)
+        {
+            return Err(broken_promise(file, order.first(), &step).into());
         }
-        groups.push(FileGroup::new(kept));
+        broken |= breaks_its_own(scan, file, footers);
     }
     if !broken {
         return Ok(None);
     }
+    let disbelieve = |file: &PartitionedFile| match breaks_its_own(scan, file, footers) {
+        true => PartitionedFile { ordering: None, ..file.clone() },
+        false => file.clone(),
+    };
+    let groups = scan.file_groups.iter().map(|group| FileGroup::new(group.iter().map(disbelieve).collect())).collect();
     let orders = if promised.is_some() { scan.output_ordering.clone() } else { Vec::new() };
     Ok(Some(FileScanConfigBuilder::from(scan.clone()).with_file_groups(groups).with_output_ordering(orders).build()))
+}
+
+fn breaks_its_own(scan: &FileScanConfig, file: &PartitionedFile, footers: &Footers) -> bool {
+    file.ordering.as_ref().is_some_and(|order| step_back(scan, file, order, footers).is_some())
 }
 
 /// Whether the order is one that the file names itself.

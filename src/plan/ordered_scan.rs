@@ -146,6 +146,7 @@ fn ranges(scan: &FileScanConfig, column: usize, known: Known) -> Option<OrderedI
             (names, row_cuts::cut(files, partitions, |file| row_groups(scan, file, known.footers)), Cut::Rows)
         }
         None => {
+            let files = earliest_first(scan, files);
             let UserCuts { inputs, shares } = by_users(scan, &files, user, order, partitions, known.footers)?;
             (named_files(scan, files.iter(), &by), inputs, Cut::Users { shares: shares.into(), files: files.len() })
         }
@@ -165,6 +166,20 @@ fn row_groups(scan: &FileScanConfig, file: &PartitionedFile, footers: &Footers) 
     }
     let footer = footers.of(scan.object_store_url.as_str(), &file.object_meta)?;
     footer.row_groups().iter().map(|group| usize::try_from(group.num_rows()).ok()).collect()
+}
+
+/// Files in the order of what they are ordered by within a user, as of time, where statistics tell. Nothing depends on it, but
+/// a user's events that come in the order of time need not be sorted.
+fn earliest_first(scan: &FileScanConfig, files: Vec<PartitionedFile>) -> Vec<PartitionedFile> {
+    let mut orders = scan.output_ordering.iter().chain(files.iter().filter_map(|file| file.ordering.as_ref()));
+    let within = orders.find_map(|order| order.get(1)).and_then(|by| index_of(&by.expr));
+    let least = |file: &PartitionedFile| {
+        let column = file.statistics.as_ref()?.column_statistics.get(within?)?;
+        column.min_value.get_value().cloned()
+    };
+    let mut files: Vec<(Option<ScalarValue>, PartitionedFile)> = files.into_iter().map(|f| (least(&f), f)).collect();
+    files.sort_by(|a, b| a.0.partial_cmp(&b.0).unwrap_or(Ordering::Equal));
+    files.into_iter().map(|(_, file)| file).collect()
 }
 
 /// Overlapping files cut into ranges of users.

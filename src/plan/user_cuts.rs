@@ -24,6 +24,9 @@ use crate::store::footers::{Piece, Pieces};
 /// Rows that partitions may read in vain whatever the size of the files: reading them takes no time.
 const FEW_ROWS: usize = 100_000;
 
+/// Inputs that one partition may merge: each holds a batch and what its reader has fetched of a row group.
+const MOST_INPUTS: usize = 128;
+
 /// Files cut into ranges of users.
 pub struct UserCuts {
     /// The inputs, those of one partition after those of the one before.
@@ -32,8 +35,8 @@ pub struct UserCuts {
     pub shares: Vec<Share>,
 }
 
-/// Cuts files into at most so many partitions. Pages that hold users of two partitions are read by both; where that would
-/// be much of the files there are fewer partitions, and `None` where fewer than half are left.
+/// Cuts files into at most so many partitions; inputs keep the order of the files. Pages that hold users of two partitions are read by both; where that would
+/// be much of the files there are fewer partitions, and `None` where fewer than half are left, or too many files would be open.
 pub fn cut(files: &[(PartitionedFile, Pieces)], partitions: usize) -> Option<UserCuts> {
     let rows: usize = files.iter().flat_map(|(_, p)| &p.pieces).map(|piece| piece.rows.len()).sum();
     let mut count = partitions.max(1);
@@ -42,7 +45,8 @@ pub fn cut(files: &[(PartitionedFile, Pieces)], partitions: usize) -> Option<Use
         let read: usize =
             ranges(&bounds).flat_map(|(low, high)| files.iter().map(move |(_, p)| rows_in(p, low, high))).sum();
         if read.saturating_sub(rows) <= FEW_ROWS.max(rows / 2) {
-            return Some(assign(files, &bounds));
+            let cuts = assign(files, &bounds);
+            return cuts.shares.iter().all(|share| share.inputs.len() <= MOST_INPUTS).then_some(cuts);
         }
         count -= 1;
         if count * 2 < partitions {
@@ -111,6 +115,8 @@ fn rows_in(pieces: &Pieces, low: Option<&OwnedRow>, high: Option<&OwnedRow>) -> 
 
 /// A file's part in a partition.
 struct Part {
+    /// Which of the files it is.
+    nth: usize,
     file: PartitionedFile,
     low: Option<OwnedRow>,
     high: Option<OwnedRow>,
@@ -119,7 +125,8 @@ struct Part {
 fn assign(files: &[(PartitionedFile, Pieces)], bounds: &[OwnedRow]) -> UserCuts {
     let (mut inputs, mut shares) = (Vec::new(), Vec::new());
     for (low, high) in ranges(bounds) {
-        let parts = files.iter().filter_map(|(file, pieces)| part(file, pieces, low, high));
+        let parts = files.iter().enumerate();
+        let parts = parts.filter_map(|(nth, (file, pieces))| part(nth, file, pieces, low, high));
         let chains = chains(parts.collect());
         if chains.is_empty() {
             continue;
@@ -132,7 +139,13 @@ fn assign(files: &[(PartitionedFile, Pieces)], bounds: &[OwnedRow]) -> UserCuts 
 }
 
 /// The pieces of a file that can hold users of a range.
-fn part(file: &PartitionedFile, pieces: &Pieces, low: Option<&OwnedRow>, high: Option<&OwnedRow>) -> Option<Part> {
+fn part(
+    nth: usize,
+    file: &PartitionedFile,
+    pieces: &Pieces,
+    low: Option<&OwnedRow>,
+    high: Option<&OwnedRow>,
+) -> Option<Part> {
     let mut wanted: Vec<Vec<Range<usize>>> = vec![Vec::new(); pieces.row_groups.len()];
     let (mut first, mut last): (Vec<&Option<OwnedRow>>, Vec<&Option<OwnedRow>>) = (Vec::new(), Vec::new());
     for piece in pieces.pieces.iter().filter(|piece| may_hold(piece, low, high)) {
@@ -157,24 +170,26 @@ fn part(file: &PartitionedFile, pieces: &Pieces, low: Option<&OwnedRow>, high: O
     let whole = row_groups.iter().all(|group| *group == RowGroupAccess::Scan);
     let file = PartitionedFile { range: None, ..file.clone() };
     let file = if whole { file } else { file.with_extension(ParquetAccessPlan::new(row_groups)) };
-    Some(Part { file, low: first, high: last })
+    Some(Part { nth, file, low: first, high: last })
 }
 
 /// Files one after another in as few inputs as they can be.
 fn chains(mut parts: Vec<Part>) -> Vec<FileGroup> {
     parts.sort_by(|a, b| a.low.cmp(&b.low));
-    let mut chains: Vec<(Option<OwnedRow>, Vec<PartitionedFile>)> = Vec::new();
+    let mut chains: Vec<(Option<OwnedRow>, usize, Vec<PartitionedFile>)> = Vec::new();
     for part in parts {
         let fits = |end: &Option<OwnedRow>| end.as_ref().zip(part.low.as_ref()).is_some_and(|(end, low)| end <= low);
-        match chains.iter_mut().find(|(end, _)| fits(end)) {
-            Some((end, files)) => {
+        match chains.iter_mut().find(|(end, ..)| fits(end)) {
+            Some((end, nth, files)) => {
                 *end = part.high;
+                *nth = part.nth.min(*nth);
                 files.push(part.file);
             }
-            None => chains.push((part.high, vec![part.file])),
+            None => chains.push((part.high, part.nth, vec![part.file])),
         }
     }
-    chains.into_iter().map(|(_, files)| FileGroup::new(files)).collect()
+    chains.sort_by_key(|(_, nth, _)| *nth);
+    chains.into_iter().map(|(.., files)| FileGroup::new(files)).collect()
 }
 
 #[cfg(test)]
@@ -312,5 +327,8 @@ mod tests {
         assert_eq!(shares(&files, 100_000, 100_000, 2).unwrap(), [200_000]);
         assert!(shares(&files, 100_000, 100_000, 4).is_none());
         assert_eq!(shares(&files, 100_000, 1_000, 4).unwrap(), [50_000; 4]);
+        let files: Vec<Vec<i64>> = (0..200).map(|_| (0..4).collect()).collect();
+        assert!(shares(&files[..128], 4, 4, 2).is_some());
+        assert!(shares(&files, 4, 4, 2).is_none());
     }
 }

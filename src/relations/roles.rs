@@ -15,7 +15,7 @@ use super::call::{Call, Condition, condition_expr};
 use crate::error::{Error, Result, nearest, suggest};
 use crate::functions::FunctionDoc;
 use crate::store;
-use crate::store::table::{ROLE_KEY, TIME_UNIT_KEY};
+use crate::store::table::{CONVENTIONS, ROLE_KEY, TIME_UNIT_KEY};
 
 /// The columns of a behaviour relation.
 #[derive(Debug, Clone)]
@@ -32,9 +32,6 @@ pub struct Roles {
     pub event: Option<Expr>,
     missing_event: String,
 }
-
-const CONVENTIONS: [(&str, &[&str]); 3] =
-    [("user", &["user_id"]), ("time", &["ts", "time", "timestamp"]), ("event", &["event"])];
 
 /// The arguments that every behaviour relation takes.
 pub fn role_arguments() -> Vec<crate::functions::ArgumentDoc> {

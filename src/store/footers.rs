@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, UInt64Array, new_null_array};
-use arrow::compute::{SortOptions, concat};
+use arrow::compute::{SortOptions, concat, interleave};
 use arrow::datatypes::{DataType, Field, UInt64Type};
 use arrow::row::{OwnedRow, RowConverter, Rows, SortField};
 use datafusion::datasource::physical_plan::parquet::metadata::CachedParquetMetaData;
@@ -110,12 +110,33 @@ pub struct Pieces {
 }
 
 /// Statistics of a column, one row a piece.
+#[derive(Clone)]
 struct Bounds {
     row_groups: Vec<usize>,
     rows: Vec<Range<usize>>,
     least: ArrayRef,
     greatest: ArrayRef,
-    nulls: UInt64Array,
+    nulls: Vec<Nulls>,
+}
+
+/// How much of a piece is NULL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Nulls {
+    None,
+    Some,
+    All,
+    Untold,
+}
+
+impl Nulls {
+    fn of(counts: &UInt64Array, at: usize, rows: usize) -> Self {
+        match counts.is_valid(at).then(|| counts.value(at)) {
+            None => Self::Untold,
+            Some(0) => Self::None,
+            Some(count) if count == rows as u64 => Self::All,
+            Some(_) => Self::Some,
+        }
+    }
 }
 
 /// The pieces of a file by a column that is ordered so, its bounds as row keys; `None` where the file does not have the
@@ -130,9 +151,8 @@ pub fn pieces(footer: &ParquetMetaData, column: &Field, order: SortOptions) -> O
     let converter = converter.with_missing_null_counts_as_zero(false);
     let row_groups: Vec<usize> =
         footer.row_groups().iter().map(|g| usize::try_from(g.num_rows()).ok()).collect::<Option<_>>()?;
-    let bounds =
-        by_page(footer, at, &converter, &row_groups).or_else(|| by_row_group(footer, &converter, &row_groups))?;
-    let required = schema.column(at).max_def_level() == 0;
+    let groups = by_row_group(footer, &converter, &row_groups)?;
+    let bounds = by_page(footer, at, &converter, &groups).unwrap_or_else(|| groups.clone());
     let keys = |values: &ArrayRef| {
         let field = SortField::new_with_options(values.data_type().clone(), order);
         RowConverter::new(vec![field]).ok()?.convert_columns(&[Arc::clone(values)]).ok()
@@ -140,21 +160,21 @@ pub fn pieces(footer: &ParquetMetaData, column: &Field, order: SortOptions) -> O
     let (least, greatest) = (keys(&bounds.least)?, keys(&bounds.greatest)?);
     let null = keys(&new_null_array(bounds.least.data_type(), 1))?;
     let null = null.row(0);
-    let count = bounds.rows.len();
-    let unknown = |at: usize| bounds.least.is_null(at);
-    let may_hold_null = |at: usize| match required {
-        true => false,
-        false if bounds.nulls.is_valid(at) => bounds.nulls.value(at) > 0,
-        // Not told: in a file in order NULLs are at one end, and reach on only over pieces that hold nothing else.
-        false if order.nulls_first => at == 0 || unknown(at - 1),
-        false => at + 1 == count || unknown(at + 1),
+    let required = schema.column(at).max_def_level() == 0;
+    let (unknown, last) = (|group: usize| groups.least.is_null(group), row_groups.len().saturating_sub(1));
+    let may_hold_null = |at: usize| match (bounds.nulls[at], bounds.row_groups[at]) {
+        _ if required => false,
+        (Nulls::None, _) => false,
+        (Nulls::Some | Nulls::All, _) => true,
+        // In a file in order NULLs are at one end, and reach on only over row groups that hold nothing else.
+        (Nulls::Untold, group) if order.nulls_first => group == 0 || unknown(group - 1),
+        (Nulls::Untold, group) => group == last || unknown(group + 1),
     };
     let pieces = (bounds.row_groups.iter().zip(&bounds.rows).enumerate())
         .map(|(at, (row_group, rows))| {
             let nulls = may_hold_null(at);
-            let nothing_else = bounds.nulls.is_valid(at) && bounds.nulls.value(at) == rows.len() as u64;
             let bound = |values: &ArrayRef, keys: &Rows, null_here: bool| match values.is_null(at) {
-                _ if nothing_else || (nulls && null_here) => Some(null.owned()),
+                _ if bounds.nulls[at] == Nulls::All || (nulls && null_here) => Some(null.owned()),
                 true => None,
                 false => Some(keys.row(at).owned()),
             };
@@ -179,28 +199,24 @@ pub(super) fn bounded(column: &DataType) -> bool {
 
 fn by_row_group(footer: &ParquetMetaData, converter: &StatisticsConverter, row_groups: &[usize]) -> Option<Bounds> {
     let groups = footer.row_groups();
+    let nulls = converter.row_group_null_counts(groups).ok()?;
     Some(Bounds {
         row_groups: (0..groups.len()).collect(),
         rows: row_groups.iter().map(|rows| 0..*rows).collect(),
         least: converter.row_group_mins(groups).ok()?,
         greatest: converter.row_group_maxes(groups).ok()?,
-        nulls: converter.row_group_null_counts(groups).ok()?,
+        nulls: row_groups.iter().enumerate().map(|(at, rows)| Nulls::of(&nulls, at, *rows)).collect(),
     })
 }
 
 /// `None` where the file has no page index, or one that does not hold together.
-fn by_page(
-    footer: &ParquetMetaData,
-    at: usize,
-    converter: &StatisticsConverter,
-    row_groups: &[usize],
-) -> Option<Bounds> {
+fn by_page(footer: &ParquetMetaData, at: usize, converter: &StatisticsConverter, groups: &Bounds) -> Option<Bounds> {
     let (columns, offsets) = (footer.column_index()?, footer.offset_index()?);
-    if columns.len() != row_groups.len() || offsets.len() != row_groups.len() {
+    if columns.len() != groups.rows.len() || offsets.len() != groups.rows.len() {
         return None;
     }
     let (mut of, mut rows) = (Vec::new(), Vec::new());
-    for (group, total) in row_groups.iter().enumerate() {
+    for (group, all) in groups.rows.iter().enumerate() {
         columns[group].get(at)?;
         let pages = offsets[group].get(at)?.page_locations();
         let firsts =
@@ -209,15 +225,15 @@ fn by_page(
             return None;
         }
         for (nth, first) in firsts.iter().enumerate() {
-            let end = firsts.get(nth + 1).copied().unwrap_or(*total);
-            if end < *first || end > *total {
+            let end = firsts.get(nth + 1).copied().unwrap_or(all.end);
+            if end < *first || end > all.end {
                 return None;
             }
             of.push(group);
             rows.push(*first..end);
         }
     }
-    let every: Vec<usize> = (0..row_groups.len()).collect();
+    let every: Vec<usize> = (0..groups.rows.len()).collect();
     // One row group at a time: what one of them lacks, it alone goes without.
     let each = |of: &dyn Fn(&usize) -> Option<ArrayRef>| {
         let parts = every.iter().map(of).collect::<Option<Vec<_>>>()?;
@@ -226,9 +242,25 @@ fn by_page(
     let least = each(&|group| converter.data_page_mins(columns, offsets, [group]).ok())?;
     let greatest = each(&|group| converter.data_page_maxes(columns, offsets, [group]).ok())?;
     let nulls = each(&|group| Some(Arc::new(converter.data_page_null_counts(columns, offsets, [group]).ok()?) as _))?;
-    let nulls = nulls.as_primitive::<UInt64Type>().clone();
-    let fits = [least.len(), greatest.len(), nulls.len()] == [rows.len(); 3];
-    fits.then_some(Bounds { row_groups: of, rows, least, greatest, nulls })
+    let nulls = nulls.as_primitive::<UInt64Type>();
+    if [least.len(), greatest.len(), nulls.len()] != [rows.len(); 3] {
+        return None;
+    }
+    // What is not told of a page is told of its row group: an index may hold places alone.
+    let nulls: Vec<Nulls> = (0..rows.len())
+        .map(|page| match Nulls::of(nulls, page, rows[page].len()) {
+            Nulls::Untold => groups.nulls[of[page]],
+            told => told,
+        })
+        .collect();
+    let or_group = |pages: &ArrayRef, groups: &ArrayRef| {
+        let own = |page: usize| pages.is_valid(page) || nulls[page] == Nulls::All;
+        let picks: Vec<(usize, usize)> =
+            (0..rows.len()).map(|page| if own(page) { (0, page) } else { (1, of[page]) }).collect();
+        interleave(&[pages.as_ref(), groups.as_ref()], &picks).ok()
+    };
+    let (least, greatest) = (or_group(&least, &groups.least)?, or_group(&greatest, &groups.greatest)?);
+    Some(Bounds { row_groups: of, rows, least, greatest, nulls })
 }
 
 #[cfg(test)]
@@ -286,11 +318,13 @@ mod tests {
         let pages = told(&values, EnabledStatistics::Page, NULLS_LAST);
         assert_eq!(pages[..2], [(0, 0..2, at(0), at(1)), (0, 2..4, at(2), at(3))]);
         assert_eq!(pages[3..], [(1, 0..2, at(6), at(7)), (1, 2..3, at(8), at(8))]);
+        // An index of places alone: pages have the bounds of their row group.
         let groups = told(&values, EnabledStatistics::Chunk, NULLS_LAST);
-        assert_eq!(groups, [(0, 0..6, at(0), at(5)), (1, 0..3, at(6), at(8))]);
+        assert_eq!(groups.iter().map(|p| p.1.len()).sum::<usize>(), 9);
+        assert!(groups.iter().all(|p| (p.2.clone(), p.3.clone()) == [(at(0), at(5)), (at(6), at(8))][p.0]));
         let none = told(&values, EnabledStatistics::None, NULLS_LAST);
         assert_eq!(none.iter().map(|p| p.1.len()).sum::<usize>(), 9);
-        assert!(none.iter().all(|p| p.2.is_none() && p.3.is_none()));
+        assert!(none.iter().all(|p| p.2.is_none()));
     }
 
     #[test]
@@ -309,6 +343,18 @@ mod tests {
         let pages = told(&values, EnabledStatistics::Page, NULLS_LAST);
         assert_eq!(pages[..2], [(0, 0..2, at(0), at(1)), (0, 2..4, at(2), null.clone())]);
         assert_eq!(pages[2..], [(0, 4..6, null.clone(), null.clone()), (1, 0..1, null.clone(), null)]);
+    }
+
+    /// Where an index holds places alone, any page of a row group with NULLs may have them.
+    #[test]
+    fn nulls_that_are_counted_by_row_group_alone() {
+        let mut values: Vec<Option<i64>> = (0..12).map(Some).collect();
+        values[7..].fill(None);
+        let null = key(None, NULLS_LAST);
+        let pages = told(&values, EnabledStatistics::Chunk, NULLS_LAST);
+        assert!(pages.iter().all(|(group, _, low, high)| low.is_some() && (*high == null) == (*group == 1)));
+        let pages = told(&values, EnabledStatistics::None, NULLS_LAST);
+        assert!(pages.iter().all(|(.., low, high)| low.is_none() && *high == null));
     }
 
     #[test]

@@ -25,6 +25,10 @@ pub const ROLE_KEY: &str = "tenure.role";
 /// Key of the column metadata that says the unit of an integer time column.
 pub const TIME_UNIT_KEY: &str = "tenure.time_unit";
 
+/// The column names that are taken for a role where nothing else says it.
+pub const CONVENTIONS: [(&str, &[&str]); 3] =
+    [("user", &["user_id"]), ("time", &["ts", "time", "timestamp"]), ("event", &["event"])];
+
 /// Units of an integer time column.
 pub const TIME_UNITS: [&str; 4] = ["s", "ms", "us", "ns"];
 
@@ -259,7 +263,7 @@ fn declare_roles(table: &str, schema: &SchemaRef, entry: &TableEntry) -> Result<
 }
 
 /// The data files of a location: a file itself, those below a folder, those that a glob matches.
-fn files_at(location: &Path) -> Result<Vec<PathBuf>> {
+pub(super) fn files_at(location: &Path) -> Result<Vec<PathBuf>> {
     let text = path_text(location)?;
     if text.contains(['*', '?', '[']) && !location.exists() {
         // What the glob matches is looked up below its last fixed folder.

@@ -20,6 +20,10 @@ fn help_tells_everything() {
     Commands:
       demo       Show funnels, retention, cohorts and churn scores on sample data
       generate   Make a shop's events and users of any size, as Parquet
+      ingest     Take events from CSV, NDJSON or Parquet into a managed table
+      compact    Merge the files of a managed table that overlap or are too small
+      erase      Take all rows of some users out of a managed table
+      vacuum     Remove the data files of old versions of a managed table
       functions  List tenure's functions and relations, or show one in full
 
     Options:
@@ -32,7 +36,8 @@ fn help_tells_everything() {
                            mixed with -c
 
     Session:
-      -t, --table <NAME=PATH>   Name a Parquet file, folder or glob as a table; may be repeated
+      -t, --table <NAME=PATH>   Name a Parquet file, folder, glob or managed table as a table; may be
+                                repeated
       -p, --param <NAME=VALUE>  Bind the query parameter $NAME; may be repeated
       -w, --workspace <DIR>     Folder of the workspace file tenure.toml [default: the current folder]
           --memory <SIZE>       Memory that queries may use, as in 512MB or 4GiB [default: no limit]
@@ -55,6 +60,7 @@ fn help_tells_everything() {
       tenure -t events=data/events/ -f weekly.sql -p country=DE -o weekly.parquet
       echo 'SELECT 1' | tenure --format json
       tenure functions funnel                         arguments, columns and an example
+      tenure ingest logs/ --into data                 CSV, NDJSON or Parquet into a managed table
 
     Exit codes: 0 done, 1 a statement or its data failed, 2 wrong usage.
     "#);

@@ -518,6 +518,48 @@ fn two_who_make_the_same_table_make_one() {
 }
 
 #[test]
+fn a_table_that_is_made_anew_is_another() {
+    let shop = Shop::new();
+    let asked = shop.ask();
+    asked.batches("CREATE VIEW seen AS SELECT * FROM events").unwrap();
+    assert_eq!(asked.one("SELECT count(*) FROM seen"), "90");
+    let mut old = wait(TableLog::open(&shop.table(), At::Latest)).unwrap();
+    for versions in [1, 5] {
+        std::fs::remove_dir_all(shop.table()).unwrap();
+        wait(async {
+            let first = appended(vec![write(&shop.table(), "n.parquet", &day(0..1, 0), &[])]);
+            let mut log = TableLog::create(&shop.table(), &definition(), &first).await.unwrap();
+            for _ in 1..versions {
+                log.commit(&Change::new(Operation::Ingest)).await.unwrap();
+            }
+        });
+        assert_eq!(asked.one("SELECT count(*) FROM events"), "3");
+        assert_eq!(asked.one("SELECT count(*) FROM seen"), "3");
+        let late = wait(old.clone().commit(&Change::new(Operation::Ingest)));
+        assert!(matches!(&late, Err(Refused::Conflict(why)) if why.contains("made anew")), "{late:?}");
+    }
+    // Whoever had the table open goes on after having read it again.
+    old = wait(TableLog::open(&shop.table(), At::Latest)).unwrap();
+    assert_eq!(wait(old.commit(&Change::new(Operation::Ingest))).unwrap(), 5);
+}
+
+#[test]
+fn a_workspace_offers_tables_that_are_made_meanwhile_and_sql_does_not_write_them() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("tenure.toml"), "").unwrap();
+    let settings = Settings { workspace: Some(folder.path().into()), local_files: false, ..settings(2) };
+    let asked = Asked::open(&settings);
+    assert!(message(&asked, "SELECT * FROM made").contains("table 'made' not found"));
+    three_days(&folder.path().join("made"));
+    assert_eq!(asked.one("SELECT count(*) FROM made"), "90");
+    assert_eq!(asked.one("SELECT max(users) FROM funnel(made, steps => ['view'], within => INTERVAL '1 day')"), "20");
+    let asked = Asked::open(&settings);
+    assert!(wait(asked.engine.tables()).unwrap().iter().any(|table| table.name == "made"));
+    let told = message(&asked, "INSERT INTO made SELECT * FROM made");
+    assert!(told.contains("is a managed table, whose files SQL does not write"), "{told}");
+}
+
+#[test]
 fn damaged_logs_name_the_entry() {
     let shop = Shop::new();
     let asked = shop.ask();
@@ -643,7 +685,6 @@ fn what_would_be_read_wrong_is_not_read() {
             vec![protocol(&["deletionVectors"]), metadata("delta.enableDeletionVectors", "true"), deleted],
             "deletion vector",
         ),
-        (vec![protocol(&["catalogManaged"])], "catalogManaged"),
         (vec![protocol(&["futureFeature"])], "futureFeature"),
         (vec![foreign_add("s3://bucket/x.parquet", 1, &json!({}))], "lies outside the table's folder"),
     ];

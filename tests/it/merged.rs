@@ -156,7 +156,7 @@ fn both(asked: &Asked, sql: &str, about: &dyn std::fmt::Debug) {
 fn merging_answers_what_hashing_answers() {
     let mut random = ChaCha8Rng::seed_from_u64(seed().wrapping_add(401));
     let mut merged = 0;
-    for round in 0..12 {
+    for round in 0..10 {
         let folder = tempfile::tempdir().unwrap();
         let users = [Users::Numbers, Users::Small, Users::Times, Users::Texts, Users::Words][round % 5];
         let count = random.random_range(1..60);
@@ -200,7 +200,7 @@ fn merging_answers_what_hashing_answers() {
         asked.batches("SET tenure.ordered_execution = false").unwrap();
         assert_eq!(rows, asked.rows(&format!("{} ORDER BY user_id NULLS LAST, n LIMIT 5", QUESTIONS[0])), "{about:?}");
     }
-    assert!(merged > 7, "{merged} of 12 were merged");
+    assert!(merged > 6, "{merged} of 10 were merged");
 }
 
 fn find(plan: &Arc<dyn ExecutionPlan>, name: &str) -> Arc<dyn ExecutionPlan> {
@@ -361,6 +361,51 @@ fn a_limit_stops_reading() {
             assert_eq!(asked.rows(sql), [["19999", "59999"], ["19998", "59996"]]);
             let sql = "SELECT user_id FROM t GROUP BY user_id HAVING max(n) > 59000 ORDER BY user_id LIMIT 1";
             assert_eq!(asked.rows(sql), [["19667"]]);
+        }
+    }
+}
+
+/// A join with users keeps the order of the events, however DataFusion would have joined them.
+#[test]
+fn joins_keep_the_order() {
+    let mut random = ChaCha8Rng::seed_from_u64(seed().wrapping_add(402));
+    for (files, partitions) in [(1, 1), (1, 3), (4, 1), (4, 3)] {
+        let folder = tempfile::tempdir().unwrap();
+        let events = folder.path().join("events");
+        std::fs::create_dir(&events).unwrap();
+        for file in 0..files {
+            let mut user = || random.random_bool(0.95).then(|| random.random_range(0..90));
+            let rows: Vec<Row> = (0..600).map(|n| (user(), n)).collect();
+            write(&events.join(format!("{file}.parquet")), &rows, Layout { page: 40, ..LAYOUT });
+        }
+        let asked = open(&events, partitions, &[("datafusion.execution.batch_size", "64".to_string())]);
+        let users = folder.path().join("users.parquet");
+        // Users in no order, some of them twice, some unknown to the events.
+        let copy = format!(
+            "COPY (SELECT value * 7 % 55 + 40 AS user_id, CASE value % 3 WHEN 0 THEN 'de' WHEN 1 THEN 'fr' END AS country FROM generate_series(1, 70)) TO '{}'",
+            users.display()
+        );
+        asked.batches(&copy).unwrap();
+        asked.batches(&format!("CREATE EXTERNAL TABLE users STORED AS PARQUET LOCATION '{}'", users.display())).unwrap();
+        for threshold in [1_000_000, 0] {
+            for option in ["hash_join_single_partition_threshold", "hash_join_single_partition_threshold_rows"] {
+                asked.batches(&format!("SET datafusion.optimizer.{option} = {threshold}")).unwrap();
+            }
+            for (sql, one_pass) in [
+                ("SELECT e.user_id, count(*), max(u.country) FROM t e JOIN users u ON e.user_id = u.user_id WHERE u.country = 'de' GROUP BY e.user_id", true),
+                ("SELECT u.user_id, count(*), sum(e.n) FROM t e JOIN users u ON e.user_id = u.user_id GROUP BY u.user_id", true),
+                ("SELECT e.user_id, count(*), count(u.country) FROM t e LEFT JOIN users u ON e.user_id = u.user_id AND u.country = 'fr' GROUP BY e.user_id", true),
+                ("SELECT user_id, count(*) FROM t WHERE user_id IN (SELECT user_id FROM users WHERE country = 'de') GROUP BY user_id", true),
+                ("SELECT user_id, count(*) FROM t WHERE NOT EXISTS (SELECT 1 FROM users u WHERE u.user_id = t.user_id AND country = 'de') GROUP BY user_id", true),
+                ("SELECT e.user_id, count(*) FROM t e JOIN (SELECT user_id, min(ts) AS first FROM t GROUP BY user_id) f ON e.user_id = f.user_id WHERE e.ts < f.first + INTERVAL '1 minute' GROUP BY e.user_id", true),
+                ("SELECT u.country, count(*) FROM t e JOIN users u ON e.user_id = u.user_id GROUP BY u.country", false),
+                ("SELECT country, step, users, dropped FROM funnel((SELECT t.*, country FROM t JOIN users u ON t.user_id = u.user_id), steps => ['a', 'c'], within => INTERVAL '1 minute', by => country)", true),
+                ("SELECT e.user_id, count(*) FROM t e JOIN users u ON e.user_id = u.user_id GROUP BY e.user_id LIMIT 1000", true),
+            ] {
+                let plan = plan(&asked, sql);
+                assert_eq!(plan.contains("UserAggregateExec"), one_pass, "{files} files, threshold {threshold}: {sql}\n{plan}");
+                both(&asked, sql, &(files, partitions, threshold));
+            }
         }
     }
 }

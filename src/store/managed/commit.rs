@@ -184,7 +184,7 @@ impl TableLog {
                 format!("'{folder}' is partitioned by {by}: tenure reads such tables but does not write them");
             return Err(Error::data(message).into());
         }
-        if self.version() < seen.version() {
+        if self.version() < seen.version() || self.identity()? != seen.identity()? {
             return Err(Refused::Conflict("the table was made anew".into()));
         }
         if let Some((application, number)) = &change.transaction

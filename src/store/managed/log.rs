@@ -81,7 +81,6 @@ impl TableLog {
             At::Version(version) => Some(version),
             At::Time(micros) => Some(versions::at(folder, micros)?),
         };
-        // The signature is taken first: a commit that comes in between is then seen as news, not overlooked.
         let loaded = match wanted {
             None => table.load().await,
             Some(version) => match versions::newest(folder)? {
@@ -97,6 +96,10 @@ impl TableLog {
 
     /// The newest version, starting from this one: cheaper than opening the table anew.
     pub async fn newest(&self) -> Result<Self> {
+        // Where this version's entry is not the one that was read, the log is another: the table was removed and made again.
+        if self.signature.is_none() || versions::signature(&self.folder, self.version) != self.signature {
+            return Self::open(&self.folder, At::Latest).await;
+        }
         let mut table = self.table.clone();
         if table.update_incremental(None).await.is_err() {
             return Self::open(&self.folder, At::Latest).await;
@@ -196,6 +199,12 @@ impl TableLog {
         self.signature.is_some()
             && versions::signature(&self.folder, self.version) == self.signature
             && versions::signature(&self.folder, self.version + 1).is_none()
+    }
+
+    /// What tells this table from another that is made in the same folder.
+    pub(super) fn identity(&self) -> Result<String> {
+        let state = self.table.snapshot().map_err(|e| failed("read the log of", &self.folder, &e))?;
+        Ok(state.metadata().id().to_string())
     }
 
     pub(super) fn protocol(&self) -> Result<&Protocol> {

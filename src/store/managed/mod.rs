@@ -69,7 +69,7 @@ pub struct StoredFile {
     pub size: u64,
     /// Milliseconds since 1970.
     pub modified: i64,
-    /// Rows.
+    /// Rows; 0 where another writer does not say.
     pub rows: u64,
     /// Whether rows are in the order of (user, time); a file of another writer is not.
     pub ordered: bool,

@@ -24,6 +24,7 @@ use datafusion::datasource::object_store::ObjectStoreUrl;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfig, FileScanConfigBuilder};
 use datafusion::datasource::table_schema::TableSchemaBuilder;
 use datafusion::error::Result;
+use datafusion::logical_expr::dml::InsertOp;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_expr::expressions::Column as PhysicalColumn;
@@ -331,6 +332,17 @@ impl TableProvider for ManagedTable {
     fn statistics(&self) -> Option<Statistics> {
         let files = self.snapshot.files.iter().map(|f| f.statistics.as_ref());
         Some(statistics::total(files, self.snapshot.schema.fields().len()))
+    }
+
+    async fn insert_into(
+        &self,
+        _state: &dyn Session,
+        _input: Arc<dyn ExecutionPlan>,
+        _op: InsertOp,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let folder = self.snapshot.log.folder().display();
+        let refused = Error::user(format!("INSERT: '{folder}' is a managed table, whose files SQL does not write"));
+        Err(refused.hint("COPY the rows TO 'new.parquet', then take that file in with tenure ingest").into())
     }
 
     async fn scan(

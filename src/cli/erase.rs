@@ -1,0 +1,142 @@
+//! `tenure erase`: all rows of some users taken out of a managed table.
+//!
+//! Deals with: the list of users, the words about what was done. Does not deal with: finding rows (`store::erase`).
+
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::args::EraseArgs;
+use super::compact::{bar, files};
+use super::session::{Stop, print};
+use super::terminal::Terminal;
+use super::vacuum::table_folder;
+use crate::error::{Error, Result};
+use crate::output::thousands;
+use crate::store::erase::{Erased, erase};
+use crate::store::ingest::journal;
+use crate::store::ingest::rejects::forget;
+
+const TEMPLATE: &str = "{bar:24.cyan/dim} {percent:>3}%  {human_pos} of {human_len} files  {elapsed}, {eta} left";
+
+pub(super) async fn run(args: EraseArgs, terminal: Terminal) -> Result<(), Stop> {
+    let mut users = args.users;
+    if let Some(path) = &args.users_from {
+        users.extend(lines(&read(path)?));
+    }
+    if users.is_empty() {
+        return Err(Error::usage("erase: no users given; name them with --user or --users-from").into());
+    }
+    let bar = bar(!args.quiet, TEMPLATE);
+    let progress = {
+        let bar = bar.clone();
+        Arc::new(move |done: usize, all: usize| {
+            bar.set_length(all as u64);
+            bar.set_position(done as u64);
+            Ok(())
+        })
+    };
+    let folder = table_folder(&args.folder)?;
+    let done = erase(folder, &users, args.dry_run, progress).await;
+    bar.finish_and_clear();
+    let done = done?;
+    let rejected = forget(folder, &users, args.dry_run)?;
+    print(&listed(&done))?;
+    if !args.quiet {
+        told(&done, rejected, args.dry_run).iter().for_each(|line| terminal.print_note(line));
+        if folder.join(journal::FOLDER).is_dir() {
+            terminal.print_note("an ingest into this table has not ended: rows of theirs may come in with it");
+        }
+    }
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<String> {
+    let mut text = String::new();
+    let read = match path.as_os_str() == "-" {
+        true => std::io::stdin().read_to_string(&mut text),
+        false => std::fs::File::open(path).and_then(|mut file| file.read_to_string(&mut text)),
+    };
+    read.map_err(|e| Error::io("read", path, &e))?;
+    Ok(text)
+}
+
+/// A user for each line; blank lines are none.
+fn lines(text: &str) -> impl Iterator<Item = String> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_string)
+}
+
+/// Users without rows are named up to so many.
+const NAMED: usize = 5;
+
+/// Files and the users' rows in them, a line for each, with a tab between.
+fn listed(done: &Erased) -> String {
+    done.files.iter().map(|file| format!("{}\t{}\n", file.path, file.rows)).collect()
+}
+
+/// `rejected` are rows that an ingest put aside.
+fn told(done: &Erased, rejected: u64, dry_run: bool) -> Vec<String> {
+    let mut told = Vec::new();
+    if rejected > 0 {
+        let gone = if dry_run { "would go" } else { "are gone" };
+        told.push(format!("{} rows of theirs that ingest had put aside {gone}", thousands(rejected)));
+    }
+    let absent: Vec<String> = done.users.iter().filter(|(_, rows)| **rows == 0).map(|(u, _)| u.to_string()).collect();
+    let found = done.users.len() - absent.len();
+    if !absent.is_empty() {
+        let more = if absent.len() > NAMED { ", .." } else { "" };
+        let named = absent[..absent.len().min(NAMED)].join(", ");
+        told.push(format!("no rows of {} of {} users: {named}{more}", absent.len(), done.users.len()));
+    }
+    if done.files.is_empty() {
+        told.push("nothing to erase".to_string());
+        return told;
+    }
+    let (rows, of) = (thousands(done.rows()), if found == 1 { "1 user" } else { &format!("{found} users") });
+    let from = files(done.files.len() as u64);
+    match done.version {
+        Some(version) => {
+            told.push(format!("version {version}: {rows} rows of {of} erased from {from}"));
+            told.push(
+                "older versions still hold them: tenure vacuum DIR --older-than 0 removes their files at once".into(),
+            );
+        }
+        None if dry_run => told.push(format!("{rows} rows of {of} would be erased from {from}; nothing was changed")),
+        None => {}
+    }
+    told
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::erase::Found;
+    use crate::store::user_id::UserId;
+
+    #[test]
+    fn a_file_of_users() {
+        let users: Vec<String> = lines("\u{feff}17\r\n\n  u 5 \n").collect();
+        assert_eq!(users, ["17", "u 5"]);
+    }
+
+    #[test]
+    fn what_was_erased_is_told() {
+        let mut done = Erased::default();
+        done.users.extend([(UserId::Number(4), 1_200), (UserId::Number(9), 0)]);
+        done.files.push(Found { path: "a.parquet".into(), rows: 1_200, others: 5 });
+        assert_eq!(listed(&done), "a.parquet\t1200\n");
+        let dry = told(&done, 0, true);
+        assert_eq!(
+            dry,
+            ["no rows of 1 of 2 users: 9", "1,200 rows of 1 user would be erased from 1 file; nothing was changed"]
+        );
+        done.version = Some(3);
+        let erased = told(&done, 0, false);
+        assert_eq!(erased[1], "version 3: 1,200 rows of 1 user erased from 1 file");
+        assert!(erased[2].contains("tenure vacuum"), "{erased:?}");
+        done.files.clear();
+        assert_eq!(told(&done, 2, false)[0], "2 rows of theirs that ingest had put aside are gone");
+        assert_eq!(told(&done, 0, false)[1], "nothing to erase");
+    }
+}

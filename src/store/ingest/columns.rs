@@ -1,0 +1,428 @@
+//! The columns of the table: where each comes from, its type, its role.
+//!
+//! Deals with: mapping and names, roles, types against an existing table, what is shown before anything is written.
+//! Does not deal with: reading samples (`heads`), or rows.
+//!
+//! Types: what the mapping says, else what the table has, else what the sample suggests. The user is a BIGINT or text, the time
+//! a timestamp, the event text with a dictionary.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use jiff::tz::TimeZone;
+
+use super::drafts::{Draft, check_names, drafts, lookup};
+use super::infer::Seen;
+use super::mapping::{Mapping, dictionary, timestamp, type_name};
+use super::roles::roles;
+use super::stored_types::{fits, is_text, readable};
+use super::times::{EpochUnit, TimeFormat, TimeReader};
+use crate::error::{Error, Result, suggest};
+use crate::store::managed::Roles;
+use crate::store::table::TIME_UNITS;
+
+/// What a source has, read off its beginning.
+#[derive(Debug, Clone)]
+pub struct Shape {
+    /// The source's name.
+    pub source: String,
+    /// Columns in order.
+    pub columns: Vec<(String, Seen)>,
+    /// Whether columns may be called `#N`.
+    pub by_position: bool,
+}
+
+/// What flags say of columns.
+#[derive(Debug, Clone, Default)]
+pub struct Wishes {
+    /// The user column.
+    pub user: Option<String>,
+    /// The time column.
+    pub time: Option<String>,
+    /// The event column.
+    pub event: Option<String>,
+    /// Unit of the time column.
+    pub time_unit: Option<String>,
+    /// Pattern of the time column.
+    pub time_format: Option<String>,
+    /// The deduplication key.
+    pub dedup_key: Option<String>,
+    /// Whether parts of times below the microsecond are cut.
+    pub floor_time: bool,
+}
+
+/// The table that rows are appended to.
+#[derive(Debug, Clone)]
+pub struct Existing {
+    /// Its columns.
+    pub schema: SchemaRef,
+    /// Its roles.
+    pub roles: Roles,
+    /// Its deduplication key.
+    pub dedup_key: Option<String>,
+}
+
+/// Where the values of a column come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// A column of the sources: a name, a path with dots, or `#N`.
+    Source(String),
+    /// The same value in every row.
+    Constant(String),
+    /// Nowhere: NULL in every row.
+    Missing,
+}
+
+/// A column of the table.
+#[derive(Debug, Clone)]
+pub struct Column {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub data_type: DataType,
+    /// `user`, `time` or `event`.
+    pub role: Option<&'static str>,
+    /// Where its values come from.
+    pub origin: Origin,
+    /// How times are read.
+    pub time: Option<TimeReader>,
+    /// Whether times come as text or numbers, so that how they are read is worth telling.
+    pub told_times: bool,
+    /// A value of the sample.
+    pub example: Option<String>,
+    /// Whether the table does not have it yet.
+    pub new: bool,
+}
+
+/// The table's columns as this ingest fills them.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    /// The columns, in the table's order.
+    pub columns: Vec<Column>,
+    /// The same as a schema.
+    pub schema: SchemaRef,
+    /// Who, when, what.
+    pub roles: Roles,
+    /// Where the user is among the columns.
+    pub user: usize,
+    /// Where the time is.
+    pub time: usize,
+    /// The deduplication key.
+    pub dedup_key: Option<String>,
+    /// Texts that mean NULL.
+    pub nulls: Vec<String>,
+    /// Source columns that are left out on purpose.
+    pub left_out: HashSet<String>,
+    /// Whether source columns that nobody named are left out.
+    pub drop_others: bool,
+}
+
+impl Layout {
+    /// Decides the columns.
+    pub fn of(shapes: &[Shape], mapping: &Mapping, wishes: &Wishes, table: Option<&Existing>) -> Result<Self> {
+        let drafts = drafts(shapes, mapping)?;
+        check_names(&drafts)?;
+        let roles = roles(&drafts, mapping, wishes, table)?;
+        let mut columns = Vec::with_capacity(drafts.len());
+        for draft in &drafts {
+            let role = match () {
+                () if draft.name == roles.user => Some("user"),
+                () if draft.name == roles.time => Some("time"),
+                () if roles.event.as_ref() == Some(&draft.name) => Some("event"),
+                () => None,
+            };
+            if let Some(column) = typed(draft, role, shapes, mapping, wishes, table)? {
+                columns.push(column);
+            }
+        }
+        if let Some(table) = table {
+            columns = in_table_order(columns, table);
+        }
+        let at = |name: &str| columns.iter().position(|c| c.name == name);
+        let (Some(user), Some(time)) = (at(&roles.user), at(&roles.time)) else {
+            return Err(Error::internal("ingest: roles without a column"));
+        };
+        let dedup_key = dedup_key(&columns, mapping, wishes, table)?;
+        let fields: Vec<Field> = columns.iter().map(|c| Field::new(&c.name, c.data_type.clone(), true)).collect();
+        Ok(Self {
+            schema: Arc::new(Schema::new(fields)),
+            columns,
+            roles,
+            user,
+            time,
+            dedup_key,
+            nulls: mapping.null.clone(),
+            left_out: mapping.drop.iter().cloned().collect(),
+            drop_others: mapping.drop_others,
+        })
+    }
+}
+
+/// A draft with its type; `None` where it holds nothing that a table can hold (objects that are always empty).
+fn typed(
+    draft: &Draft,
+    role: Option<&'static str>,
+    shapes: &[Shape],
+    mapping: &Mapping,
+    wishes: &Wishes,
+    table: Option<&Existing>,
+) -> Result<Option<Column>> {
+    let suggested = draft.suggested()?;
+    let in_table = table.and_then(|t| t.schema.field_with_name(&draft.name).ok()).map(Field::data_type);
+    if let Some(table) = table
+        && in_table.is_none()
+        && let Some(other) = table.schema.fields().iter().find(|f| f.name().eq_ignore_ascii_case(&draft.name))
+    {
+        return Err(Error::data(format!(
+            "column '{}' and the table's '{}' differ only by case",
+            draft.name,
+            other.name()
+        ))
+        .hint(format!("map it: [columns] {} = \"{}\"", other.name(), draft.from())));
+    }
+    let asked = draft.entry.data_type.as_ref();
+    let data_type = match (in_table, asked) {
+        (Some(has), Some(asked)) if has != asked && !(is_text(has) && is_text(asked)) => {
+            return Err(Error::data(format!(
+                "column '{}' is {} in the table; the mapping says {}",
+                draft.name,
+                type_name(has),
+                type_name(asked)
+            )));
+        }
+        (Some(has), _) => has.clone(),
+        (None, Some(asked)) => match asked {
+            DataType::Utf8 if draft.seen.repeats() => dictionary(),
+            asked => asked.clone(),
+        },
+        (None, None) if suggested == DataType::Null => return Ok(None),
+        (None, None) => suggested.clone(),
+    };
+    let data_type = match (in_table, role) {
+        (None, Some("user")) if data_type.is_integer() => DataType::Int64,
+        (None, Some("user")) => DataType::Utf8,
+        (None, Some("time")) => timestamp(),
+        (None, Some("event")) => dictionary(),
+        (None, None) if matches!(draft.origin, Origin::Constant(_)) && is_text(&data_type) => dictionary(),
+        _ => data_type,
+    };
+    let time = match data_type {
+        DataType::Timestamp(_, _) => Some(time_reader(draft, role, &suggested, mapping, wishes)?),
+        _ => None,
+    };
+    let anything = draft.seen.values() > 0 || !draft.declared.is_empty();
+    // Text is read as what is asked for, and where it cannot be, that is the row's fault; a table is not asked for.
+    let reads_text = asked.is_some() && draft.declared.iter().all(|(declared, _)| is_text(declared));
+    if anything && !reads_text && time.is_none() && !fits(&suggested, &data_type) {
+        let example = draft.seen.example.as_deref().map(|e| format!(" (such as '{e}')")).unwrap_or_default();
+        let from = shapes.iter().find(|s| lookup(s, draft.from()).is_some()).map_or("", |s| s.source.as_str());
+        let place = if in_table.is_some() { "in the table" } else { "as its role needs" };
+        return Err(Error::data(format!(
+            "column '{}' is {} in '{from}'{example} but {} {place}",
+            draft.name,
+            type_name(&suggested),
+            type_name(&data_type)
+        ))
+        .hint(format!(
+            "in a mapping, give it another name ([columns] new_name = \"{0}\"), or say its type ([columns] {1} = {{ from = \"{0}\", type = .. }}): then rows with other values are rejected",
+            draft.from(), draft.name
+        )));
+    }
+    if draft.declared.is_empty() && !readable(&data_type) && !data_type.is_nested() {
+        let shown = type_name(&data_type);
+        return Err(Error::data(format!("column '{}' is {shown}, which cannot be read from text", draft.name)));
+    }
+    Ok(Some(Column {
+        name: draft.name.clone(),
+        data_type,
+        role,
+        origin: draft.origin.clone(),
+        told_times: time.is_some()
+            && (draft.declared.is_empty() || draft.declared.iter().any(|(t, _)| is_text(t) || t.is_numeric())),
+        time,
+        example: draft.seen.example.clone(),
+        new: table.is_some() && in_table.is_none(),
+    }))
+}
+
+fn time_reader(
+    draft: &Draft,
+    role: Option<&'static str>,
+    suggested: &DataType,
+    mapping: &Mapping,
+    wishes: &Wishes,
+) -> Result<TimeReader> {
+    let at = |message: String| Error::data(format!("column '{}': {message}", draft.name));
+    let of_role = |value: &Option<String>| value.clone().filter(|_| role == Some("time"));
+    let unit = match of_role(&wishes.time_unit).or_else(|| of_role(&mapping.time_unit)) {
+        Some(unit) => Some(
+            EpochUnit::parse(&unit)
+                .ok_or_else(|| Error::usage(format!("unknown time unit '{unit}'; {}", suggest(&unit, TIME_UNITS))))?,
+        ),
+        None => draft.entry.unit,
+    };
+    let pattern =
+        of_role(&wishes.time_format).or_else(|| of_role(&mapping.time_format)).or_else(|| draft.entry.format.clone());
+    let typed = matches!(suggested, DataType::Timestamp(_, _) | DataType::Date32);
+    let format = match (unit, pattern) {
+        (Some(_), Some(_)) => return Err(at("give a time unit or a time format, not both".into())),
+        (Some(unit), None) => TimeFormat::Epoch(unit),
+        (None, Some(pattern)) => TimeFormat::Pattern(pattern),
+        (None, None) if typed => TimeFormat::Iso,
+        (None, None) if draft.numbers() => TimeFormat::Epoch(draft.seen.unit().map_err(at)?),
+        (None, None) => draft.seen.time_format().map_err(at)?,
+    };
+    let zone = match draft.entry.tz.as_ref().or(mapping.tz.as_ref()).map(String::as_str) {
+        None | Some("UTC") => None,
+        Some(name) => Some(TimeZone::get(name).map_err(|_| at(format!("unknown time zone '{name}'")))?),
+    };
+    Ok(TimeReader::new(format, zone, wishes.floor_time))
+}
+
+/// The table's columns first, those that the sources lack as NULL, then new ones.
+fn in_table_order(columns: Vec<Column>, table: &Existing) -> Vec<Column> {
+    let mut by_name: HashMap<String, Column> = HashMap::new();
+    let mut order = Vec::new();
+    for column in columns {
+        if column.new {
+            order.push(column.name.clone());
+        }
+        by_name.insert(column.name.clone(), column);
+    }
+    let mut ordered = Vec::with_capacity(by_name.len());
+    for field in table.schema.fields() {
+        ordered.push(by_name.remove(field.name()).unwrap_or_else(|| Column {
+            name: field.name().clone(),
+            data_type: field.data_type().clone(),
+            role: (table.roles.event.as_ref() == Some(field.name())).then_some("event"),
+            origin: Origin::Missing,
+            time: None,
+            told_times: false,
+            example: None,
+            new: false,
+        }));
+    }
+    ordered.extend(order.into_iter().filter_map(|name| by_name.remove(&name)));
+    ordered
+}
+
+fn dedup_key(
+    columns: &[Column],
+    mapping: &Mapping,
+    wishes: &Wishes,
+    table: Option<&Existing>,
+) -> Result<Option<String>> {
+    let asked = wishes.dedup_key.as_ref().or(mapping.dedup_key.as_ref());
+    let has = table.and_then(|t| t.dedup_key.as_ref());
+    if let (Some(asked), Some(has)) = (asked, has)
+        && asked != has
+    {
+        return Err(Error::data(format!("the table's deduplication key is '{has}', not '{asked}'")));
+    }
+    let Some(key) = asked.or(has) else { return Ok(None) };
+    let Some(column) = columns.iter().find(|c| c.name == *key) else {
+        let help = suggest(key, columns.iter().map(|c| c.name.as_str()));
+        return Err(Error::data(format!("the deduplication key '{key}' is not among the columns; {help}")));
+    };
+    if !is_text(&column.data_type) && !column.data_type.is_integer() {
+        let shown = type_name(&column.data_type);
+        return Err(Error::data(format!("the deduplication key '{key}' must be text or a whole number, got {shown}")));
+    }
+    Ok(Some(key.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shape(columns: &[(&str, &str)]) -> Shape {
+        let columns = columns
+            .iter()
+            .map(|(name, values)| {
+                let mut seen = Seen::default();
+                values.split('|').filter(|v| !v.is_empty()).for_each(|v| seen.plain(v));
+                ((*name).to_string(), seen)
+            })
+            .collect();
+        Shape { source: "a.csv".into(), columns, by_position: true }
+    }
+
+    fn table(columns: &[(&str, DataType)]) -> Existing {
+        let fields: Vec<Field> = columns.iter().map(|(name, t)| Field::new(*name, t.clone(), true)).collect();
+        let roles = Roles { user: "user_id".into(), time: "ts".into(), event: Some("event".into()) };
+        Existing { schema: Arc::new(Schema::new(fields)), roles, dedup_key: None }
+    }
+
+    const USUAL: [(&str, &str); 3] = [("user_id", "1|2"), ("ts", "2024-01-31"), ("event", "1")];
+
+    #[test]
+    fn roles_decide_types() {
+        let mapping = Mapping::default();
+        let layout = Layout::of(&[shape(&USUAL)], &mapping, &Wishes::default(), None).unwrap();
+        let types: Vec<&DataType> = layout.columns.iter().map(|c| &c.data_type).collect();
+        assert_eq!(types, [&DataType::Int64, &timestamp(), &dictionary()]);
+        let codes = shape(&[("user_id", "007"), ("ts", "2024-01-31"), ("event", "a")]);
+        let layout = Layout::of(&[codes], &mapping, &Wishes::default(), None).unwrap();
+        assert_eq!(layout.columns[layout.user].data_type, DataType::Utf8);
+        assert_eq!((layout.roles.event.as_deref(), layout.time), (Some("event"), 1));
+    }
+
+    #[test]
+    fn a_table_decides_order_and_types() {
+        let table = table(&[
+            ("event", dictionary()),
+            ("user_id", DataType::Utf8),
+            ("ts", timestamp()),
+            ("gone", DataType::Float64),
+            ("n", DataType::Float64),
+        ]);
+        let source = shape(&[USUAL[0], USUAL[1], USUAL[2], ("n", "1"), ("new", "x")]);
+        let layout = Layout::of(&[source], &Mapping::default(), &Wishes::default(), Some(&table)).unwrap();
+        let told: Vec<(&str, &Origin, bool)> =
+            layout.columns.iter().map(|c| (c.name.as_str(), &c.origin, c.new)).collect();
+        let from = |name: &str| Origin::Source(name.into());
+        assert_eq!(
+            told,
+            [
+                ("event", &from("event"), false),
+                ("user_id", &from("user_id"), false),
+                ("ts", &from("ts"), false),
+                ("gone", &Origin::Missing, false),
+                ("n", &from("n"), false),
+                ("new", &from("new"), true)
+            ]
+        );
+        assert_eq!(layout.columns[1].data_type, DataType::Utf8);
+        let fails = |columns: &[(&str, &str)], mapping: &str| {
+            let mapping = Mapping::parse(mapping).unwrap();
+            Layout::of(&[shape(columns)], &mapping, &Wishes::default(), Some(&table)).unwrap_err().message().to_string()
+        };
+        let text = [USUAL[0], USUAL[1], USUAL[2], ("n", "x")];
+        assert!(fails(&text, "").contains("column 'n' is text in 'a.csv' (such as 'x') but double in the table"));
+        assert!(fails(&text, "user = 'n'").contains("the table's user column is 'user_id', not 'n'"));
+        assert!(fails(&text, "[columns]\nn = { from = 'n', type = 'int' }").contains("is double in the table"));
+        assert!(fails(&[USUAL[0], USUAL[1], USUAL[2], ("N", "1")], "").contains("differ only by case"));
+        // Said in the mapping, texts that are no numbers are the rows' fault.
+        let mapping = Mapping::parse("[columns]\nn = { from = 'n', type = 'double' }").unwrap();
+        assert!(Layout::of(&[shape(&text)], &mapping, &Wishes::default(), Some(&table)).is_ok());
+    }
+
+    #[test]
+    fn what_is_mapped_is_not_there_twice() {
+        let of = |mapping: &str| {
+            let source = shape(&[("uid", "1"), USUAL[1], USUAL[2], ("user_id", "7")]);
+            Layout::of(&[source], &Mapping::parse(mapping).unwrap(), &Wishes::default(), None)
+        };
+        let message = of("[columns]\nuser_id = 'uid'").unwrap_err().message().to_string();
+        assert!(message.contains("has a column 'user_id', and the mapping makes 'user_id' of uid"), "{message}");
+        let layout = of("drop = ['user_id']\n[columns]\nuser_id = 'uid'").unwrap();
+        let names: Vec<&str> = layout.columns.iter().map(|c| c.name.as_str()).collect();
+        assert_eq!(names, ["user_id", "ts", "event"]);
+        let layout = of("others = 'drop'\nuser = 'who'\n[columns]\nwho = 'uid'\nts = 'ts'").unwrap();
+        assert_eq!((layout.columns.len(), layout.roles.event), (2, None));
+        // A role may be named as the source names it.
+        let layout = of("user = 'uid'\n[columns]\nwho = 'uid'").unwrap();
+        assert_eq!(layout.roles.user, "who");
+    }
+}

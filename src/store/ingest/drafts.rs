@@ -1,0 +1,260 @@
+//! The columns of the table before their types are known: names, and what the sources show of each.
+//!
+//! Deals with: the mapping, `#N` and paths with dots, names that are not clear. Does not deal with: roles and types (`columns`).
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use arrow::datatypes::DataType;
+
+use super::columns::{Origin, Shape};
+use super::infer::Seen;
+use super::mapping::{Entry, Mapping, dictionary, type_name};
+use super::stored_types::{common, member, stored};
+use crate::error::{Error, Result, suggest};
+
+/// A column before its type is known.
+#[derive(Debug)]
+pub struct Draft {
+    /// Its name in the table.
+    pub name: String,
+    /// Where its values come from.
+    pub origin: Origin,
+    /// What the mapping says.
+    pub entry: Entry,
+    /// What all sources show: examples, distinct texts, units.
+    pub seen: Seen,
+    /// What text sources show, where Parquet sources show something, too.
+    texts: Seen,
+    /// What Parquet sources say, and which.
+    pub declared: Vec<(DataType, String)>,
+}
+
+impl Draft {
+    fn new(name: &str, entry: Entry, shapes: &[Shape]) -> Self {
+        let origin = match (&entry.from, &entry.constant) {
+            (Some(from), _) => Origin::Source(from.clone()),
+            (None, Some(constant)) => Origin::Constant(constant.clone()),
+            (None, None) => Origin::Source(name.to_string()),
+        };
+        let (seen, texts, declared) = Default::default();
+        let mut draft = Self { name: name.to_string(), origin, entry, seen, texts, declared };
+        match &draft.origin {
+            Origin::Source(from) => {
+                let any_declares = shapes.iter().any(|shape| matches!(lookup(shape, from), Some((_, Some(_)))));
+                for shape in shapes {
+                    match lookup(shape, from) {
+                        Some((seen, Some(declared))) => {
+                            draft.declared.push((declared, shape.source.clone()));
+                            draft.seen.merge(seen);
+                        }
+                        Some((seen, None)) => {
+                            draft.seen.merge(seen);
+                            if any_declares {
+                                draft.texts.merge(seen);
+                            }
+                        }
+                        None => {}
+                    }
+                }
+            }
+            Origin::Constant(constant) => {
+                draft.seen.plain(constant);
+            }
+            Origin::Missing => {}
+        }
+        draft
+    }
+
+    /// The type that the sources suggest.
+    pub fn suggested(&self) -> Result<DataType> {
+        if self.declared.is_empty() {
+            return Ok(self.seen.data_type());
+        }
+        // What Parquet files show was counted too, for dictionaries and units; their types are what they say.
+        let mut suggested = (self.texts.values() > 0).then(|| (self.texts.data_type(), "text files".to_string()));
+        for (declared, source) in &self.declared {
+            let Some(here) = stored(declared) else {
+                let name = self.from();
+                return Err(Error::data(format!(
+                    "'{source}': column '{name}' is {declared}, which a table cannot hold"
+                ))
+                .hint(format!("leave it out with drop = [\"{name}\"] in the mapping")));
+            };
+            let here = match here {
+                DataType::Utf8 if self.seen.repeats() => dictionary(),
+                DataType::Int64 if *declared == DataType::UInt64 && self.seen.beyond_bigint() => {
+                    DataType::Decimal128(20, 0)
+                }
+                here => here,
+            };
+            suggested = Some(match suggested {
+                None => (here, source.clone()),
+                Some((before, first)) => match common(&before, &here) {
+                    Some(both) => (both, first),
+                    None => {
+                        return Err(Error::data(format!(
+                            "column '{}' is {} in '{first}' but {} in '{source}'",
+                            self.from(),
+                            type_name(&before),
+                            type_name(&here)
+                        ))
+                        .hint("rename or drop one of them in a mapping, and ingest the files one after the other"));
+                    }
+                },
+            });
+        }
+        Ok(suggested.map_or(DataType::Utf8, |(suggested, _)| suggested))
+    }
+
+    /// What the sources call it.
+    pub fn from(&self) -> &str {
+        match &self.origin {
+            Origin::Source(from) => from,
+            Origin::Constant(_) | Origin::Missing => &self.name,
+        }
+    }
+
+    /// Whether times come as numbers.
+    pub fn numbers(&self) -> bool {
+        self.declared.iter().any(|(declared, _)| declared.is_numeric())
+    }
+}
+
+/// What a shape has under a name, and the type that it says itself.
+pub fn lookup<'a>(shape: &'a Shape, from: &str) -> Option<(&'a Seen, Option<DataType>)> {
+    let declared = |seen: &Seen| seen.declared.as_ref().map(|(declared, _)| declared.clone());
+    if let Some(place) = position(from).filter(|_| shape.by_position) {
+        return shape.columns.get(place).map(|(_, seen)| (seen, declared(seen)));
+    }
+    if let Some((_, seen)) = shape.columns.iter().find(|(name, _)| name == from) {
+        return Some((seen, declared(seen)));
+    }
+    let path: Vec<&str> = from.split('.').collect();
+    let (first, rest) = path.split_first().filter(|(_, rest)| !rest.is_empty())?;
+    let (_, seen) = shape.columns.iter().find(|(name, _)| name == first)?;
+    if let Some(whole) = declared(seen) {
+        return member(&whole, rest).map(|part| (seen, Some(part)));
+    }
+    let mut seen = seen;
+    for step in rest {
+        seen = &seen.fields.iter().find(|(name, _)| name == step)?.1;
+    }
+    Some((seen, None))
+}
+
+/// The place that `#N` means, from 0.
+pub fn position(from: &str) -> Option<usize> {
+    from.strip_prefix('#')?.parse::<usize>().ok()?.checked_sub(1)
+}
+
+/// The columns in the order of the sources, mapped.
+pub fn drafts(shapes: &[Shape], mapping: &Mapping) -> Result<Vec<Draft>> {
+    let from_of = |name: &str, entry: &Entry| match entry.constant {
+        Some(_) => None,
+        None => Some(entry.from.clone().unwrap_or_else(|| name.to_string())),
+    };
+    let mut wanted: HashMap<String, Vec<&str>> = HashMap::new();
+    for (name, entry) in &mapping.columns {
+        if let Some(from) = from_of(name, entry) {
+            wanted.entry(from).or_default().push(name);
+        }
+    }
+    let mut placed: HashSet<&str> = HashSet::new();
+    let mut seen: HashSet<&str> = HashSet::new();
+    let mut drafts: Vec<Draft> = Vec::new();
+    for shape in shapes {
+        let mut in_this: HashMap<&str, usize> = HashMap::new();
+        for (at, (name, _)) in shape.columns.iter().enumerate() {
+            let place = format!("#{}", at + 1);
+            let by_place = shape.by_position && (wanted.contains_key(&place) || mapping.drop.contains(&place));
+            if shape.by_position {
+                for target in wanted.get(&place).into_iter().flatten() {
+                    if placed.insert(target) {
+                        drafts.push(Draft::new(target, mapping.columns[*target].clone(), shapes));
+                    }
+                }
+            }
+            if by_place {
+                continue;
+            }
+            let twice = in_this.insert(name, at);
+            let unclear = match twice {
+                Some(first) => Some(format!("columns {} and {} are both called '{name}'", first + 1, at + 1)),
+                None if name.trim().is_empty() => Some(format!("column {} has no name", at + 1)),
+                None => None,
+            };
+            if let Some(unclear) = unclear.filter(|_| !mapping.drop.contains(name)) {
+                let hint = match shape.by_position {
+                    true => format!(
+                        "name it by its place in a mapping ([columns] some_name = \"#{0}\") or leave it out (drop = [\"#{0}\"])",
+                        at + 1
+                    ),
+                    false => "rename it in the source".to_string(),
+                };
+                return Err(Error::data(format!("'{}': {unclear}", shape.source)).hint(hint));
+            }
+            if !seen.insert(name) {
+                continue;
+            }
+            for target in wanted.get(name.as_str()).into_iter().flatten() {
+                if placed.insert(target) {
+                    drafts.push(Draft::new(target, mapping.columns[*target].clone(), shapes));
+                }
+            }
+            let named = wanted.contains_key(name.as_str());
+            if named || mapping.drop_others || mapping.drop.contains(name) {
+                continue;
+            }
+            if let Some((_, entry)) = mapping.columns.get_key_value(name) {
+                let other = entry.from.clone().unwrap_or_else(|| "a constant".into());
+                return Err(Error::data(format!(
+                    "'{}' has a column '{name}', and the mapping makes '{name}' of {other}",
+                    shape.source
+                ))
+                .hint(format!("leave the other out (drop = [\"{name}\"]) or give it another name")));
+            }
+            let mut draft = Draft::new(name, Entry { from: Some(name.clone()), ..Entry::default() }, shapes);
+            for path in wanted
+                .keys()
+                .chain(&mapping.drop)
+                .filter_map(|from| from.strip_prefix(name.as_str())?.strip_prefix('.'))
+            {
+                draft.seen.take_out(path);
+                draft.texts.take_out(path);
+            }
+            drafts.push(draft);
+        }
+    }
+    for (name, entry) in &mapping.columns {
+        if placed.contains(name.as_str()) {
+            continue;
+        }
+        if let Some(from) = from_of(name, entry)
+            && !shapes.iter().any(|shape| lookup(shape, &from).is_some())
+        {
+            let known: Vec<&str> = shapes.iter().flat_map(|s| s.columns.iter().map(|(n, _)| n.as_str())).collect();
+            let help = suggest(&from, known);
+            return Err(Error::data(format!("mapping: no source has a column '{from}' (for '{name}'); {help}")));
+        }
+        drafts.push(Draft::new(name, entry.clone(), shapes));
+    }
+    Ok(drafts)
+}
+
+/// Names must differ by more than case: tools that read the table take them for one.
+pub fn check_names(drafts: &[Draft]) -> Result<()> {
+    let mut known: BTreeMap<String, &str> = BTreeMap::new();
+    for draft in drafts {
+        if draft.name.trim().is_empty() {
+            return Err(Error::data("a column of the table has no name; give it one in the mapping"));
+        }
+        if let Some(other) = known.insert(draft.name.to_lowercase(), &draft.name) {
+            return Err(Error::data(format!("columns '{other}' and '{}' differ only by case", draft.name))
+                .hint(format!("rename one in a mapping: [columns] {}_2 = \"{0}\"", draft.name)));
+        }
+    }
+    if drafts.is_empty() {
+        return Err(Error::data("the sources have no columns"));
+    }
+    Ok(())
+}

@@ -1,0 +1,133 @@
+//! Parquet sources: what they hold, and their rows from a given one on.
+//!
+//! Deals with: opening, samples, which columns are read and how. Does not deal with: types of the table (`convert`).
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, UInt64Type};
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+
+use super::columns::{Layout, Origin, Shape};
+use super::infer::Seen;
+use super::mapping::dictionary;
+use super::stored_types::is_text;
+use crate::error::{Error, Result};
+
+/// Rows of a batch.
+const BATCH_ROWS: usize = 1 << 16;
+
+/// What cannot be read of a file.
+fn unread(path: &Path, error: impl std::fmt::Display) -> Error {
+    let message = error.to_string();
+    let message = message.trim_start_matches("Parquet error: ").trim_start_matches("External: ");
+    Error::data(format!("cannot read '{}': {message}", path.display()))
+}
+
+fn open(path: &Path, options: ArrowReaderOptions) -> Result<ParquetRecordBatchReaderBuilder<File>> {
+    let file = File::open(path).map_err(|e| Error::io("open", path, &e))?;
+    ParquetRecordBatchReaderBuilder::try_new_with_options(file, options).map_err(|e| unread(path, e))
+}
+
+/// The columns of a file, with what its first rows show.
+pub fn shape(path: &Path, name: &str, rows: usize) -> Result<Shape> {
+    let builder = open(path, ArrowReaderOptions::new())?;
+    let schema = builder.schema().clone();
+    let mut columns: Vec<(String, Seen)> = schema
+        .fields()
+        .iter()
+        .map(|f| {
+            let mut seen = Seen::default();
+            seen.declared = Some((f.data_type().clone(), name.to_string()));
+            (f.name().clone(), seen)
+        })
+        .collect();
+    let reader = builder.with_limit(rows).with_batch_size(BATCH_ROWS).build().map_err(|e| unread(path, e))?;
+    for batch in reader {
+        let batch = batch.map_err(|e| unread(path, e))?;
+        for (array, (_, seen)) in batch.columns().iter().zip(&mut columns) {
+            look(array, seen);
+        }
+    }
+    Ok(Shape { source: name.to_string(), columns, by_position: false })
+}
+
+fn look(array: &Arc<dyn Array>, seen: &mut Seen) {
+    let options = FormatOptions::default();
+    let Ok(shown) = ArrayFormatter::try_new(array.as_ref(), &options) else { return };
+    let text = is_text(array.data_type());
+    let integers = array.data_type().is_integer();
+    let cast = |to: &DataType| arrow::compute::cast(array, to).ok();
+    let big = if *array.data_type() == DataType::UInt64 { cast(&DataType::UInt64) } else { None };
+    let small = if integers { cast(&DataType::Int64) } else { None };
+    for row in 0..array.len() {
+        if array.is_null(row) {
+            seen.null();
+            continue;
+        }
+        match (&big, &small) {
+            (Some(big), _) => seen.big_number(big.as_primitive::<UInt64Type>().value(row)),
+            (None, Some(small)) => seen.number(small.as_primitive::<Int64Type>().value(row)),
+            (None, None) if text => seen.text(&shown.value(row).to_string()),
+            (None, None) if array.data_type().is_floating() => seen.decimal(&shown.value(row).to_string()),
+            (None, None) => {
+                seen.typed(&shown.value(row).to_string());
+                // One value tells all that can be told.
+                break;
+            }
+        }
+    }
+}
+
+/// The rows of a file from number `from` on, with the columns that the layout needs.
+pub fn rows(path: &Path, layout: &Layout, from: u64) -> Result<ParquetRecordBatchReader> {
+    let plain = open(path, ArrowReaderOptions::new())?;
+    let wanted = |name: &str| {
+        layout.columns.iter().any(|c| match &c.origin {
+            Origin::Source(from) => from == name || from.strip_prefix(name).is_some_and(|rest| rest.starts_with('.')),
+            Origin::Constant(_) | Origin::Missing => false,
+        })
+    };
+    let named = |name: &str| layout.columns.iter().find(|c| c.origin == Origin::Source(name.to_string()));
+    // Texts that become a dictionary are read as the one that the file has.
+    let fields: Vec<Field> = plain
+        .schema()
+        .fields()
+        .iter()
+        .map(|f| match named(f.name()) {
+            Some(column)
+                if is_text(f.data_type()) && is_text(&column.data_type) && column.data_type != DataType::Utf8 =>
+            {
+                f.as_ref().clone().with_data_type(dictionary())
+            }
+            _ => f.as_ref().clone(),
+        })
+        .collect();
+    let schema = Arc::new(Schema::new_with_metadata(fields, plain.schema().metadata().clone()));
+    let builder = match schema == *plain.schema() {
+        true => plain,
+        false => open(path, ArrowReaderOptions::new().with_schema(schema)).unwrap_or(plain),
+    };
+    let roots: Vec<usize> =
+        builder.schema().fields().iter().enumerate().filter(|(_, f)| wanted(f.name())).map(|(at, _)| at).collect();
+    let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
+    let from = usize::try_from(from).unwrap_or(usize::MAX);
+    let builder = builder.with_projection(mask).with_batch_size(BATCH_ROWS);
+    let builder = if from > 0 { builder.with_offset(from) } else { builder };
+    builder.build().map_err(|e| unread(path, e))
+}
+
+/// The next batch.
+pub fn next(reader: &mut ParquetRecordBatchReader, path: &Path) -> Result<Option<RecordBatch>> {
+    reader.next().transpose().map_err(|e| unread(path, e))
+}
+
+/// Rows of a file.
+pub fn count(path: &Path) -> Result<u64> {
+    let builder = open(path, ArrowReaderOptions::new())?;
+    Ok(u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0))
+}
