@@ -87,6 +87,9 @@ const RESERVED: [&str; 8] =
 /// Names that columns have on the way.
 const INNER: [&str; 9] = ["born", "periods", "counts", "first", "last", "first_here", "last_here", "as_of", "row"];
 
+/// What is known of a user, under a name that the input's columns do not have: the user column may well be called `user`.
+const LIFE: &str = "user lifecycle";
+
 /// A call, read and checked.
 struct Question {
     roles: Roles,
@@ -148,14 +151,13 @@ impl Question {
 
         // Users, then the counts of each breakdown.
         let by = || self.by.iter().map(|b| column(&b.name));
-        let value = |b: &Breakdown| col("user").field("kept").field(b.name.as_str()).alias(b.name.as_str());
+        let value = |b: &Breakdown| column(LIFE).field("kept").field(b.name.as_str()).alias(b.name.as_str());
         let counts = lifecycle_counts().call(vec![col("born"), col("periods")]);
         let counted = LogicalPlanBuilder::from(call.input().clone())
             .filter(takes_part)?
-            // The user column may be called like anything on the way.
-            .aggregate([roles.user.clone().alias("who")], [user_lifecycle().call(arguments).alias("user")])?
+            .aggregate([roles.user.clone()], [user_lifecycle().call(arguments).alias(LIFE)])?
             .project(
-                (self.by.iter().map(value)).chain(["born", "periods"].map(|part| col("user").field(part).alias(part))),
+                (self.by.iter().map(value)).chain(["born", "periods"].map(|part| column(LIFE).field(part).alias(part))),
             )?
             .aggregate(by(), [counts.alias("counts")])?;
 

@@ -243,8 +243,7 @@ impl Question {
         ]);
         LogicalPlanBuilder::from(call.input().clone())
             .filter(takes_part)?
-            // The user column may be called `user` too.
-            .aggregate([roles.user.clone().alias("who")], [user_retention().call(arguments).alias("user")])?
+            .aggregate([roles.user.clone()], [user_retention().call(arguments).alias("user")])?
             .filter(user.field("birth").is_not_null())?
             .project(columns)?
             .aggregate(keys(), [count_rows().alias("size"), max(col("birth")).alias("latest"), cells.alias("cells")])?
