@@ -15,7 +15,6 @@ use std::time::Instant;
 
 use arrow::array::{Array, AsArray, DictionaryArray, downcast_dictionary_array};
 use arrow::datatypes::{ArrowDictionaryKeyType, ArrowNativeType, Int64Type, TimestampMicrosecondType};
-use arrow::downcast_dictionary_array;
 use arrow::record_batch::RecordBatch;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReaderBuilder};
