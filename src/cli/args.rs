@@ -229,13 +229,13 @@ pub struct EraseArgs {
 
 const INGEST_HELP: &str = "\
 Examples:
-  tenure ingest events.csv --into data                        the table data/events, its columns told by the header
+  tenure ingest events.csv --into data                        makes the table data/events
   tenure ingest 'logs/*.ndjson.gz' --into data --user uid --time at --event action
   tenure ingest dump.parquet --into data --mapping map.toml --dedup-key insert_id
   zcat day.csv.gz | tenure ingest - --format csv --into data
 
-Stopped or killed, the same command goes on. Rows that cannot be taken in are kept, with the reason, in
-DIR/TABLE/_rejects.
+Stopped or killed, the same command goes on where it was. Rows that cannot be taken in are kept,
+with the reason, in DIR/TABLE/_rejects.
 
 The mapping file (all keys are optional):
   user = \"user_id\"                  # as --user; also time, event, dedup_key, time_unit, time_format

@@ -39,7 +39,7 @@ pub struct Seen {
     lists: u64,
     nulls: u64,
     patterns: [u64; KNOWN_PATTERNS.len()],
-    /// Integers by the unit in which they would be times: unknown, s, ms, us, ns.
+    /// Numbers by the unit in which they would be times: unknown, s, ms, us, ns.
     units: [u64; 5],
     /// Texts, up to [`DISTINCT`].
     distinct: HashSet<String>,
@@ -63,7 +63,7 @@ impl Seen {
             Class::Bool => self.bools += 1,
             Class::Int(value) => self.int(value),
             Class::Code => self.codes += 1,
-            Class::Float => self.floats += 1,
+            Class::Float => self.float(text),
             Class::Other => self.other(text),
         }
     }
@@ -109,7 +109,7 @@ impl Seen {
             Err(_) => {
                 self.note(text);
                 let whole = text.bytes().all(|b| b.is_ascii_digit() || b == b'-');
-                if whole { self.codes += 1 } else { self.floats += 1 }
+                if whole { self.codes += 1 } else { self.float(text) }
             }
         }
     }
@@ -169,7 +169,7 @@ impl Seen {
     /// A number with decimals.
     pub fn decimal(&mut self, shown: &str) {
         self.note(shown);
-        self.floats += 1;
+        self.float(shown);
     }
 
     /// Forgets a field that becomes a column of its own.
@@ -194,6 +194,16 @@ impl Seen {
 
     fn int(&mut self, value: i64) {
         self.ints += 1;
+        self.magnitude(value);
+    }
+
+    fn float(&mut self, text: &str) {
+        self.floats += 1;
+        // What stands behind the point tells no unit.
+        self.magnitude(text.parse::<f64>().map_or(0, |value| value as i64));
+    }
+
+    fn magnitude(&mut self, value: i64) {
         let at = match EpochUnit::guess(value) {
             None => 0,
             Some(EpochUnit::Seconds) => 1,
@@ -352,8 +362,6 @@ impl Seen {
         let found = (1..5).find(|at| self.units[*at] * 20 >= guessed * 19 && guessed > 0);
         match found {
             Some(at) => Ok(known[at - 1]),
-            // Seconds with decimals.
-            None if self.floats > 0 && guessed * 20 <= self.floats => Ok(EpochUnit::Seconds),
             None => {
                 let example = self.example.as_deref().unwrap_or_default();
                 Err(format!(
@@ -445,6 +453,8 @@ mod tests {
         assert_eq!(of(&["1706702400", "1706702401"]), Ok(TimeFormat::Epoch(EpochUnit::Seconds)));
         assert_eq!(of(&["1706702400.25", "1706702401.5"]), Ok(TimeFormat::Epoch(EpochUnit::Seconds)));
         assert_eq!(of(&["1706702400123"]), Ok(TimeFormat::Epoch(EpochUnit::Millis)));
+        assert_eq!(of(&["1706702400123.0", "1706702400123"]), Ok(TimeFormat::Epoch(EpochUnit::Millis)));
+        assert!(of(&["0.5"]).unwrap_err().contains("--time-unit"));
         assert!(of(&["1706702400", "1706702400123"]).unwrap_err().contains("--time-unit"));
         assert!(of(&["1", "2"]).unwrap_err().contains("--time-unit"));
         assert!(of(&["01/02/2024 10:00"]).unwrap_err().contains("--time-format"));

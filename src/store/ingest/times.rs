@@ -394,12 +394,9 @@ mod tests {
     #[test]
     fn dates_agree_with_a_calendar() {
         let mut date = jiff::civil::date(1890, 1, 1);
-        let mut days = -29_219;
-        assert_eq!(parse_date(b"1890-01-01"), Some(days));
-        for _ in 0..80_000 {
+        for days in -29_219..50_000 {
             assert_eq!(parse_date(date.to_string().as_bytes()), Some(days), "{date}");
             date = date.tomorrow().unwrap();
-            days += 1;
         }
     }
 
