@@ -197,7 +197,8 @@ fn managed_folder(command: &CreateExternalTable) -> Result<Option<&Path>> {
         }
         _ => return Ok(None),
     };
-    if !wants_log && !(command.file_type.eq_ignore_ascii_case("PARQUET") && is_managed(folder)) {
+    let has_log = command.file_type.eq_ignore_ascii_case("PARQUET") && is_managed(folder);
+    if !wants_log && !has_log {
         return Ok(None);
     }
     let table = &command.name;

@@ -256,6 +256,7 @@ fn two_mentions_in_one_statement_are_one_version() {
                 if stop.load(std::sync::atomic::Ordering::Relaxed) {
                     break;
                 }
+                std::thread::sleep(std::time::Duration::from_millis(20));
             }
         });
         let users = |table: &str| {
@@ -270,7 +271,7 @@ fn two_mentions_in_one_statement_are_one_version() {
             users("(SELECT * FROM events)")
         );
         let mut answers = std::collections::BTreeSet::new();
-        for _ in 0..10 {
+        for _ in 0..4 {
             let answer = asked.one(&sql);
             assert!(!answer.contains(','), "{answer}");
             answers.insert(answer);
@@ -401,6 +402,7 @@ fn commits_that_make_no_sense_any_more_are_conflicts() {
             |t: DataType| Change { new_columns: vec![Field::new("x", t, true)], ..Change::new(Operation::Ingest) };
         assert_eq!(first.commit(&column(DataType::Int64)).await.unwrap(), 5);
         assert_eq!(second.commit(&column(DataType::Int64)).await.unwrap(), 6);
+        assert_eq!(second.schema().fields().len(), 4);
         assert!(matches!(second.commit(&column(DataType::Utf8)).await, Err(Refused::Conflict(_))));
         // A commit that was made before.
         let txn = |n| Change { transaction: Some(("load".into(), n)), ..Change::new(Operation::Ingest) };
@@ -585,7 +587,10 @@ fn damaged_logs_name_the_entry() {
     let empty = tempfile::tempdir().unwrap();
     assert!(refused(empty.path()).contains("is not a managed table"));
     std::fs::create_dir(empty.path().join("_delta_log")).unwrap();
-    assert!(refused(empty.path()).contains("has no entry"));
+    assert!(refused(empty.path()).contains("has no commit log"));
+    // Whoever was stopped before the first entry may begin again.
+    three_days(empty.path());
+    assert_eq!(wait(TableLog::open(empty.path(), At::Latest)).unwrap().version(), 2);
 }
 
 #[test]

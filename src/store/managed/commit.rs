@@ -122,7 +122,7 @@ impl TableLog {
         let fields = definition.schema.fields();
         schema::check_roles(fields, &definition.roles)?;
         let stored = schema::to_delta(fields)?;
-        if TableLog::exists(folder) && versions::newest(folder)?.is_some() {
+        if TableLog::exists(folder) {
             return Err(Refused::Conflict(format!("'{}' is a managed table already", folder.display())));
         }
         let log = folder.join(LOG_FOLDER);
@@ -265,7 +265,7 @@ impl TableLog {
             let same = |f: &&Arc<Field>| f.name().eq_ignore_ascii_case(field.name());
             match self.schema().fields().iter().find(same) {
                 None => more.push(Arc::new(field.clone())),
-                Some(there) if there.name() == field.name() && there.data_type() == field.data_type() => {}
+                Some(there) if there.name() == field.name() && *there.data_type() == schema::read_type(field)? => {}
                 Some(there) => {
                     let what = format!("column '{}' is there by now, as {}", there.name(), there.data_type());
                     return Err(Refused::Conflict(what));

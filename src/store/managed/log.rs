@@ -260,11 +260,12 @@ fn file(
 
 /// A table object for a folder, nothing read yet.
 pub(super) fn connect(folder: &Path) -> Result<DeltaTable> {
-    if !folder.join(LOG_FOLDER).is_dir() {
-        return Err(Error::data(format!(
-            "'{}' is not a managed table: it has no {LOG_FOLDER} folder",
-            folder.display()
-        )));
+    if !super::is_managed(folder) {
+        let what = match folder.exists() {
+            true => format!("is not a managed table: it has no commit log ({LOG_FOLDER})"),
+            false => "does not exist".to_string(),
+        };
+        return Err(Error::data(format!("'{}' {what}", folder.display())));
     }
     connect_new(folder)
 }

@@ -21,9 +21,11 @@ use datafusion::common::ScalarValue;
 /// Folder of the commit log in a table's folder.
 pub const LOG_FOLDER: &str = "_delta_log";
 
-/// Whether a folder is a managed table.
+/// Whether a folder is a managed table: its log has an entry. Whoever was stopped while making one leaves a log without.
 pub fn is_managed(folder: &Path) -> bool {
-    folder.join(LOG_FOLDER).is_dir()
+    let entries = std::fs::read_dir(folder.join(LOG_FOLDER)).into_iter().flatten().flatten();
+    let mut names = entries.map(|entry| entry.file_name());
+    names.any(|name| name.to_str().is_some_and(|name| name.ends_with(".json") || name.ends_with(".parquet")))
 }
 
 /// The managed tables directly below a folder, by name; a folder that cannot be listed has none.

@@ -106,6 +106,12 @@ pub fn from_delta(stored: &StructType, roles: Option<&Roles>) -> Result<SchemaRe
     Ok(Arc::new(Schema::new(fields.collect::<Vec<_>>())))
 }
 
+/// The type that a column of this type is read as once it is part of a table.
+pub fn read_type(field: &Field) -> Result<DataType> {
+    let stored = stored_field(field)?;
+    Ok(if stored.metadata().contains_key(DICTIONARY_KEY) { dictionary_type() } else { stored.data_type().clone() })
+}
+
 /// Checks that the columns with a role exist and have types that can play it.
 pub fn check_roles(fields: &Fields, roles: &Roles) -> Result<()> {
     let find = |role: &str, name: &str| {
@@ -163,6 +169,14 @@ mod tests {
         assert_eq!(types(back.fields()), types(&fields()));
         let roles: Vec<_> = back.fields().iter().map(|f| f.metadata().get(ROLE_KEY).map(String::as_str)).collect();
         assert_eq!(roles[..4], [Some("user"), Some("time"), Some("event"), None]);
+    }
+
+    #[test]
+    fn kinds_of_text_are_one() {
+        let read = |t: DataType| read_type(&Field::new("x", t, true)).unwrap();
+        assert_eq!([DataType::LargeUtf8, DataType::Utf8View].map(read), [DataType::Utf8, DataType::Utf8]);
+        let small = DataType::Dictionary(Box::new(DataType::Int8), Box::new(DataType::LargeUtf8));
+        assert_eq!(read(small), dictionary_type());
     }
 
     #[test]
