@@ -20,6 +20,9 @@ use super::by_value::ByValue;
 /// Conditions that one look at a row can tell: the bits of a byte.
 const AT_ONCE: usize = 8;
 
+/// Values up to which a dictionary's table has a fixed size.
+const FIXED: usize = 256;
+
 /// An expression with what it needs to be evaluated for many batches.
 pub struct Argument {
     expression: Arc<dyn PhysicalExpr>,
@@ -142,9 +145,16 @@ impl Together {
         if self.table.is_empty() || column.keys().null_count() > 0 {
             return false;
         }
-        let code = |key: &K::Native| self.table.get(key.as_usize()).copied().unwrap_or(0);
         self.codes.clear();
-        self.codes.extend(column.keys().values().iter().map(code));
+        let keys = column.keys().values().iter();
+        // Most dictionaries of events have few values; a table of fixed size needs no bounds checked at each row.
+        if self.table.len() <= FIXED {
+            let mut table = [0u8; FIXED];
+            table[..self.table.len()].copy_from_slice(&self.table);
+            self.codes.extend(keys.map(|key| table[key.as_usize() % FIXED]));
+        } else {
+            self.codes.extend(keys.map(|key| self.table.get(key.as_usize()).copied().unwrap_or(0)));
+        }
         true
     }
 
@@ -235,11 +245,13 @@ mod tests {
             .iter()
             .map(|s| Some(s.as_str()))
             .collect();
+        let words: Vec<String> = (0..3_000).map(|i| format!("{}{}", ["view", "cart"][i % 2], i % 1_000)).collect();
+        let some: DictionaryArray<Int32Type> = words.iter().map(|word| Some(word.as_str())).collect();
         let other = DictionaryArray::<Int32Type>::new(
             (0..77).map(|i| i % 3).collect::<Vec<i32>>().into(),
             Arc::new(StringArray::from(vec![Some("buy"), None, Some("cart")])),
         );
-        [plain.clone(), plain.slice(5, 40), nulls, other, many, plain]
+        [plain.clone(), plain.slice(5, 40), nulls, other, many, some, plain]
             .into_iter()
             .map(|d| {
                 RecordBatch::try_from_iter_with_nullable([
@@ -291,7 +303,7 @@ mod tests {
             together += usize::from(!conditions.together[0].answers.is_empty());
         }
         // Not where NULLs or too many values are.
-        assert_eq!(together, 3);
+        assert_eq!(together, 4);
     }
 
     #[test]

@@ -19,7 +19,7 @@ use super::merge::Merge;
 use super::user_runs::{UserQuestion, UserRuns};
 
 /// Users answered at once: enough to keep the operators above busy, few enough to stay in the cache.
-const USERS_AT_ONCE: usize = 2_048;
+const USERS_AT_ONCE: usize = 1_024;
 /// Bytes of state at which finished users are answered even if they are few.
 const BYTES_AT_ONCE: usize = 2 << 20;
 

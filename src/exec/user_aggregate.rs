@@ -125,8 +125,8 @@ impl DisplayAs for UserAggregateExec {
             return write!(f, "user={}", self.question.key);
         }
         write!(f, "UserAggregateExec: user={}, aggr=[{}]", self.question.key, aggregates.join(", "))?;
-        if let Some(rows) = &self.question.rows {
-            write!(f, ", where={rows}")?;
+        for (at, rows) in self.question.rows.iter().enumerate() {
+            write!(f, "{}{rows}", if at == 0 { ", where=" } else { " AND " })?;
         }
         if let Cut::Users { files, .. } = self.cut {
             write!(f, ", merging {files} files")?;

@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, UInt32Array, make_comparator};
+use arrow::buffer::BooleanBuffer;
 use arrow::compute::{SortOptions, cast, concat, filter, filter_record_batch, partition, take};
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::util::display::array_value_to_string;
@@ -32,8 +33,9 @@ pub struct UserQuestion {
     pub key: Arc<dyn PhysicalExpr>,
     /// How the input is ordered by it.
     pub order: SortOptions,
-    /// Which rows count; a user without any has no answer. It is evaluated for all rows, and so may the arguments be.
-    pub rows: Option<Arc<dyn PhysicalExpr>>,
+    /// Which rows count: those for which all of these hold. A user without any has no answer. They are evaluated for all rows,
+    /// and so may the arguments be.
+    pub rows: Vec<Arc<dyn PhysicalExpr>>,
     /// The aggregates.
     pub aggregates: Vec<Arc<AggregateFunctionExpr>>,
     /// Their arguments, over the input.
@@ -150,7 +152,7 @@ pub struct UserRuns {
     /// The user of the last group.
     open: Option<ArrayRef>,
     row_groups: Vec<usize>,
-    rows: Option<Argument>,
+    rows: Vec<Argument>,
     conditions: Conditions,
 }
 
@@ -158,7 +160,7 @@ impl UserRuns {
     /// No user yet.
     pub fn new(question: Arc<UserQuestion>) -> Result<Self> {
         let mut conditions = Conditions::default();
-        let rows = question.rows.clone().map(|rows| conditions.argument(rows));
+        let rows = question.rows.iter().map(|rows| conditions.argument(Arc::clone(rows))).collect();
         let aggregates = (question.aggregates.iter().zip(&question.arguments).zip(&question.filters))
             .map(|((aggregate, arguments), filter)| {
                 Ok(Running {
@@ -188,10 +190,14 @@ impl UserRuns {
         }
         let end = users.slice(users.len() - 1, 1);
         self.conditions.next_batch();
-        let counts = match &mut self.rows {
-            Some(rows) => Some(true_bits(&self.conditions.evaluate(rows, batch)?)),
-            None => None,
-        };
+        let mut counts: Option<BooleanBuffer> = None;
+        for condition in &mut self.rows {
+            let holds = true_bits(&self.conditions.evaluate(condition, batch)?);
+            counts = Some(match counts {
+                Some(counts) => &counts & &holds,
+                None => holds,
+            });
+        }
         // All rows, some of them, or a batch of those that count.
         let counting = counts.as_ref().map_or(batch.num_rows(), |counts| counts.count_set_bits());
         let counts = counts.filter(|_| counting < batch.num_rows()).map(|counts| BooleanArray::new(counts, None));

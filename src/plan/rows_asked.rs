@@ -22,6 +22,7 @@ use datafusion::logical_expr::Operator;
 use datafusion::physical_expr::expressions::{
     BinaryExpr, Column, InListExpr, IsNotNullExpr, IsNullExpr, LikeExpr, Literal, NotExpr,
 };
+use datafusion::physical_expr::split_conjunction;
 use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr};
@@ -32,8 +33,8 @@ use crate::exec::by_value::{ByValue, by_value};
 pub struct AskedOfRows {
     pub input: Arc<dyn ExecutionPlan>,
     pub key: Arc<dyn PhysicalExpr>,
-    /// The filter that was below.
-    pub rows: Option<Arc<dyn PhysicalExpr>>,
+    /// The filter that was below: all of these have to hold.
+    pub rows: Vec<Arc<dyn PhysicalExpr>>,
     pub arguments: Vec<Vec<Arc<dyn PhysicalExpr>>>,
     pub filters: Vec<Option<Arc<dyn PhysicalExpr>>>,
 }
@@ -58,11 +59,17 @@ pub fn asked_of_rows(
     let each = |list: Vec<Arc<dyn PhysicalExpr>>| list.into_iter().map(below).collect::<Result<Vec<_>>>();
     Ok(AskedOfRows {
         key: moved(Arc::clone(key), columns)?,
-        rows: absorbed.map(|filter| Arc::clone(filter.predicate())),
+        rows: absorbed.map(|filter| parts(filter.predicate())).unwrap_or_default(),
         arguments: arguments.into_iter().map(each).collect::<Result<_>>()?,
         filters: filters.into_iter().map(|f| f.map(below).transpose()).collect::<Result<_>>()?,
         input,
     })
+}
+
+/// What AND joins. Each part is evaluated for all rows: where one of them can fail, AND keeps it from the rows that another drops.
+fn parts(predicate: &Arc<dyn PhysicalExpr>) -> Vec<Arc<dyn PhysicalExpr>> {
+    let parts: Vec<_> = split_conjunction(predicate).into_iter().map(Arc::clone).collect();
+    if parts.iter().all(never_fails) { parts } else { vec![Arc::clone(predicate)] }
 }
 
 /// An expression over some columns of a schema, as one over the schema.
