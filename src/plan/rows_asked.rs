@@ -6,8 +6,7 @@
 //!     DataSourceExec
 //! ```
 //!
-//! A filter copies the rows that pass, of every column; the aggregation only has to look away from the others. So it was measured: over 20
-//! million ordered events the copies and what came with them took a tenth of a funnel.
+//! A filter copies the rows that pass, of every column; the aggregation only has to look away from the others.
 //! Deals with: when that is allowed, and expressions over the filter's output as expressions over its input.
 //! Does not deal with: evaluating them (`exec`).
 //!
