@@ -84,10 +84,11 @@ const COLUMN_KEYS: [&str; 6] = ["from", "constant", "type", "unit", "format", "t
 pub const TYPES: [&str; 9] = ["text", "bigint", "int", "smallint", "double", "float", "boolean", "date", "timestamp"];
 
 impl Mapping {
-    /// Reads the file.
-    pub fn read(path: &Path) -> Result<Self> {
+    /// Reads the file, and gives its text too.
+    pub fn read(path: &Path) -> Result<(Self, String)> {
         let text = std::fs::read_to_string(path).map_err(|e| Error::io("read the mapping", path, &e))?;
-        Self::parse(&text).map_err(|e| e.at(path.display()))
+        let mapping = Self::parse(&text).map_err(|e| e.at(path.display()))?;
+        Ok((mapping, text))
     }
 
     /// Reads a file's text.

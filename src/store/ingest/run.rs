@@ -3,8 +3,7 @@
 //! Deals with: the order of steps, what is made durable when, starting anew when another commit came first.
 //! Does not deal with: how each step is done.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -12,14 +11,15 @@ use std::time::{Duration, Instant};
 use arrow::datatypes::Field;
 
 use super::blocks::BLOCK;
-use super::columns::{Existing, Layout, Shape, Wishes};
-use super::heads::{self, Head, HeadOptions, Sample};
+use super::columns::{Existing, Layout, Shape};
+use super::heads::{self, Head, HeadOptions};
 use super::journal::{self, Begin, Done, Journal};
 use super::loads::{self, Load};
 use super::mapping::Mapping;
+use super::order::{MaxRejects, Options, Outcome, Phase, Plan, Progress, Watch};
 use super::read::{Place, Sources};
 use super::rejects::{Counted, Rejects};
-use super::source::{self, Source, SourceFormat};
+use super::source::{self, Source};
 use crate::error::{Error, Result, suggest};
 use crate::store::layout::{Period, discard};
 use crate::store::managed::commit::{Change, Definition, Operation, Refused};
@@ -37,126 +37,6 @@ const SAVE_EVERY: Duration = Duration::from_secs(60);
 
 /// How often an ingest starts anew because others committed first.
 const TRIES: usize = 20;
-
-/// How many rejected rows are too many.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum MaxRejects {
-    /// Any number is fine, unless it is all of them.
-    Any,
-    /// More than this many.
-    Rows(u64),
-    /// More than this share of all rows, in percent.
-    Percent(f64),
-}
-
-/// What to ingest, into what, and how.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// Files, folders, globs, `-`.
-    pub sources: Vec<String>,
-    /// The table's folder.
-    pub table: PathBuf,
-    /// The format of sources whose name does not say it.
-    pub format: Option<SourceFormat>,
-    /// Between CSV fields.
-    pub delimiter: Option<u8>,
-    /// Whether CSV sources have a header.
-    pub header: bool,
-    /// The mapping file.
-    pub mapping: Option<PathBuf>,
-    /// Roles, time format, deduplication.
-    pub wishes: Wishes,
-    /// Time slices: `day`, `week` or `month`.
-    pub period: Option<String>,
-    /// Bytes of memory.
-    pub memory: usize,
-    /// Threads.
-    pub threads: usize,
-    /// How much is looked at before types are decided.
-    pub sample: Sample,
-    /// When to give up.
-    pub max_rejects: MaxRejects,
-    /// Whether sources may be loaded that were loaded before.
-    pub again: bool,
-    /// Whether sources that were loaded before are left out.
-    pub only_new: bool,
-    /// Whether to forget what an unfinished ingest of these sources has done.
-    pub restart: bool,
-    /// Whether to stop before anything is written.
-    pub dry_run: bool,
-}
-
-/// What will be done.
-#[derive(Debug, Clone)]
-pub struct Plan<'a> {
-    /// The table's columns.
-    pub layout: &'a Layout,
-    /// Sources.
-    pub sources: usize,
-    /// Their bytes, as they lie there.
-    pub bytes: u64,
-    /// Whether the table is new.
-    pub new_table: bool,
-    /// Rows that an earlier run of the same ingest has read.
-    pub resumed: u64,
-}
-
-/// What an ingest is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
-    /// Reading, and sorting what memory does not hold; counted in bytes of the sources.
-    Reading,
-    /// Sorting the rest; not counted.
-    Sorting,
-    /// Writing files; counted in rows.
-    Writing,
-}
-
-/// How far it is.
-#[derive(Debug, Clone, Copy)]
-pub struct Progress {
-    /// What it is doing.
-    pub phase: Phase,
-    /// How much of `all` is done.
-    pub done: u64,
-    /// Bytes or rows; 0 where that is not known.
-    pub all: u64,
-    /// Rows read so far.
-    pub rows: u64,
-}
-
-/// Who looks on.
-pub trait Watch: Sync {
-    /// Before anything is written.
-    fn planned(&self, plan: &Plan<'_>) -> Result<()>;
-    /// Now and then.
-    fn progress(&self, progress: Progress);
-    /// Something worth telling.
-    fn note(&self, text: &str);
-    /// Whether to stop at the next chance.
-    fn stopped(&self) -> bool;
-}
-
-/// What was done.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Outcome {
-    /// The version of the table that has the rows; `None` where nothing was written.
-    pub version: Option<u64>,
-    /// Rows read.
-    pub rows: u64,
-    /// Rows in the files.
-    pub written: u64,
-    /// Rows left out because they repeat an event.
-    pub duplicates: u64,
-    /// Rejected rows by reason.
-    pub rejects: BTreeMap<String, Counted>,
-    /// Where they are.
-    pub rejected_to: Option<PathBuf>,
-    /// Files.
-    pub files: usize,
-    /// Their bytes.
-    pub bytes: u64,
-}
 
 enum Step {
     Finished(Outcome),
@@ -244,14 +124,7 @@ fn key(options: &Options, sources: &[Source], mapping_text: &str) -> String {
 
 fn once(options: &Options, restart: bool, watch: &dyn Watch, runtime: &tokio::runtime::Runtime) -> Result<Step> {
     let mut sources = source::find(&options.sources, options.format)?;
-    let mapping = match &options.mapping {
-        Some(path) => Mapping::read(path)?,
-        None => Mapping::default(),
-    };
-    let mapping_text = match &options.mapping {
-        Some(path) => std::fs::read_to_string(path).map_err(|e| Error::io("read the mapping", path, &e))?,
-        None => String::new(),
-    };
+    let (mapping, mapping_text) = options.mapping.as_deref().map(Mapping::read).transpose()?.unwrap_or_default();
     let log = open_table(&options.table, runtime)?;
     let period = period(options, log.as_ref())?;
     let loaded = match &log {
