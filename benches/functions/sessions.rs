@@ -8,7 +8,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tenure::algo::calendar::{Calendar, Clock, Unit};
 use tenure::algo::event::Event;
-use tenure::algo::session::views::views;
+use tenure::algo::session::views::Views;
 use tenure::algo::session::{Bounce, Ranks, Rules, role, sessions};
 use tenure::functions::session::{user_sessions, user_views};
 
@@ -67,13 +67,14 @@ pub fn kernel(c: &mut Criterion) {
             });
         });
         group.bench_function(format!("views/{name}"), |b| {
+            let mut views = Views::default();
             b.iter(|| {
                 for events in &users {
                     found.clear();
                     seen.clear();
                     sessions(black_box(events), &mut rules, Bounce::Depth, &ranks, &mut found)
                         .expect("a calendar time");
-                    views(events, &found, &ranks, &mut seen);
+                    views.of_user(events, &found, &ranks, &mut seen);
                 }
                 seen.len()
             });

@@ -255,39 +255,60 @@ pub fn masks_at_any_time(conditions: &[ArrayRef], rows: usize, filter: Option<&B
     }
 }
 
-/// Conditions up to which [`each_marked`] is quicker than [`masks`].
-pub const FEW_CONDITIONS: usize = 8;
+/// Conditions up to which a block of 64 rows is decided at once.
+const FEW_CONDITIONS: usize = 8;
 
-/// The rows whose mask, as [`masks`] gives it, has a bit set, and these masks, for at most [`FEW_CONDITIONS`]: 64 rows are
-/// looked at at once, and nothing is written for the others.
-pub fn each_marked(
+/// The rows that take part, in order, each with its mask as [`masks`] gives it: those in which some condition holds, or
+/// with `every` those that pass the filter at a known time. `scratch` is for reuse.
+pub fn each_event(
     conditions: &[ArrayRef],
     times: &Times,
     filter: Option<&BooleanArray>,
+    every: bool,
+    scratch: &mut Vec<u64>,
     mut each: impl FnMut(usize, u64),
 ) {
-    let conditions: Vec<BooleanBuffer> = conditions.iter().map(|c| true_bits(c.as_boolean())).collect();
+    if conditions.len() <= FEW_CONDITIONS {
+        return each_of_few(conditions, times, filter, every, each);
+    }
+    masks(conditions, times, filter, scratch);
+    for (row, mask) in scratch.iter().enumerate() {
+        if *mask != 0 || (every && !times.is_null(row) && passes(filter, row)) {
+            each(row, *mask);
+        }
+    }
+}
+
+/// The same for at most [`FEW_CONDITIONS`]: 64 rows are looked at at once, and nothing is written for those that take no part.
+fn each_of_few(
+    conditions: &[ArrayRef],
+    times: &Times,
+    filter: Option<&BooleanArray>,
+    every: bool,
+    mut each: impl FnMut(usize, u64),
+) {
+    let bits = conditions.iter().map(|c| true_bits(c.as_boolean())).enumerate();
+    // Many a question has conditions that nobody asked for: constants, false for all.
+    let conditions: Vec<(usize, BooleanBuffer)> = bits.filter(|(_, bits)| bits.count_set_bits() > 0).collect();
     let filter = filter.map(true_bits);
     let known = times.array.nulls().map(|n| n.inner()).filter(|_| times.has_nulls());
     let rows = times.values().len();
     let mut words = [0u64; FEW_CONDITIONS];
     for base in (0..rows).step_by(64) {
         let length = (rows - base).min(64);
-        let mut passing = u64::MAX;
-        for bits in filter.iter().chain(known) {
-            passing &= read_word(bits, base, length);
-        }
-        let mut any = 0;
-        for (word, bits) in words.iter_mut().zip(&conditions) {
+        let mut any = if every { u64::MAX >> (64 - length) } else { 0 };
+        for (word, (_, bits)) in words.iter_mut().zip(&conditions) {
             *word = read_word(bits, base, length);
             any |= *word;
         }
-        any &= passing;
+        for bits in filter.iter().chain(known) {
+            any &= read_word(bits, base, length);
+        }
         while any != 0 {
             let bit = any.trailing_zeros();
             any &= any - 1;
-            let marks = words.iter().take(conditions.len()).enumerate();
-            let mask = marks.fold(0, |mask, (c, word)| mask | ((word >> bit) & 1) << c);
+            let marks = words.iter().zip(&conditions);
+            let mask = marks.fold(0, |mask, (word, (place, _))| mask | ((word >> bit) & 1) << place);
             each(base + bit as usize, mask);
         }
     }
@@ -386,11 +407,25 @@ mod tests {
                     });
                     assert_eq!(*mask, want);
                 }
-                for filter in [None, Some(&filter)] {
-                    masks(&conditions, &times, filter, &mut got);
-                    let mut marked = vec![0u64; rows];
-                    each_marked(&conditions, &times, filter, |row, mask| marked[row] = mask);
-                    assert_eq!(marked, got);
+                // Also of more conditions than are decided at once, and with one that is false for all.
+                let never: ArrayRef = Arc::new(BooleanArray::from(vec![false; rows]));
+                let many: Vec<ArrayRef> = (0..12).map(|at| Arc::clone(&conditions[at % 5])).collect();
+                let with_never: Vec<ArrayRef> = [&conditions[..2], &[never], &conditions[2..]].concat();
+                for conditions in [&conditions, &many, &with_never] {
+                    for filter in [None, Some(&filter)] {
+                        masks(conditions, &times, filter, &mut got);
+                        for every in [false, true] {
+                            let takes_part = |row: usize| passes(filter, row) && !times.is_null(row);
+                            let all = got.iter().copied().enumerate();
+                            let wanted: Vec<(usize, u64)> =
+                                all.filter(|(row, mask)| *mask != 0 || (every && takes_part(*row))).collect();
+                            let mut found = Vec::new();
+                            each_event(conditions, &times, filter, every, &mut Vec::new(), |row, mask| {
+                                found.push((row, mask));
+                            });
+                            assert_eq!(found, wanted);
+                        }
+                    }
                 }
             }
         }

@@ -20,7 +20,7 @@ use arrow::datatypes::{
 use datafusion::error::Result;
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 
-use super::columns::{FEW_CONDITIONS, Times, each_marked, list_of, masks, passes};
+use super::columns::{Times, each_event, list_of};
 use super::kept_values::{KeptValues, MANY_VALUES, kept_fields};
 use super::single_group::states_of_rows;
 use crate::algo::event::Event;
@@ -222,8 +222,11 @@ struct EventGroups<E> {
     log: EventLog<E>,
     kept: Option<KeptValues>,
     groups: usize,
+    /// The rows of a batch that take part, where values are kept, and their masks and values.
+    rows: Vec<u32>,
     row_masks: Vec<u64>,
     row_numbers: Vec<u32>,
+    scratch: Vec<u64>,
 }
 
 fn mask_type(conditions: usize) -> DataType {
@@ -307,8 +310,10 @@ impl<E: Entry> EventGroups<E> {
             log: EventLog::default(),
             kept,
             groups: 0,
+            rows: Vec::new(),
             row_masks: Vec::new(),
             row_numbers: Vec::new(),
+            scratch: Vec::new(),
         }
     }
 
@@ -379,9 +384,14 @@ fn sort(events: &mut [Event], order: EventOrder, kept: Option<&KeptValues>) {
                 events.sort_unstable_by_key(|e| (e.time, e.mask));
             }
         }
-        (EventOrder::TimeAndValue, Some(kept)) => events.sort_unstable_by(|a, b| {
-            (a.time.cmp(&b.time)).then_with(|| kept.compare(a.tag, b.tag)).then(a.mask.cmp(&b.mask))
-        }),
+        (EventOrder::TimeAndValue, Some(kept)) => {
+            // Most users have no two events at the same time.
+            if !events.is_sorted_by(|a, b| a.time < b.time) {
+                events.sort_unstable_by(|a, b| {
+                    (a.time.cmp(&b.time)).then_with(|| kept.compare(a.tag, b.tag)).then(a.mask.cmp(&b.mask))
+                });
+            }
+        }
     }
 }
 
@@ -399,38 +409,25 @@ impl<E: Entry> GroupsAccumulator for EventGroups<E> {
         let conditions = &values[self.arguments.conditions.clone()];
         let known = self.known.then(|| known_rows(conditions, opt_filter)).flatten();
         let opt_filter = known.as_ref().or(opt_filter);
-        let ticks = times.values();
-        if self.kept.is_none() && !self.arguments.every_event && conditions.len() <= FEW_CONDITIONS {
-            let log = &mut self.log;
-            each_marked(conditions, &times, opt_filter, |row, mask| {
+        let (ticks, every) = (times.values(), self.arguments.every_event);
+        let Self { log, scratch, .. } = self;
+        let (Some(kept), Some(at)) = (&mut self.kept, self.arguments.kept) else {
+            each_event(conditions, &times, opt_filter, every, scratch, |row, mask| {
                 log.push(E::pack(group_indices[row] as u32, ticks[row], mask, 0));
             });
             return Ok(());
-        }
-        masks(conditions, &times, opt_filter, &mut self.row_masks);
-        let every_event = self.arguments.every_event;
-        let takes_part =
-            |row: usize, mask: u64| mask != 0 || (every_event && !times.is_null(row) && passes(opt_filter, row));
-        match (&mut self.kept, self.arguments.kept) {
-            (Some(kept), Some(at)) => {
-                let rows: Vec<u32> = (0u32..)
-                    .zip(&self.row_masks)
-                    .filter(|(row, mask)| takes_part(*row as usize, **mask))
-                    .map(|(row, _)| row)
-                    .collect();
-                kept.number(&struct_of(&values[at]), &rows, &mut self.row_numbers)?;
-                for (row, number) in rows.iter().zip(&self.row_numbers) {
-                    let row = *row as usize;
-                    self.log.push(E::pack(group_indices[row] as u32, ticks[row], self.row_masks[row], *number));
-                }
-            }
-            _ => {
-                for (row, ((mask, group), time)) in self.row_masks.iter().zip(group_indices).zip(ticks).enumerate() {
-                    if takes_part(row, *mask) {
-                        self.log.push(E::pack(*group as u32, *time, *mask, 0));
-                    }
-                }
-            }
+        };
+        let (rows, row_masks) = (&mut self.rows, &mut self.row_masks);
+        rows.clear();
+        row_masks.clear();
+        each_event(conditions, &times, opt_filter, every, scratch, |row, mask| {
+            rows.push(row as u32);
+            row_masks.push(mask);
+        });
+        kept.number(&struct_of(&values[at]), rows, &mut self.row_numbers)?;
+        for ((row, mask), number) in rows.iter().zip(row_masks).zip(&self.row_numbers) {
+            let row = *row as usize;
+            log.push(E::pack(group_indices[row] as u32, ticks[row], *mask, *number));
         }
         Ok(())
     }
@@ -539,8 +536,8 @@ impl<E: Entry> GroupsAccumulator for EventGroups<E> {
             // A user's events are copied out to be sorted.
             + self.log.last_len() * size_of::<Event>()
             + self.groups * 2 * size_of::<u32>()
-            + self.row_masks.capacity() * size_of::<u64>()
-            + self.row_numbers.capacity() * size_of::<u32>()
+            + (self.row_masks.capacity() + self.scratch.capacity()) * size_of::<u64>()
+            + (self.rows.capacity() + self.row_numbers.capacity()) * size_of::<u32>()
             + self.kept.as_ref().map_or(0, KeptValues::size)
     }
 }

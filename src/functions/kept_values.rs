@@ -9,9 +9,12 @@
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, StructArray, UInt32Array, new_empty_array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, PrimitiveArray, StructArray, UInt32Array, downcast_dictionary_array, new_empty_array,
+    new_null_array,
+};
 use arrow::compute::{cast, take};
-use arrow::datatypes::{DataType, Field, Fields};
+use arrow::datatypes::{ArrowDictionaryKeyType, ArrowNativeType, DataType, Field, Fields};
 use arrow::row::{RowConverter, Rows, SortField};
 use datafusion::common::hash_utils::RandomState;
 use datafusion::error::Result;
@@ -87,24 +90,19 @@ impl KeptValues {
             let every: Vec<u32> = (0..values.len() as u32).collect();
             let mut of_value = Vec::with_capacity(every.len() + 1);
             self.number_plain(&[values], &every, &mut of_value)?;
-            let keys = dictionary.normalized_keys();
-            let mut of_null = None;
-            for row in rows {
-                let row = *row as usize;
-                let number = match only.is_null(row) {
-                    false => of_value[keys[row]],
-                    true => match of_null {
-                        Some(number) => number,
-                        None => {
-                            let null = arrow::array::new_null_array(self.fields[0].data_type(), 1);
-                            let mut number = Vec::new();
-                            self.number_plain(&[null], &[0], &mut number)?;
-                            *of_null.insert(number[0])
-                        }
-                    },
-                };
-                numbers.push(number);
-            }
+            let of_null = match only.null_count() {
+                0 => 0,
+                _ => {
+                    let mut number = Vec::new();
+                    self.number_plain(&[new_null_array(self.fields[0].data_type(), 1)], &[0], &mut number)?;
+                    number[0]
+                }
+            };
+            let only: &dyn Array = only.as_ref();
+            downcast_dictionary_array!(
+                only => by_key(only.keys(), &of_value, of_null, rows, numbers),
+                other => return Err(Error::internal(format!("a dictionary of type {other}")).into())
+            );
             return Ok(());
         }
         let picked = UInt32Array::from(rows.to_vec());
@@ -204,6 +202,24 @@ impl KeptValues {
     /// Bytes held.
     pub fn size(&self) -> usize {
         self.rows.size() + self.converter.size() + self.numbers.allocation_size()
+    }
+}
+
+/// The numbers of rows of a dictionary, whose values have numbers.
+fn by_key<K: ArrowDictionaryKeyType>(
+    keys: &PrimitiveArray<K>,
+    of_value: &[u32],
+    of_null: u32,
+    rows: &[u32],
+    numbers: &mut Vec<u32>,
+) {
+    let values = keys.values();
+    match keys.nulls() {
+        None => numbers.extend(rows.iter().map(|row| of_value[values[*row as usize].as_usize()])),
+        Some(known) => numbers.extend(rows.iter().map(|row| match known.is_valid(*row as usize) {
+            true => of_value[values[*row as usize].as_usize()],
+            false => of_null,
+        })),
     }
 }
 

@@ -11,17 +11,19 @@
 //! Does not deal with: evaluating them (`exec`).
 //!
 //! **When.** Arguments are then evaluated for rows that the filter would have dropped, so each of them must be something
-//! that cannot fail on any row: a column, a constant, a comparison, a test for NULL, and their AND, OR and NOT.
+//! that cannot fail on any row: a column, a constant, a comparison, a test for NULL, their AND, OR and NOT, a choice
+//! (CASE) or a struct of such.
 
 use std::sync::Arc;
 
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::error::Result;
+use datafusion::functions::core::named_struct::NamedStructFunc;
 use datafusion::logical_expr::Operator;
 use datafusion::physical_expr::expressions::{
-    BinaryExpr, Column, InListExpr, IsNotNullExpr, IsNullExpr, LikeExpr, Literal, NotExpr,
+    BinaryExpr, CaseExpr, Column, InListExpr, IsNotNullExpr, IsNullExpr, LikeExpr, Literal, NotExpr,
 };
-use datafusion::physical_expr::split_conjunction;
+use datafusion::physical_expr::{ScalarFunctionExpr, split_conjunction};
 use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr};
@@ -96,6 +98,8 @@ fn never_fails(expression: &Arc<dyn PhysicalExpr>) -> bool {
         || expression.is::<IsNotNullExpr>()
         || expression.is::<InListExpr>()
         || expression.is::<LikeExpr>()
+        || expression.is::<CaseExpr>()
+        || ScalarFunctionExpr::try_downcast_func::<NamedStructFunc>(expression.as_ref()).is_some()
         || expression.downcast_ref::<BinaryExpr>().is_some_and(|b| {
             use Operator::{And, Eq, Gt, GtEq, IsDistinctFrom, IsNotDistinctFrom, Lt, LtEq, NotEq, Or};
             matches!(b.op(), And | Or | Eq | NotEq | Lt | LtEq | Gt | GtEq | IsDistinctFrom | IsNotDistinctFrom)

@@ -19,8 +19,9 @@ mod decayed;
 mod share;
 mod window;
 
-use std::collections::HashMap;
 use std::ops::Range;
+
+use hashbrown::HashMap;
 
 use self::decayed::DecayedWeights;
 use self::share::share;

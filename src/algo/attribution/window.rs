@@ -3,8 +3,9 @@
 //! Deals with: counting touches by channel and moves between neighbours, as touches enter and leave.
 //! Does not deal with: which touches those are, or what they are credited with.
 
-use std::collections::HashMap;
 use std::ops::Range;
+
+use hashbrown::HashMap;
 
 use super::{Touch, empty, is_oversized};
 

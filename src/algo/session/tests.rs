@@ -1,4 +1,4 @@
-use super::views::{View, views};
+use super::views::{View, Views};
 use super::*;
 use crate::algo::calendar::{Clock, Unit};
 
@@ -165,7 +165,7 @@ fn views_tell_dwell_and_firsts() {
     let events =
         [event(0, view, 1), event(4, 0, 0), event(5, view, 2), event(5, view, 1), event(9, 0, 0), event(100, view, 1)];
     let mut found = Vec::new();
-    views(&events, &cut_with(&events, rules(50), &ranks), &ranks, &mut found);
+    Views::default().of_user(&events, &cut_with(&events, rules(50), &ranks), &ranks, &mut found);
     let seen = |v: &View| (v.tag, v.session, v.dwell(), v.entry, v.first_of_session, v.first_of_user);
     assert_eq!(
         found.iter().map(seen).collect::<Vec<_>>(),
@@ -181,7 +181,7 @@ fn views_tell_dwell_and_firsts() {
     let (by, events) = ([1, 2], [event(0, view, 0), event(100, view, 1), event(200, view, 0)]);
     let ranks = Ranks { by: &by, ..Ranks::default() };
     found.clear();
-    views(&events, &cut_with(&events, rules(50), &ranks), &ranks, &mut found);
+    Views::default().of_user(&events, &cut_with(&events, rules(50), &ranks), &ranks, &mut found);
     assert_eq!(found.iter().map(|v| v.first_of_user).collect::<Vec<_>>(), [true, true, false]);
 }
 

@@ -3,7 +3,6 @@
 //! Arguments: `(kind, channels, parts, value, models)`. Memory depends on the distinct channels, moves and sets of channels,
 //! not on users, conversions or paths.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, StringArray, StructArray};
@@ -11,6 +10,7 @@ use arrow::datatypes::{DataType, Field, FieldRef, Fields};
 use datafusion::error::Result;
 use datafusion::logical_expr::function::AccumulatorArgs;
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
+use hashbrown::HashMap;
 
 use super::items::{ItemRows, Items, item_fields, kind, offset};
 use super::models::Model;

@@ -1,6 +1,6 @@
 //! From sums to the report: the models over one group, rounded so that credits add up to conversions and values to values.
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 use super::items::kind;
 use super::models::Model;

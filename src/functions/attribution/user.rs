@@ -3,7 +3,6 @@
 //! Arguments: `(time, conversion, touch, direct, lookback, half-life, models, reset, first, middle, last, kept)`, where `kept`
 //! is a struct of `order_key` (perhaps), `channel`, `value` (perhaps) and the columns to break down by.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array, StringArray, StructArray};
@@ -14,6 +13,7 @@ use datafusion::error::Result;
 use datafusion::logical_expr::function::AccumulatorArgs;
 use datafusion::logical_expr::{Expr, GroupsAccumulator};
 use datafusion::physical_plan::PhysicalExpr;
+use hashbrown::HashMap;
 
 use super::items::{Items, item_fields, kind, offset};
 use super::models::{Model, rules};

@@ -116,11 +116,11 @@ pub fn campaign_ranks(campaign: &ArrayRef) -> Result<Vec<u32>> {
 }
 
 /// The columns of an answer that come from the page: one for each list of tags, in the order of [`page_fields`].
-pub fn page_columns(kept: Option<&KeptValues>, tags: Vec<Vec<Option<u32>>>) -> Result<Vec<ArrayRef>> {
+pub fn page_columns(kept: Option<&KeptValues>, tags: Vec<UInt32Array>) -> Result<Vec<ArrayRef>> {
     let Some(kept) = kept else { return Ok(Vec::new()) };
     let Some((at, _)) = kept.fields().find(PAGE) else { return Ok(Vec::new()) };
     let page = &kept.columns(0..kept.count())?[at];
-    tags.into_iter().map(|tags| picked(page, &UInt32Array::from(tags))).collect()
+    tags.iter().map(|tags| picked(page, tags)).collect()
 }
 
 /// The columns of an answer that come from the session's property, in the order of [`by_fields`].
@@ -170,7 +170,7 @@ mod tests {
         assert_eq!(ranks.page, [3, 2, 3, 1]);
         assert_eq!(ranks.campaign, [0, 3, 2, 3]);
         assert_eq!(ranks.by, [3, 2, 1, 3]);
-        let pages = page_columns(Some(&kept), vec![vec![Some(1), None, Some(3), Some(2)]]).unwrap();
+        let pages = page_columns(Some(&kept), vec![vec![Some(1), None, Some(3), Some(2)].into()]).unwrap();
         assert_eq!(pages[0].as_string_view().iter().collect::<Vec<_>>(), [Some("a"), None, None, Some("b")]);
         assert_eq!(by_columns(Some(&kept), vec![2]).unwrap().len(), 2);
     }

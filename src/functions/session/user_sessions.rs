@@ -4,7 +4,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, Date32Array, Int64Array, StructArray, UInt64Array};
+use arrow::array::{ArrayRef, BooleanArray, Date32Array, Int64Array, StructArray, UInt32Array, UInt64Array};
+use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::datatypes::{DataType, Field, FieldRef, Fields};
 use datafusion::error::Result;
 use datafusion::logical_expr::function::AccumulatorArgs;
@@ -15,7 +16,7 @@ use super::parts::{Parts, by_columns, by_fields, page_columns, page_fields};
 use super::rules::Constants;
 use crate::algo::event::Event;
 use crate::algo::session::Session;
-use crate::algo::session::views::{View, views};
+use crate::algo::session::views::{self, View};
 use crate::error::Error;
 use crate::functions::columns::{list_of, times_array};
 use crate::functions::event_groups::{EventOrder, Question, event_groups};
@@ -230,7 +231,7 @@ impl Question for Sessions {
                 false => Arc::new(Date32Array::new_null(sessions)),
             },
         ];
-        columns.extend(page_columns(kept, vec![found.entries, found.exits])?);
+        columns.extend(page_columns(kept, vec![found.entries.into(), found.exits.into()])?);
         columns.extend(by_columns(kept, found.by)?);
         let fields = session_fields(&self.time_type, kept.map(KeptValues::fields));
         let offsets = std::mem::replace(&mut self.offsets, vec![0]);
@@ -241,6 +242,7 @@ impl Question for Sessions {
 /// The views of user after user, column by column.
 struct Views {
     visits: Visits,
+    kernel: views::Views,
     /// Those of the user looked at.
     found: Vec<View>,
     columns: ViewColumns,
@@ -249,31 +251,42 @@ struct Views {
 
 #[derive(Default)]
 struct ViewColumns {
-    ticks: Vec<Option<u64>>,
-    entries: Vec<bool>,
-    exits: Vec<bool>,
-    bounces: Vec<bool>,
-    of_session: Vec<bool>,
-    of_user: Vec<bool>,
-    pages: Vec<Option<u32>>,
+    ticks: Vec<u64>,
+    /// What is yes or no, a bit each.
+    flags: Vec<u8>,
+    pages: Vec<u32>,
     by: Vec<u32>,
+}
+
+/// Bits of a view's flags, in the order of their columns.
+mod flag {
+    pub const ENTRY: u8 = 1;
+    pub const EXIT: u8 = 1 << 1;
+    pub const BOUNCE: u8 = 1 << 2;
+    pub const FIRST_OF_SESSION: u8 = 1 << 3;
+    pub const FIRST_OF_USER: u8 = 1 << 4;
+    pub const ALL: [u8; 5] = [ENTRY, EXIT, BOUNCE, FIRST_OF_SESSION, FIRST_OF_USER];
 }
 
 impl Views {
     fn new(visits: Visits) -> Self {
-        Self { visits, found: Vec::new(), columns: ViewColumns::default(), offsets: vec![0] }
+        let (kernel, found, columns) = Default::default();
+        Self { visits, kernel, found, columns, offsets: vec![0] }
     }
 }
 
 impl ViewColumns {
     fn push(&mut self, view: &View, session: &Session) {
-        self.ticks.push(view.dwell());
-        self.entries.push(view.entry);
-        self.exits.push(view.exit);
-        self.bounces.push(view.entry && session.bounce);
-        self.of_session.push(view.first_of_session);
-        self.of_user.push(view.first_of_user);
-        self.pages.push(Some(view.tag));
+        let set = |yes: bool, bit: u8| if yes { bit } else { 0 };
+        self.ticks.push(view.dwell().unwrap_or(0));
+        self.flags.push(
+            set(view.entry, flag::ENTRY)
+                | set(view.exit, flag::EXIT)
+                | set(view.entry && session.bounce, flag::BOUNCE)
+                | set(view.first_of_session, flag::FIRST_OF_SESSION)
+                | set(view.first_of_user, flag::FIRST_OF_USER),
+        );
+        self.pages.push(view.tag);
         self.by.push(session.by);
     }
 }
@@ -289,10 +302,10 @@ impl Question for Views {
     }
 
     fn answer(&mut self, events: &[Event], kept: Option<&KeptValues>) -> Result<()> {
-        let Self { visits, found, columns, offsets } = self;
+        let Self { visits, kernel, found, columns, offsets } = self;
         visits.cut(events, kept)?;
         found.clear();
-        views(events, &visits.found, &visits.parts.ranks(), found);
+        kernel.of_user(events, &visits.found, &visits.parts.ranks(), found);
         found.iter().for_each(|view| columns.push(view, &visits.found[view.session as usize]));
         offsets.push(end_of("user_views", columns.by.len())?);
         Ok(())
@@ -300,16 +313,12 @@ impl Question for Views {
 
     fn finish(&mut self, kept: Option<&KeptValues>) -> Result<ArrayRef> {
         let found = std::mem::take(&mut self.columns);
-        let flags = |values: Vec<bool>| -> ArrayRef { Arc::new(BooleanArray::from(values)) };
-        let mut columns: Vec<ArrayRef> = vec![
-            Arc::new(UInt64Array::from(found.ticks)),
-            flags(found.entries),
-            flags(found.exits),
-            flags(found.bounces),
-            flags(found.of_session),
-            flags(found.of_user),
-        ];
-        columns.extend(page_columns(kept, vec![found.pages])?);
+        let flags = |bit: u8| BooleanBuffer::collect_bool(found.flags.len(), |at| found.flags[at] & bit != 0);
+        // How long the last view of a session lasts is not known.
+        let known = NullBuffer::new(!&flags(flag::EXIT));
+        let mut columns: Vec<ArrayRef> = vec![Arc::new(UInt64Array::new(found.ticks.into(), Some(known)))];
+        columns.extend(flag::ALL.map(|bit| Arc::new(BooleanArray::new(flags(bit), None)) as ArrayRef));
+        columns.extend(page_columns(kept, vec![UInt32Array::from(found.pages)])?);
         columns.extend(by_columns(kept, found.by)?);
         let offsets = std::mem::replace(&mut self.offsets, vec![0]);
         let fields = view_fields(kept.map(KeptValues::fields));
