@@ -161,11 +161,17 @@ impl StepGroups {
     }
 }
 
-/// Continuous percentile of sorted durations: linear between the two nearest ranks, as `percentile_cont`.
-fn percentile(sorted: &[i64], share: f64) -> Option<f64> {
-    let rank = share * (sorted.len().checked_sub(1)?) as f64;
-    let (low, high) = (sorted[rank.floor() as usize] as f64, sorted[rank.ceil() as usize] as f64);
-    Some(low + (high - low) * rank.fract())
+/// Continuous percentile of durations: linear between the two nearest ranks, as `percentile_cont`. They are reordered.
+///
+/// Selects, as sorting the durations of 20 million events' funnel took longer than adding up all else of the report.
+fn percentile(durations: &mut [i64], share: f64) -> Option<f64> {
+    let rank = share * (durations.len().checked_sub(1)?) as f64;
+    let (_, low, above) = durations.select_nth_unstable(rank.floor() as usize);
+    let low = *low as f64;
+    Some(match above.iter().min() {
+        Some(high) if rank.fract() > 0.0 => low + (*high as f64 - low) * rank.fract(),
+        _ => low,
+    })
 }
 
 fn ratio(part: i64, whole: i64) -> Option<f64> {
@@ -233,8 +239,6 @@ impl GroupsAccumulator for StepGroups {
             for step in 0..self.steps {
                 let optional = self.optional >> step & 1 != 0;
                 let (starts, previous) = (&mut from_start[step], &mut from_previous[step]);
-                starts.sort_unstable();
-                previous.sort_unstable();
                 let seconds = |ticks: f64| match self.clock {
                     // A product with a billionth would give 465.00000000000006.
                     Clock::Instants(per_second) => ticks / per_second as f64,
@@ -341,9 +345,10 @@ mod tests {
 
     #[test]
     fn percentiles_are_linear_between_ranks() {
-        assert_eq!(percentile(&[], 0.5), None);
-        assert_eq!(percentile(&[7], 0.9), Some(7.0));
-        assert_eq!(percentile(&[1, 2, 3, 10], 0.5), Some(2.5));
-        assert_eq!(percentile(&[0, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100], 0.9), Some(90.0));
+        assert_eq!(percentile(&mut [], 0.5), None);
+        assert_eq!(percentile(&mut [7], 0.9), Some(7.0));
+        assert_eq!(percentile(&mut [10, 3, 1, 2], 0.5), Some(2.5));
+        assert_eq!(percentile(&mut [10, 100, 0, 90, 20, 80, 30, 70, 40, 60, 50], 0.9), Some(90.0));
+        assert_eq!(percentile(&mut [5, 9, 5], 1.0), Some(9.0));
     }
 }

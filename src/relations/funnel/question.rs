@@ -184,7 +184,7 @@ impl Question {
         }
     }
 
-    /// A row for each chain that meets a step: its columns are the user where `user` names it, the chain, and what
+    /// A row for each chain (where there are users or `by` columns: that meets a step): its columns are the user where `user` names it, the chain, and what
     /// [`Question::by_values`] reads. `columns` are kept with each event beside the `by` and `hold` values.
     pub fn chains(
         &self,
@@ -218,7 +218,10 @@ impl Question {
         if self.lists_chains() {
             plan = plan.unnest_column(Column::from_name(names.chain.as_str()))?;
         }
-        plan = plan.filter(column(&names.chain).field("level").gt_eq(lit(1i32)))?;
+        // The report counts nobody who reaches no step; a group or a row of their own they must not have.
+        if user.is_some() || !self.by_names().is_empty() {
+            plan = plan.filter(column(&names.chain).field("level").gt_eq(lit(1i32)))?;
+        }
         if self.by_place == ByPlace::Touch("all") {
             let mut carried: Vec<Expr> = user.map(column).into_iter().collect();
             carried.extend([column(&names.chain), self.touches(&names, "all").alias(names.touch.as_str())]);
