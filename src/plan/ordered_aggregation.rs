@@ -49,7 +49,9 @@ impl PhysicalOptimizerRule for OrderedAggregation {
         if !wanted {
             return Ok(plan);
         }
-        let relied_on = ReliedOn { hash: false, order: plan.output_ordering().is_some(), first: None };
+        // Of several partitions nobody sees an order: where one was asked for, they are merged.
+        let order = plan.output_ordering().is_some() && plan.output_partitioning().partition_count() == 1;
+        let relied_on = ReliedOn { hash: false, order, first: None };
         rewrite(plan, relied_on, config, &self.0)
     }
 

@@ -207,7 +207,9 @@ impl Question {
             arguments.push(named_struct(kept));
         }
 
-        let user = col("user");
+        // A name that no column has, least of all the user's.
+        let told = "(user)";
+        let user = column(told);
         let mut columns =
             vec![user.clone().field("birth").alias("birth"), user.clone().field("periods").alias("periods")];
         columns.push(match &self.cohort {
@@ -243,7 +245,7 @@ impl Question {
         ]);
         LogicalPlanBuilder::from(call.input().clone())
             .filter(takes_part)?
-            .aggregate([roles.user.clone()], [user_retention().call(arguments).alias("user")])?
+            .aggregate([roles.user.clone()], [user_retention().call(arguments).alias(told)])?
             .filter(user.field("birth").is_not_null())?
             .project(columns)?
             .aggregate(keys(), [count_rows().alias("size"), max(col("birth")).alias("latest"), cells.alias("cells")])?

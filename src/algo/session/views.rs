@@ -119,3 +119,32 @@ fn mark_firsts_by(sessions: &[Session], ranks: &Ranks, views: &mut [View]) {
         before = Some((page, by, view.session));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_met_long_ago_is_taken_for_the_next_user() {
+        let event = |time| Event { time, mask: role::VIEW, tag: 0 };
+        let session = |from: usize, to: usize| Session {
+            from,
+            to,
+            start: 0,
+            end: 9,
+            views: to - from,
+            bounce: false,
+            converted: false,
+            entry: None,
+            exit: None,
+            by: 0,
+        };
+        let mut views = Views { met: vec![Met { user: 1, session: 0 }], user: u32::MAX - 1 };
+        for _ in 0..3 {
+            let mut found = Vec::new();
+            views.of_user(&[event(0), event(1)], &[session(0, 2)], &Ranks::default(), &mut found);
+            let firsts: Vec<_> = found.iter().map(|v| (v.first_of_user, v.first_of_session)).collect();
+            assert_eq!(firsts, [(true, true), (false, false)]);
+        }
+    }
+}

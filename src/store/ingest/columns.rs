@@ -3,7 +3,8 @@
 //! Deals with: mapping and names, roles, types against an existing table, what is shown before anything is written.
 //! Does not deal with: reading samples (`heads`), or rows.
 //!
-//! Types: what the mapping says, else what the table has, else what the sample suggests. The user is a BIGINT or text, the time
+//! Types: what the mapping says, else what the table has, else what the sample suggests. Texts that are not of the type are
+//! rejected with their rows, as long as most of the sample is of it: another type altogether is refused as a whole. The user is a BIGINT or text, the time
 //! a timestamp, the event text with a dictionary.
 
 use std::collections::{HashMap, HashSet};
@@ -214,7 +215,10 @@ fn typed(
     let anything = draft.seen.values() > 0 || !draft.declared.is_empty();
     // Text is read as what is asked for, and where it cannot be, that is the row's fault; a table is not asked for.
     let reads_text = asked.is_some() && draft.declared.iter().all(|(declared, _)| is_text(declared));
-    if anything && !reads_text && time.is_none() && !fits(&suggested, &data_type) {
+    // So it is where the table's type suits most of the texts: a few words among prices are no other column.
+    let mostly_suits =
+        in_table.is_some() && draft.declared.is_empty() && draft.seen.fitting(&data_type) > draft.seen.values() / 2;
+    if anything && !reads_text && !mostly_suits && time.is_none() && !fits(&suggested, &data_type) {
         let example = draft.seen.example.as_deref().map(|e| format!(" (such as '{e}')")).unwrap_or_default();
         let from = shapes.iter().find(|s| lookup(s, draft.from()).is_some()).map_or("", |s| s.source.as_str());
         let place = if in_table.is_some() { "in the table" } else { "as its role needs" };
@@ -224,10 +228,16 @@ fn typed(
             type_name(&suggested),
             type_name(&data_type)
         ))
-        .hint(format!(
-            "in a mapping, give it another name ([columns] new_name = \"{0}\"), or say its type ([columns] {1} = {{ from = \"{0}\", type = .. }}): then rows with other values are rejected",
-            draft.from(), draft.name
-        )));
+        .hint(match data_type.is_integer() && suggested.is_numeric() {
+            true => format!(
+                "a column's type stays: ingest into a new table with a mapping that says [columns] {} = {{ from = \"{}\", type = \"double\" }}, or give it another name there",
+                draft.name, draft.from()
+            ),
+            false => format!(
+                "in a mapping, give it another name ([columns] new_name = \"{0}\"), or say its type ([columns] {1} = {{ from = \"{0}\", type = .. }}): then rows with other values are rejected",
+                draft.from(), draft.name
+            ),
+        }));
     }
     if draft.declared.is_empty() && !readable(&data_type) && !data_type.is_nested() {
         let shown = type_name(&data_type);
@@ -403,9 +413,14 @@ mod tests {
         assert!(fails(&text, "user = 'n'").contains("the table's user column is 'user_id', not 'n'"));
         assert!(fails(&text, "[columns]\nn = { from = 'n', type = 'int' }").contains("is double in the table"));
         assert!(fails(&[USUAL[0], USUAL[1], USUAL[2], ("N", "1")], "").contains("differ only by case"));
-        // Said in the mapping, texts that are no numbers are the rows' fault.
+        // Where most are numbers, or so it is said in the mapping, texts that are no numbers are the rows' fault.
         let mapping = Mapping::parse("[columns]\nn = { from = 'n', type = 'double' }").unwrap();
         assert!(Layout::of(&[shape(&text)], &mapping, &Wishes::default(), Some(&table)).is_ok());
+        let some = |values: &str| {
+            let source = shape(&[USUAL[0], USUAL[1], USUAL[2], ("n", values)]);
+            Layout::of(&[source], &Mapping::default(), &Wishes::default(), Some(&table)).is_ok()
+        };
+        assert!(some("1|2.5|n/a") && !some("1|n/a"));
     }
 
     #[test]

@@ -286,6 +286,17 @@ impl Seen {
         }
     }
 
+    /// How many of the values a column of this type takes.
+    pub fn fitting(&self, target: &DataType) -> u64 {
+        match target {
+            DataType::Boolean => self.bools,
+            DataType::Date32 => self.dates,
+            target if target.is_integer() => self.ints,
+            target if target.is_numeric() => self.ints + self.floats,
+            _ => 0,
+        }
+    }
+
     /// The type that fits.
     pub fn data_type(&self) -> DataType {
         let all = self.values();
