@@ -16,6 +16,10 @@ import loading
 from questions import MERGE_TREE, NAMES, PROPERTY, source
 
 
+# Both peers are alive at the same time, and each would take most of the machine: a third each, beyond which they spill.
+MEMORY = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 3
+
+
 class ClickHouse:
     def __init__(self, engine, parquet, folder, threads):
         from chdb import session
@@ -24,6 +28,8 @@ class ClickHouse:
         self.parquet, self.threads = parquet, threads
         in_order = ", optimize_aggregation_in_order = 1" if engine == "clickhouse_mergetree" else ""
         self.settings = f" SETTINGS max_threads = {threads}, input_format_parquet_use_native_reader_v3 = 1{in_order}"
+        self.settings += (f", max_memory_usage = {MEMORY}, max_bytes_before_external_group_by = {MEMORY // 2}"
+                          f", max_bytes_before_external_sort = {MEMORY // 2}")
 
     def version(self):
         return str(self.session.query("SELECT version()", "TSV")).strip()
@@ -63,6 +69,7 @@ class DuckDB:
 
         self.connection = duckdb.connect(os.path.join(folder, "duckdb.db") if folder else ":memory:")
         self.connection.execute(f"PRAGMA threads={threads}")
+        self.connection.execute(f"SET memory_limit = '{MEMORY // 2**20}MiB'")
         self.parquet, self.folder = parquet, folder
 
     def version(self):

@@ -292,7 +292,7 @@ pub struct IngestArgs {
     /// No file holds rows of two periods (UTC): day, week or month. Remembered by the table
     #[arg(long, value_name = "PERIOD")]
     pub period: Option<String>,
-    /// Format of sources whose name does not say it: csv, ndjson or parquet
+    /// Format of all sources, whatever their names say: csv, ndjson or parquet
     #[arg(long, value_name = "FORMAT")]
     pub format: Option<String>,
     /// Between CSV fields, one character or 'tab' [default: told by the first lines]

@@ -16,6 +16,7 @@ use crate::output::thousands;
 use crate::store::erase::{Erased, erase};
 use crate::store::ingest::journal;
 use crate::store::ingest::rejects::forget;
+use crate::store::user_id::UserId;
 
 const TEMPLATE: &str = "{bar:24.cyan/dim} {percent:>3}%  {human_pos} of {human_len} files  {elapsed}, {eta} left";
 
@@ -40,6 +41,7 @@ pub(super) async fn run(args: EraseArgs, terminal: Terminal) -> Result<(), Stop>
     let done = erase(folder, &users, args.dry_run, progress).await;
     bar.finish_and_clear();
     let done = done?;
+    let users: Vec<UserId> = done.users.keys().cloned().collect();
     let rejected = forget(folder, &users, args.dry_run)?;
     print(&listed(&done))?;
     if !args.quiet {

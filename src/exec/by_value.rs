@@ -80,6 +80,11 @@ impl ByValue {
         self.column
     }
 
+    /// The condition itself, which rows may have to be asked.
+    pub fn condition(&self) -> &Arc<dyn PhysicalExpr> {
+        &self.condition
+    }
+
     /// What the condition says of each value of the column's dictionary: NULL is `None`. `None` where the rows have to be asked.
     pub fn of_values<K: ArrowDictionaryKeyType>(
         &self,

@@ -90,9 +90,11 @@ fn moved(expression: Arc<dyn PhysicalExpr>, columns: Option<&[usize]>) -> Result
 
 /// Whether no row can make it fail.
 fn never_fails(expression: &Arc<dyn PhysicalExpr>) -> bool {
+    if let Some(by_value) = expression.downcast_ref::<ByValue>() {
+        return never_fails(by_value.condition());
+    }
     let harmless = expression.is::<Column>()
         || expression.is::<Literal>()
-        || expression.is::<ByValue>()
         || expression.is::<NotExpr>()
         || expression.is::<IsNullExpr>()
         || expression.is::<IsNotNullExpr>()

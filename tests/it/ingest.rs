@@ -13,9 +13,11 @@ use crate::program::{Place, program};
 /// A run, without what differs from one to the next.
 fn told(text: &str) -> String {
     let mut text = text.to_string();
-    for (pattern, with) in
-        [(r"\d+\.\d s\b", "N s"), (r"\(\d[\d.]* \w+\)", "(N bytes)"), (r"tenure-ingest-[0-9a-f]{32}", "LOAD")]
-    {
+    for (pattern, with) in [
+        (r"\d+\.\d s\b", "N s"),
+        (r"\(\d[\d.]* \w+\)", "(N bytes)"),
+        (r"tenure-ingest-[0-9a-f]{32}(-\d+)-[0-9a-f]{8}", "LOAD$1"),
+    ] {
         text = Regex::new(pattern).unwrap().replace_all(&text, with).into_owned();
     }
     text

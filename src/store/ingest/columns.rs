@@ -160,6 +160,27 @@ impl Layout {
     }
 }
 
+impl Layout {
+    /// A source without users or times has no row that could be taken in: refused before anything is read.
+    pub fn check_source(&self, shape: &Shape) -> Result<()> {
+        for (role, at) in [("user", self.user), ("time", self.time)] {
+            let column = &self.columns[at];
+            let Origin::Source(from) = &column.origin else { continue };
+            if lookup(shape, from).is_some() || shape.columns.is_empty() {
+                continue;
+            }
+            let names: Vec<&str> = shape.columns.iter().map(|(name, _)| name.as_str()).collect();
+            return Err(Error::data(format!(
+                "'{}' has no column '{from}' for the {role}; it has {}",
+                shape.source,
+                names.join(", ")
+            ))
+            .hint("give it to an ingest of its own, with a mapping that says which of its columns that is"));
+        }
+        Ok(())
+    }
+}
+
 /// A draft with its type; `None` where it holds nothing that a table can hold (objects that are always empty).
 fn typed(
     draft: &Draft,

@@ -29,7 +29,7 @@ pub struct Options {
     pub sources: Vec<String>,
     /// The table's folder.
     pub table: PathBuf,
-    /// The format of sources whose name does not say it.
+    /// The format of all sources, where their names do not say it or say it wrong.
     pub format: Option<SourceFormat>,
     /// Between CSV fields.
     pub delimiter: Option<u8>,

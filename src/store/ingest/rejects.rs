@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::store::layout::sync_folder;
+use crate::store::user_id::UserId;
 
 /// Folder of rejected rows, below the table's.
 pub const FOLDER: &str = "_rejects";
@@ -199,7 +200,8 @@ impl Rejects {
         let folder = table.join(FOLDER);
         std::fs::create_dir_all(&folder).map_err(|e| Error::io("create", &folder, &e))?;
         let target = folder.join(format!("{load}.ndjson"));
-        let aside = folder.join(format!("{load}.ndjson.new"));
+        // Beside what was put aside, where a later try finds it; nobody looks for the users to be erased in half a copy.
+        let aside = self.path.with_extension("placed");
         let written = |e: std::io::Error| Error::io("write", &aside, &e);
         std::fs::copy(&self.path, &aside).map_err(written)?;
         File::open(&aside).and_then(|f| f.sync_all()).map_err(written)?;
@@ -209,12 +211,12 @@ impl Rejects {
     }
 }
 
-/// Takes the rejected rows of these users (as text) out of a table's folder, and says how many went.
+/// Takes the rejected rows of these users out of a table's folder, and says how many went.
 ///
-/// A row goes where its user was read and is one of them, and where it could not be read (a broken line) but its text holds one
+/// A row goes where its user was read and is one of them (as a number where users are numbers: 7 also as 007), and where it could not be read (a broken line) but its text holds one
 /// of them between characters that are no letters and no digits. So a row of somebody else may go that mentions the user: better
 /// than one that stays. With `dry_run` rows are counted only. Cost: all rejected rows are read.
-pub fn forget(table: &Path, users: &[String], dry_run: bool) -> Result<u64> {
+pub fn forget(table: &Path, users: &[UserId], dry_run: bool) -> Result<u64> {
     let folder = table.join(FOLDER);
     let entries = match std::fs::read_dir(&folder) {
         Ok(entries) => entries,
@@ -234,7 +236,7 @@ pub fn forget(table: &Path, users: &[String], dry_run: bool) -> Result<u64> {
     Ok(gone)
 }
 
-fn forget_in(path: &Path, users: &[String], dry_run: bool) -> Result<u64> {
+fn forget_in(path: &Path, users: &[UserId], dry_run: bool) -> Result<u64> {
     let failed = |e: std::io::Error| Error::io("read", path, &e);
     let mut input = BufReader::new(File::open(path).map_err(failed)?);
     let aside = path.with_extension("ndjson.new");
@@ -252,7 +254,7 @@ fn forget_in(path: &Path, users: &[String], dry_run: bool) -> Result<u64> {
         }
         let theirs = match serde_json::from_slice::<Line<'_>>(&text) {
             Ok(line) => match line.user {
-                Some(user) => users.iter().any(|u| *u == user),
+                Some(user) => users.iter().any(|u| is_called(u, &user)),
                 None => users.iter().any(|u| mentions(&line.row, u)),
             },
             Err(_) => users.iter().any(|u| mentions(&String::from_utf8_lossy(&text), u)),
@@ -274,13 +276,36 @@ fn forget_in(path: &Path, users: &[String], dry_run: bool) -> Result<u64> {
     Ok(gone)
 }
 
-/// Whether a word stands in a text.
-fn mentions(text: &str, word: &str) -> bool {
-    let part_of_a_word = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
-    !word.is_empty()
-        && text.match_indices(word).any(|(at, _)| {
-            !part_of_a_word(text[..at].chars().next_back()) && !part_of_a_word(text[at + word.len()..].chars().next())
-        })
+/// Whether a source's text names a user.
+fn is_called(user: &UserId, text: &str) -> bool {
+    match user {
+        UserId::Text(name) => name == text,
+        // As readers take it: also +7, 007 and 7.0.
+        UserId::Number(number) => {
+            let text = text.trim();
+            let whole =
+                text.split_once('.').filter(|(_, rest)| rest.bytes().all(|b| b == b'0')).map_or(text, |(w, _)| w);
+            whole.parse() == Ok(*number)
+        }
+    }
+}
+
+/// Whether a user stands in a text, as a word of it.
+fn mentions(text: &str, user: &UserId) -> bool {
+    match user {
+        UserId::Number(number) => {
+            let words = text.split(|c: char| !c.is_alphanumeric());
+            words.into_iter().any(|word| word.parse() == Ok(number.unsigned_abs()))
+        }
+        UserId::Text(word) => {
+            let part_of_a_word = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
+            !word.is_empty()
+                && text.match_indices(word).any(|(at, _)| {
+                    let after = text[at + word.len()..].chars().next();
+                    !part_of_a_word(text[..at].chars().next_back()) && !part_of_a_word(after)
+                })
+        }
+    }
 }
 
 #[cfg(test)]
@@ -338,13 +363,34 @@ mod tests {
         ];
         rejects.add("a", &rows).unwrap();
         let placed = rejects.place(table.path(), "load").unwrap().unwrap();
-        assert_eq!(forget(table.path(), &["7".into()], true).unwrap(), 2);
+        let seven = [UserId::Text("7".into())];
+        assert_eq!(forget(table.path(), &seven, true).unwrap(), 2);
         assert_eq!(std::fs::read_to_string(&placed).unwrap().lines().count(), 4);
-        assert_eq!(forget(table.path(), &["7".into()], false).unwrap(), 2);
+        assert_eq!(forget(table.path(), &seven, false).unwrap(), 2);
         let left = std::fs::read_to_string(&placed).unwrap();
         assert!(left.contains("\"line\":2") && left.contains("\"line\":4") && left.lines().count() == 2, "{left}");
-        assert_eq!(forget(table.path(), &["7".into()], false).unwrap(), 0);
+        assert_eq!(forget(table.path(), &seven, false).unwrap(), 0);
         assert_eq!(std::fs::read_dir(placed.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_number_has_many_spellings() {
+        let table = tempfile::tempdir().unwrap();
+        let mut rejects = Rejects::resume(table.path().join("r"), 0, BTreeMap::new()).unwrap();
+        let rows = [
+            reject(1, Some("007"), "007,x"),
+            reject(2, Some("+7"), "+7,x"),
+            reject(3, Some("7.0"), "7.0,x"),
+            reject(4, None, "\"007\",\"open"),
+            reject(5, Some("70"), "70,7"),
+            reject(6, Some("7.5"), "7.5,x"),
+            reject(7, None, "77,\"open"),
+        ];
+        rejects.add("a", &rows).unwrap();
+        let placed = rejects.place(table.path(), "load").unwrap().unwrap();
+        assert_eq!(forget(table.path(), &[UserId::Number(7)], false).unwrap(), 4);
+        let left = std::fs::read_to_string(&placed).unwrap();
+        assert!([5, 6, 7].iter().all(|line| left.contains(&format!("\"line\":{line}"))), "{left}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Deals with: the order of steps, what is made durable when, starting anew when another commit came first.
 //! Does not deal with: how each step is done.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -19,12 +19,12 @@ use super::mapping::Mapping;
 use super::order::{MaxRejects, Options, Outcome, Phase, Plan, Progress, Watch};
 use super::read::{Place, Sources};
 use super::rejects::{Counted, Rejects};
-use super::source::{self, Source};
+use super::source::{self, Source, SourceFormat};
 use crate::error::{Error, Result, suggest};
 use crate::store::layout::{Period, discard};
 use crate::store::managed::commit::{Change, Definition, Operation, Refused};
 use crate::store::managed::log::{At, TableLog};
-use crate::store::managed::{StoredFile, versions};
+use crate::store::managed::{StoredFile, is_managed, versions};
 use crate::store::sort::{Sorter, Target};
 
 /// Setting of a table: the period of its time slices.
@@ -52,6 +52,11 @@ pub fn ingest(options: &Options, watch: &dyn Watch) -> Result<Outcome> {
     for _ in 0..TRIES {
         match once(options, restart, watch, &runtime)? {
             Step::Finished(outcome) => return Ok(outcome),
+            // A second look at standard input would find its end, and load nothing for everything.
+            Step::Anew(why) if options.sources.iter().any(|source| source == "-") => {
+                return Err(Error::data(format!("another commit came first ({why}); nothing was loaded"))
+                    .hint("standard input cannot be read again: run the command once more with the same input"));
+            }
             Step::Anew(why) => watch.note(&format!("starting anew: {why}")),
         }
         restart = false;
@@ -61,6 +66,11 @@ pub fn ingest(options: &Options, watch: &dyn Watch) -> Result<Outcome> {
 
 /// The newest version of the table, where there is one.
 fn open_table(folder: &Path, runtime: &tokio::runtime::Runtime) -> Result<Option<TableLog>> {
+    if let Some(outer) = folder.ancestors().skip(1).find(|outer| is_managed(outer)) {
+        let above = outer.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        return Err(Error::data(format!("'{}' is a managed table; none can lie within it", outer.display()))
+            .hint(format!("to add to it: --into {}", above.display())));
+    }
     if !TableLog::exists(folder) || versions::newest(folder)?.is_none() {
         let foreign = std::fs::read_dir(folder).is_ok_and(|mut entries| {
             entries.any(|e| e.is_ok_and(|e| !e.file_name().to_string_lossy().starts_with(['_', '.'])))
@@ -188,7 +198,7 @@ fn once(options: &Options, restart: bool, watch: &dyn Watch, runtime: &tokio::ru
         }
         state => state,
     };
-    let work = Work { options, sources: &sources, mapping: &mapping, log, period, watch, runtime };
+    let work = Work { options, key: &own, sources: &sources, mapping: &mapping, log, period, watch, runtime };
     let result =
         work.prepare(&known).and_then(|(heads, layout)| work.run(&heads, &layout, &mut journal, state, restart));
     // A folder without a run in it is of no use to anybody.
@@ -206,6 +216,8 @@ fn once(options: &Options, restart: bool, watch: &dyn Watch, runtime: &tokio::ru
 /// What one try works with.
 struct Work<'a> {
     options: &'a Options,
+    /// The staging folder's name.
+    key: &'a str,
     sources: &'a [Source],
     mapping: &'a Mapping,
     log: Option<TableLog>,
@@ -236,6 +248,10 @@ impl Work<'_> {
         let shapes: Vec<Shape> = heads.iter().map(|head| head.shape.clone()).collect();
         let existing = self.log.as_ref().map(existing).transpose()?;
         let layout = Layout::of(&shapes, self.mapping, &self.options.wishes, existing.as_ref())?;
+        // Of NDJSON a sample shows only what some rows have.
+        let mut all_columns =
+            self.sources.iter().zip(&shapes).filter(|(source, _)| source.format != SourceFormat::Ndjson);
+        all_columns.try_for_each(|(_, shape)| layout.check_source(shape))?;
         Ok((heads, layout))
     }
 
@@ -427,11 +443,12 @@ impl Work<'_> {
         let name = format!("{}-{}", begin.load, begin.attempt);
         let (load, attempt, sources) = (begin.load.clone(), begin.attempt, begin.sources.clone());
         let rejected = rejects.rows();
-        let prepared = rejects.place(table, &name).and_then(|rejected_to| {
+        // An ingest of the same sources with another mapping has rejects of its own, and one of the two will be refused.
+        let prepared = rejects.place(table, &format!("{name}-{}", &self.key[..8])).and_then(|rejected_to| {
             Load { load, attempt, sources, rows, rejected }.write(table)?;
             Ok(rejected_to)
         });
-        let rejected_to = match prepared {
+        let rejected_to: Option<PathBuf> = match prepared {
             Ok(rejected_to) => rejected_to,
             Err(error) => {
                 discard(table, &add);
@@ -450,6 +467,8 @@ impl Work<'_> {
             }
             Err(Refused::Repeated(_)) => {
                 discard(table, &change.add);
+                // Its own rejects stand beside the other's.
+                rejected_to.iter().for_each(|path| _ = std::fs::remove_file(path));
                 return Err(Error::data("these sources were loaded by another ingest meanwhile"));
             }
             Err(Refused::Failed(error)) => return Err(error),
@@ -479,6 +498,9 @@ impl Work<'_> {
             Some(log) => {
                 let new = layout.columns.iter().filter(|c| c.new);
                 change.new_columns = new.map(|c| Field::new(&c.name, c.data_type.clone(), true)).collect();
+                // What tells repeated events may be said of a table that has none yet.
+                let key = layout.dedup_key.clone().filter(|_| log.setting(DEDUP_KEY).is_none());
+                change.new_settings = key.map(|key| (DEDUP_KEY.to_string(), key)).into_iter().collect();
                 // Rows were compared with those of this version.
                 change.unless_data_since = layout.dedup_key.as_ref().map(|_| log.version());
                 self.runtime.block_on(log.clone().commit(change))

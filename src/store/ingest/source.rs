@@ -67,7 +67,7 @@ pub struct Source {
     compression: Compression,
 }
 
-/// The sources of a command line, in its order. `format` is for those whose name does not say it.
+/// The sources of a command line, in its order. `format` is that of all of them; else their names say it.
 pub fn find(wanted: &[String], format: Option<SourceFormat>) -> Result<Vec<Source>> {
     let mut sources: Vec<Source> = Vec::new();
     let mut known = std::collections::HashSet::new();

@@ -65,6 +65,8 @@ pub struct Change {
     pub remove: Vec<String>,
     /// Columns that the table gets, unless it has them by now.
     pub new_columns: Vec<Field>,
+    /// Settings that the table gets, by a name without `tenure.`, unless it has them by now.
+    pub new_settings: Vec<(String, String)>,
     /// What it is for.
     pub operation: Operation,
     /// An application and a number of its own that grows with each commit: a commit that was already made is recognised.
@@ -80,6 +82,7 @@ impl Change {
             add: Vec::new(),
             remove: Vec::new(),
             new_columns: Vec::new(),
+            new_settings: Vec::new(),
             operation,
             transaction: None,
             unless_data_since: None,
@@ -232,12 +235,24 @@ impl TableLog {
         let removed: Vec<&StoredFile> = self.files().iter().filter(|f| gone.contains(f.path.as_str())).collect();
         let rows = removed.iter().map(|f| f.rows).sum();
         let mut actions = vec![Action::CommitInfo(info(change, Some(self.version()), rows))];
+        let described = |e| Error::internal(format!("cannot describe the table: {e}"));
+        let mut metadata = None;
         if let Some(schema) = self.widened(&change.new_columns)? {
-            let metadata = state.metadata().clone().with_schema(&schema);
-            let metadata = metadata.map_err(|e| Error::internal(format!("cannot describe the table: {e}")))?;
-            actions.push(Action::Metadata(metadata));
+            metadata = Some(state.metadata().clone().with_schema(&schema).map_err(described)?);
             actions.extend(self.needed_protocol(&schema)?.map(Action::Protocol));
         }
+        for (name, value) in &change.new_settings {
+            match self.setting(name) {
+                Some(has) if has == value => {}
+                Some(has) => return Err(Refused::Conflict(format!("the table's {name} is '{has}' by now"))),
+                None => {
+                    let before = metadata.take().unwrap_or_else(|| state.metadata().clone());
+                    let after = before.add_config_key(format!("{OURS}{name}"), value.clone());
+                    metadata = Some(after.map_err(described)?);
+                }
+            }
+        }
+        actions.extend(metadata.map(Action::Metadata));
         let now = Utc::now().timestamp_millis();
         actions.extend(removed.into_iter().map(|file| {
             Action::Remove(Remove {

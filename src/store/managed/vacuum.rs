@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::log::{At, TableLog};
-use super::versions;
+use super::{is_managed, versions};
 use crate::error::{Error, Result};
 
 /// How long a writer may take from its first file to its commit.
@@ -93,7 +93,8 @@ fn data_files(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
     entries.sort_by(|a, b| a.0.cmp(&b.0));
     for (path, kind) in entries {
         let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
-        if kind.is_dir() && !name.starts_with(['.', '_']) {
+        // A managed table below this one has a log of its own, which alone knows its files.
+        if kind.is_dir() && !name.starts_with(['.', '_']) && !is_managed(&path) {
             data_files(&path, found)?;
         } else if kind.is_file() && name.contains(".parquet") {
             found.push(path);
