@@ -14,7 +14,7 @@ use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, DictionaryArray, PrimitiveArray, RecordBatch, downcast_dictionary_array,
     new_null_array,
 };
-use arrow::buffer::{BooleanBuffer, NullBuffer};
+use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer};
 use arrow::datatypes::{ArrowDictionaryKeyType, ArrowNativeType, DataType, FieldRef, Schema};
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::error::Result;
@@ -71,8 +71,40 @@ struct Table {
     has_nulls: bool,
 }
 
+/// One bit each: the lowest, and the next.
 const TRUE: u8 = 1;
 const NULL: u8 = 2;
+
+/// Values up to which a dictionary's table has a fixed size.
+const FIXED: usize = 256;
+
+/// What a table says of each key; 0 of a key that is none of its.
+pub(super) fn codes<K: ArrowNativeType>(keys: &[K], table: &[u8], codes: &mut Vec<u8>) {
+    // Most dictionaries of events have few values; a table of fixed size needs no bounds checked at each row.
+    if table.len() <= FIXED {
+        let mut fixed = [0u8; FIXED];
+        fixed[..table.len()].copy_from_slice(table);
+        codes.extend(keys.iter().map(|key| fixed[key.as_usize() % FIXED]));
+    } else {
+        codes.extend(keys.iter().map(|key| table.get(key.as_usize()).copied().unwrap_or(0)));
+    }
+}
+
+/// One bit of each byte.
+pub(super) fn bits(codes: &[u8], bit: usize) -> BooleanBuffer {
+    const LOWEST: u64 = 0x0101_0101_0101_0101;
+    // Moves the lowest bit of byte j to bit 56 + j: no two of the products meet, so nothing is carried.
+    const GATHER: u64 = 0x0102_0408_1020_4080;
+    let mut packed = Vec::with_capacity(codes.len().div_ceil(8));
+    let (eights, rest) = codes.as_chunks::<8>();
+    packed.extend(
+        eights.iter().map(|eight| (((u64::from_le_bytes(*eight) >> bit) & LOWEST).wrapping_mul(GATHER) >> 56) as u8),
+    );
+    if !rest.is_empty() {
+        packed.push(rest.iter().enumerate().fold(0, |byte, (at, code)| byte | ((code >> bit) & 1) << at));
+    }
+    BooleanBuffer::new(Buffer::from_vec(packed), 0, codes.len())
+}
 
 impl ByValue {
     /// Position of the column.
@@ -136,18 +168,16 @@ impl ByValue {
         column: &DictionaryArray<K>,
     ) -> Option<BooleanArray> {
         let table = self.table(batch, column)?;
-        let (keys, rows) = (column.keys().values(), column.len());
+        let mut answers = Vec::with_capacity(column.len());
+        codes(column.keys().values(), &table.answers, &mut answers);
         let null = table.answers.len() - 1;
-        let at = |row: usize| table.answers.get(keys[row].as_usize()).copied().unwrap_or(NULL);
-        let collect = |wanted: u8| match column.keys().nulls() {
-            None => BooleanBuffer::collect_bool(rows, |row| at(row) == wanted),
-            Some(known) => BooleanBuffer::collect_bool(rows, |row| {
-                (if known.is_valid(row) { at(row) } else { table.answers[null] }) == wanted
-            }),
-        };
+        if let Some(known) = column.keys().nulls() {
+            let unknown = answers.iter_mut().zip(known).filter(|(_, known)| !known);
+            unknown.for_each(|(answer, _)| *answer = table.answers[null]);
+        }
         let nulls = (table.has_nulls && (column.null_count() > 0 || table.answers[..null].contains(&NULL)))
-            .then(|| NullBuffer::new(!&collect(NULL)));
-        Some(BooleanArray::new(collect(TRUE), nulls))
+            .then(|| NullBuffer::new(!&bits(&answers, 1)));
+        Some(BooleanArray::new(bits(&answers, 0), nulls))
     }
 }
 
@@ -235,6 +265,18 @@ mod tests {
             value.as_boolean().clone()
         };
         (run(&by), run(&plain), by.to_string().matches("by_value").count())
+    }
+
+    #[test]
+    fn bits_of_bytes() {
+        let codes: Vec<u8> = (0..203u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        for length in [0, 1, 7, 8, 9, 64, 200, 203] {
+            for bit in 0..8 {
+                let found: Vec<bool> = bits(&codes[..length], bit).iter().collect();
+                let wanted: Vec<bool> = codes[..length].iter().map(|c| c >> bit & 1 == 1).collect();
+                assert_eq!(found, wanted);
+            }
+        }
     }
 
     #[test]

@@ -9,19 +9,16 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, DictionaryArray, RecordBatch, downcast_dictionary_array};
-use arrow::buffer::{BooleanBuffer, Buffer};
-use arrow::datatypes::{ArrowDictionaryKeyType, ArrowNativeType};
+use arrow::buffer::BooleanBuffer;
+use arrow::datatypes::ArrowDictionaryKeyType;
 use datafusion::error::Result;
 use datafusion::physical_expr::expressions::Literal;
 use datafusion::physical_plan::PhysicalExpr;
 
-use super::by_value::ByValue;
+use super::by_value::{ByValue, bits, codes};
 
 /// Conditions that one look at a row can tell: the bits of a byte.
 const AT_ONCE: usize = 8;
-
-/// Values up to which a dictionary's table has a fixed size.
-const FIXED: usize = 256;
 
 /// An expression with what it needs to be evaluated for many batches.
 pub struct Argument {
@@ -146,15 +143,7 @@ impl Together {
             return false;
         }
         self.codes.clear();
-        let keys = column.keys().values().iter();
-        // Most dictionaries of events have few values; a table of fixed size needs no bounds checked at each row.
-        if self.table.len() <= FIXED {
-            let mut table = [0u8; FIXED];
-            table[..self.table.len()].copy_from_slice(&self.table);
-            self.codes.extend(keys.map(|key| table[key.as_usize() % FIXED]));
-        } else {
-            self.codes.extend(keys.map(|key| self.table.get(key.as_usize()).copied().unwrap_or(0)));
-        }
+        codes(column.keys().values(), &self.table, &mut self.codes);
         true
     }
 
@@ -168,22 +157,6 @@ impl Together {
         }
         Some(codes)
     }
-}
-
-/// One bit of each byte.
-fn bits(codes: &[u8], bit: usize) -> BooleanBuffer {
-    const LOWEST: u64 = 0x0101_0101_0101_0101;
-    // Moves the lowest bit of byte j to bit 56 + j: no two of the products meet, so nothing is carried.
-    const GATHER: u64 = 0x0102_0408_1020_4080;
-    let mut packed = Vec::with_capacity(codes.len().div_ceil(8));
-    let (eights, rest) = codes.as_chunks::<8>();
-    packed.extend(
-        eights.iter().map(|eight| (((u64::from_le_bytes(*eight) >> bit) & LOWEST).wrapping_mul(GATHER) >> 56) as u8),
-    );
-    if !rest.is_empty() {
-        packed.push(rest.iter().enumerate().fold(0, |byte, (at, code)| byte | ((code >> bit) & 1) << at));
-    }
-    BooleanBuffer::new(Buffer::from_vec(packed), 0, codes.len())
 }
 
 /// Whether any bit of a range is set.
@@ -210,18 +183,6 @@ mod tests {
     use arrow::datatypes::{Int32Type, UInt8Type};
     use datafusion::common::DFSchema;
     use datafusion::prelude::SessionContext;
-
-    #[test]
-    fn bits_of_bytes() {
-        let codes: Vec<u8> = (0..203u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
-        for length in [0, 1, 7, 8, 9, 64, 200, 203] {
-            for bit in 0..8 {
-                let found: Vec<bool> = bits(&codes[..length], bit).iter().collect();
-                let wanted: Vec<bool> = codes[..length].iter().map(|c| c >> bit & 1 == 1).collect();
-                assert_eq!(found, wanted);
-            }
-        }
-    }
 
     #[test]
     fn any_bit_of_a_range() {

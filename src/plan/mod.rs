@@ -4,6 +4,7 @@
 //! Does not deal with: the operators they put in place (`exec`).
 
 mod believed_order;
+mod filters_by_value;
 mod order_check;
 mod ordered_aggregation;
 mod ordered_join;
@@ -38,6 +39,7 @@ pub fn physical_rules(footers: Footers) -> Vec<Arc<dyn PhysicalOptimizerRule + S
     let at = last(&rules, "EnsureCooperative");
     rules.insert(at, Arc::new(ordered_aggregation::OrderedAggregation(footers.clone())));
     rules.insert(at + 1, Arc::new(partition_first::PartitionFirst));
+    rules.insert(at + 2, Arc::new(filters_by_value::FiltersByValue));
     rules.insert(0, Arc::new(unordered_scan::UnorderedScan));
     rules.insert(1, Arc::new(believed_order::BelievedOrder(footers)));
     rules
