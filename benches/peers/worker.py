@@ -16,8 +16,9 @@ import loading
 from questions import MERGE_TREE, NAMES, PROPERTY, source
 
 
-# Both peers are alive at the same time, and each would take most of the machine: a third each, beyond which they spill.
-MEMORY = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 3
+# The peers of a question are alive at the same time, and each would take most of the machine: a quarter each, beyond which
+# they spill.
+MEMORY = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
 
 
 class ClickHouse:
