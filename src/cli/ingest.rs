@@ -324,7 +324,7 @@ fn tell_unseen(unseen: &Unseen, terminal: Terminal) {
     };
     let values = if unseen.values == 1 { "1 value" } else { &format!("{} values", thousands(unseen.values)) };
     terminal.print_warning(&escape(&format!(
-        "{number} that the sample does not show left out of the rows ({values}): {}{}; first at {}; --sample all looks at every row",
+        "left out of their rows: {values} of {number} that the sample does not show ({}{}), first at {}; --sample all looks at every row",
         names.join(", "),
         if names.len() < fields.len() { ", .." } else { "" },
         fields[0].1.first
