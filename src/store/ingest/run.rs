@@ -239,7 +239,7 @@ impl Work<'_> {
         let Heads { heads, shapes, cut } = heads::read(self.sources, &options)?;
         if let (Sample::Rows(rows), true) = (options.sample, cut > 0) {
             self.watch.note(&format!(
-                "{cut} of {} sources show fewer than {rows} rows: samples have {} MiB of text and {} million rows of Parquet in all; --sample all looks at every row",
+                "of {cut} of {} sources fewer than {rows} rows decide the types: samples have {} MiB of text and {} million rows of Parquet in all; --sample all looks at every row",
                 self.sources.len(),
                 SAMPLE_BYTES >> 20,
                 SAMPLE_ROWS >> 20
