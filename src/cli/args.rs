@@ -172,7 +172,8 @@ pub struct VacuumArgs {
     /// The table's folder
     #[arg(value_name = "DIR")]
     pub folder: PathBuf,
-    /// Keep what versions of this time need, as in 7d, 12h or 30m; 0 keeps the newest version alone
+    /// Keep what versions of this time need, as in 7d, 12h or 30m; 0 keeps the newest version alone. What an ingest left
+    /// unfinished goes as well once nobody has gone on with it for so long, and for a day at the least
     #[arg(long, value_name = "AGE", value_parser = age, default_value = "7d")]
     pub older_than: Duration,
     /// Remove nothing, only list what would go
@@ -235,7 +236,8 @@ Examples:
   zcat day.csv.gz | tenure ingest - --format csv --into data
 
 Stopped or killed, the same command goes on where it was. Rows that cannot be taken in are kept,
-with the reason, in DIR/TABLE/_rejects.
+with the reason, in DIR/TABLE/_rejects. NDJSON fields that neither the sample shows nor the table has
+are left out of their rows, and told at the end: --sample all finds every field.
 
 The mapping file (all keys are optional):
   user = \"user_id\"                  # as --user; also time, event, dedup_key, time_unit, time_format
@@ -301,7 +303,7 @@ pub struct IngestArgs {
     /// CSV sources begin with data; their columns are column_1, column_2, ..
     #[arg(long)]
     pub no_header: bool,
-    /// Rows of each source that decide the types, or 'all'
+    /// Rows of each source that decide columns and types (64 MiB of text and 2 million rows of Parquet in all), or 'all'
     #[arg(long, value_name = "ROWS", default_value = "50000")]
     pub sample: String,
     /// Fail, and write nothing, when more rows than this are rejected: 100, or 0.5%

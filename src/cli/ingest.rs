@@ -17,8 +17,8 @@ use super::terminal::Terminal;
 use crate::error::{Error, Result, suggest};
 use crate::output::{Format, Style, escape, sink, thousands};
 use crate::store::ingest::{
-    Layout, MaxRejects, Options, Origin, Outcome, Phase, Plan, Progress, Sample, SourceFormat, Watch, Wishes, ingest,
-    type_name,
+    Layout, MaxRejects, NAMED, Options, Origin, Outcome, Phase, Plan, Progress, Sample, SourceFormat, Unseen, Watch,
+    Wishes, ingest, type_name,
 };
 
 const READING: &str = "{prefix:8} {bar:24.cyan/dim} {percent:>3}%  {bytes} of {total_bytes}  {bytes_per_sec:.dim}  {msg}  {elapsed}, {eta} left";
@@ -69,8 +69,9 @@ pub(super) async fn run(args: IngestArgs, terminal: Terminal) -> Result<(), Stop
             if !quiet && !dry_run {
                 tell(&outcome, &name, &table, started.elapsed(), terminal);
             }
-            // Rows that are not in the table are told in any case.
+            // What is not in the table is told in any case.
             tell_rejects(&outcome, terminal);
+            tell_unseen(&outcome.unseen, terminal);
             Ok(())
         }
         (Err(error), Some(signal)) => {
@@ -306,4 +307,26 @@ fn tell_rejects(outcome: &Outcome, terminal: Terminal) {
         let text = format!("  {} x {reason}, first at {}", thousands(counted.rows), counted.first);
         terminal.print_note(&escape(&text));
     }
+}
+
+/// Values that the sample did not show, by field: the most frequent ones.
+fn tell_unseen(unseen: &Unseen, terminal: Terminal) {
+    let mut fields: Vec<_> = unseen.fields.iter().collect();
+    if fields.is_empty() {
+        return;
+    }
+    fields.sort_by_key(|(_, counted)| std::cmp::Reverse(counted.rows));
+    let names: Vec<&str> = fields.iter().take(5).map(|(name, _)| name.as_str()).collect();
+    let number = match fields.len() {
+        1 => "1 field".to_string(),
+        NAMED => format!("{NAMED} fields or more"),
+        n => format!("{n} fields"),
+    };
+    let values = if unseen.values == 1 { "1 value" } else { &format!("{} values", thousands(unseen.values)) };
+    terminal.print_warning(&escape(&format!(
+        "left out of their rows: {values} of {number} that the sample does not show ({}{}), first at {}; --sample all looks at every row",
+        names.join(", "),
+        if names.len() < fields.len() { ", .." } else { "" },
+        fields[0].1.first
+    )));
 }

@@ -1,6 +1,6 @@
-//! `tenure vacuum`: removes the data files of old versions of a managed table.
+//! `tenure vacuum`: removes the data files of old versions of a managed table, and what ingests left that nobody goes on with.
 //!
-//! Deals with: the words about it. Does not deal with: which files go (`store::managed::vacuum`).
+//! Deals with: the words about it. Does not deal with: which files go (`store::managed::vacuum`, `store::ingest::journal`).
 
 use std::path::Path;
 use std::time::Duration;
@@ -10,12 +10,15 @@ use super::session::{Stop, print};
 use super::terminal::Terminal;
 use crate::error::{Error, Result};
 use crate::output::thousands;
+use crate::store::ingest::journal;
 use crate::store::managed;
-use crate::store::managed::vacuum::vacuum;
+use crate::store::managed::vacuum::{UNCOMMITTED, vacuum};
 
 pub(super) async fn run(args: VacuumArgs, terminal: Terminal) -> Result<(), Stop> {
     let folder = table_folder(&args.folder)?;
-    let done = vacuum(folder, args.older_than, args.dry_run).await?;
+    let mut done = vacuum(folder, args.older_than, args.dry_run).await?;
+    let left = journal::left(folder, args.older_than.max(UNCOMMITTED), !args.dry_run);
+    done.files.extend(left.iter().map(|left| (left.name.clone(), left.bytes)));
     let mut list = String::new();
     for (file, _) in &done.files {
         list.push_str(file);
@@ -29,10 +32,14 @@ pub(super) async fn run(args: VacuumArgs, terminal: Terminal) -> Result<(), Stop
         };
         let mut note = format!(
             "{removed} {} files ({} bytes) that no version of the last {} needs",
-            thousands(done.files.len() as u64),
-            thousands(done.bytes()),
+            thousands((done.files.len() - left.len()) as u64),
+            thousands(done.bytes() - left.iter().map(|left| left.bytes).sum::<u64>()),
             shown(args.older_than)
         );
+        if !left.is_empty() {
+            let bytes = thousands(left.iter().map(|left| left.bytes).sum());
+            note.push_str(&format!(", {} unfinished ingests ({bytes} bytes)", thousands(left.len() as u64)));
+        }
         if done.kept > 0 {
             note.push_str(&format!("; {} {needed}", thousands(done.kept as u64)));
         }

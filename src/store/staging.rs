@@ -44,6 +44,29 @@ impl Staging {
     pub fn path(&self) -> &Path {
         &self.path
     }
+
+    /// A place in it for a part of the work, made by whoever needs it.
+    pub fn part(&self) -> Part {
+        Part(self.path.join(uuid::Uuid::new_v4().to_string()))
+    }
+}
+
+/// A folder in a staging folder, removed with all that is in it when the part of the work is done.
+#[derive(Debug)]
+pub struct Part(PathBuf);
+
+impl Part {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        // What cannot be removed goes with the whole.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }
 
 impl Drop for Staging {
@@ -95,6 +118,12 @@ mod tests {
         std::fs::write(other.join(LOCK), "").unwrap();
         let second = Staging::make(table.path(), "compact").unwrap();
         assert!(living.path().is_dir() && second.path().is_dir() && new.is_dir() && other.is_dir() && !dead.exists());
+        let part = living.part();
+        std::fs::create_dir(part.path()).unwrap();
+        std::fs::write(part.path().join("run"), "rows").unwrap();
+        let path = part.path().to_path_buf();
+        drop(part);
+        assert!(!path.exists() && living.path().is_dir());
         let path = living.path().to_path_buf();
         drop(living);
         assert!(!path.exists());

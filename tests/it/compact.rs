@@ -248,6 +248,31 @@ async fn many_small_files_within_little_memory() {
     assert_eq!(rows_at(&folder, At::Latest).await, sorted(&parts));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_put_aside_is_that_of_one_group() {
+    let place = Place::new();
+    let folder = place.path("events");
+    // More files over the same users than are merged as they are, in each of two periods: the rest is sorted.
+    let parts: Vec<Vec<Row>> = (0..16).map(|_| [day(0, 0..100, 200), day(40, 0..100, 200)].concat()).collect();
+    table(&folder, &parts, Some(Period::Day)).await;
+    let options = CompactOptions { memory: 10_000, threads: Some(1), ..CompactOptions::new() };
+    let (at, most) = (folder.clone(), Arc::new(std::sync::Mutex::new((0, 0))));
+    let seen = Arc::clone(&most);
+    let progress = move |_: u64, _: u64| {
+        let staging = names(&at).into_iter().find(|name| name.starts_with("_compact-")).unwrap();
+        let inside: Vec<String> = names(&at.join(&staging)).into_iter().filter(|name| name != "lock").collect();
+        let runs = inside.iter().map(|part| names(&at.join(&staging).join(part)).len());
+        let mut most = seen.lock().unwrap();
+        *most = (most.0.max(inside.len()), most.1.max(runs.sum()));
+        Ok(())
+    };
+    let done = compact(&folder, &options, Arc::new(progress)).await.unwrap();
+    assert_eq!((done.before, done.after), (32, 2));
+    let (parts_at_once, runs) = *most.lock().unwrap();
+    assert!(parts_at_once == 1 && runs > 1, "{parts_at_once} {runs}");
+    assert_eq!(rows_at(&folder, At::Latest).await, sorted(&parts));
+}
+
 /// A file as another writer makes it: no order, another form of text, a column of the table missing.
 fn foreign(folder: &Path, name: &str, rows: &[Row], with_nobody: bool) -> StoredFile {
     let time = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));

@@ -357,6 +357,73 @@ fn later_files_are_appended() {
 }
 
 #[test]
+fn a_field_that_the_sample_does_not_show_costs_no_event() {
+    let place = Place::new();
+    let row =
+        |user: u32, rest: &str| format!("{{\"user_id\": {user}, \"ts\": \"2024-01-31\", \"event\": \"a\"{rest}}}\n");
+    let lines = [row(1, ""), row(2, ""), row(3, ", \"coupon\": \"x\""), row(4, ", \"coupon\": 5, \"p\": {\"q\": 1}")];
+    place.write("a.ndjson", &lines.concat());
+    let told = ingest(&place, &["a.ndjson", "--into", "data", "--sample", "2", "-q"]);
+    assert_eq!(
+        told,
+        "exit 0\n-- stderr\nwarning: left out of their rows: 3 values of 2 fields that the sample does not show (coupon, p), first at a.ndjson:3; --sample all looks at every row\n"
+    );
+    assert_eq!(query(&place, "SELECT count(*) AS n FROM 'data/events'"), "n\n4");
+    assert_eq!(left(&place, "data/events"), ["_delta_log", "_loads"]);
+    let told = ingest(&place, &["a.ndjson", "--into", "data", "--table", "whole", "--sample", "all"]);
+    assert!(!told.contains("warning"), "{told}");
+    // A column that the table has is filled whether the sample shows it or not.
+    let lines = [row(5, ""), row(6, ", \"coupon\": \"y\", \"p\": {\"q\": 2, \"r\": 3}")];
+    place.write("b.ndjson", &lines.concat());
+    let told = ingest(&place, &["b.ndjson", "--into", "data", "--table", "whole", "--sample", "1", "-q"]);
+    assert!(told.contains("1 value of 1 field that the sample does not show (p.r), first at b.ndjson:2;"), "{told}");
+    assert_eq!(
+        query(&place, "SELECT user_id, coupon, p['q'] AS q FROM 'data/whole' WHERE user_id > 2 ORDER BY user_id"),
+        "user_id,coupon,q\n3,x,\n4,5,1\n5,,\n6,y,2"
+    );
+    // Unless it is left out on purpose.
+    place.write("map.toml", "drop = ['coupon', 'p']");
+    let told = ingest(
+        &place,
+        &["b.ndjson", "--into", "data", "--table", "whole", "--sample", "1", "-q", "--again", "--mapping", "map.toml"],
+    );
+    assert_eq!(told, "exit 0\n");
+    assert_eq!(query(&place, "SELECT count(coupon) AS n FROM 'data/whole' WHERE user_id = 6"), "n\n1");
+}
+
+#[test]
+fn unfinished_ingests_are_told_of_and_vacuumed_when_they_are_old() {
+    let place = Place::new();
+    place.write("few.csv", FEW);
+    ingest(&place, &["few.csv", "--into", "data"]);
+    let staging = place.path("data/events/_ingest");
+    for (name, days) in [("old", 8), ("new", 0)] {
+        std::fs::create_dir_all(staging.join(name)).unwrap();
+        let then = std::time::SystemTime::now() - Duration::from_secs(days * 86_400);
+        for file in ["lock", "run-1.arrow"] {
+            std::fs::write(staging.join(name).join(file), "rows").unwrap();
+            let file = std::fs::File::options().write(true).open(staging.join(name).join(file)).unwrap();
+            file.set_modified(then).unwrap();
+        }
+        std::fs::File::open(staging.join(name)).unwrap().set_modified(then).unwrap();
+    }
+    place.write("more.csv", FEW);
+    let told = ingest(&place, &["more.csv", "--into", "data"]);
+    assert!(told.contains("unfinished ingests of other sources hold 1 MB in 'data/events/_ingest' (1): "), "{told}");
+    let dry = place.run(&["vacuum", "data/events", "--dry-run"]);
+    assert!(dry.contains("-- stdout\n_ingest/old\n") && dry.contains("1 unfinished ingests (8 bytes)"), "{dry}");
+    assert!(staging.join("old").exists());
+    let lock = std::fs::File::open(staging.join("old/lock")).unwrap();
+    lock.lock().unwrap();
+    assert!(!place.run(&["vacuum", "data/events", "--older-than", "0"]).contains("_ingest"));
+    drop(lock);
+    assert!(place.run(&["vacuum", "data/events", "--older-than", "0"]).contains("_ingest/old\n"));
+    assert!(!staging.join("old").exists() && staging.join("new").exists());
+    let told = ingest(&place, &["few.csv", "--into", "data", "--again"]);
+    assert!(!told.contains("unfinished"), "{told}");
+}
+
+#[test]
 fn names_must_be_clear() {
     let place = Place::new();
     let fails = |text: &str, args: &[&str]| {

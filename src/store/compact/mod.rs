@@ -234,7 +234,9 @@ impl Rewrite {
 
     fn run(&self, files: &[StoredFile], progress: sort::Progress<'_>) -> Result<Vec<StoredFile>> {
         let options = &self.options;
-        let mut sorter = Sorter::new(self.staging.path(), self.schema.clone(), &self.table.roles, options.memory)?;
+        // What is put aside for a group goes with it: all groups together may be larger than the disk.
+        let staging = self.staging.part();
+        let mut sorter = Sorter::new(staging.path(), self.schema.clone(), &self.table.roles, options.memory)?;
         if let Some(threads) = options.threads {
             sorter = sorter.with_threads(threads);
         }

@@ -138,7 +138,14 @@ impl Layout {
             }
         }
         if let Some(table) = table {
-            columns = in_table_order(columns, table);
+            // Objects need not have all fields: one that the sample happens not to show is found by its name.
+            let sparse =
+                shapes.iter().any(|s| !s.by_position && s.columns.iter().all(|(_, seen)| seen.declared.is_none()));
+            let found =
+                |field: &Field| sparse && is_free(field.name(), &columns, mapping) && in_json(field.data_type());
+            let missing: HashSet<&str> =
+                table.schema.fields().iter().filter(|f| !found(f)).map(|f| f.name().as_str()).collect();
+            columns = in_table_order(columns, table, &missing);
         }
         let at = |name: &str| columns.iter().position(|c| c.name == name);
         let (Some(user), Some(time)) = (at(&roles.user), at(&roles.time)) else {
@@ -311,8 +318,27 @@ fn time_reader(
     Ok(TimeReader::new(format, zone, wishes.floor_time))
 }
 
-/// The table's columns first, those that the sources lack as NULL, then new ones.
-fn in_table_order(columns: Vec<Column>, table: &Existing) -> Vec<Column> {
+/// Whether a field of this name goes into no column and is not left out.
+fn is_free(name: &str, columns: &[Column], mapping: &Mapping) -> bool {
+    let part = |from: &str| from.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+    !mapping.drop_others
+        && !name.contains('.')
+        && !mapping.drop.iter().any(|from| part(from))
+        && !columns.iter().any(|c| matches!(&c.origin, Origin::Source(from) if part(from)))
+}
+
+/// Whether values of a type are read from JSON without having seen some: times may be written in any way.
+fn in_json(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Struct(fields) => fields.iter().all(|f| in_json(f.data_type())),
+        DataType::List(item) => in_json(item.data_type()),
+        DataType::Timestamp(_, _) => false,
+        other => readable(other),
+    }
+}
+
+/// The table's columns first, those that the sources lack by their name, or as NULL if they are `missing`; then new ones.
+fn in_table_order(columns: Vec<Column>, table: &Existing, missing: &HashSet<&str>) -> Vec<Column> {
     let mut by_name: HashMap<String, Column> = HashMap::new();
     let mut order = Vec::new();
     for column in columns {
@@ -327,7 +353,10 @@ fn in_table_order(columns: Vec<Column>, table: &Existing) -> Vec<Column> {
             name: field.name().clone(),
             data_type: field.data_type().clone(),
             role: (table.roles.event.as_ref() == Some(field.name())).then_some("event"),
-            origin: Origin::Missing,
+            origin: match missing.contains(field.name().as_str()) {
+                true => Origin::Missing,
+                false => Origin::Source(field.name().clone()),
+            },
             time: None,
             told_times: false,
             example: None,

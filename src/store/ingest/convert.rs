@@ -19,6 +19,7 @@ use super::decoded::{Decoded, IS_NULL, batch, same_everywhere};
 use super::rejects::{Fault, LONGEST, Reject, shortened};
 use super::stored_types::is_text;
 use super::times::{EpochUnit, TimeFormat, TimeReader};
+use super::unseen::OfBlock;
 use crate::error::{Error, Result};
 
 const DOES_NOT_FIT: Fault = Fault("does not fit the column's type");
@@ -65,11 +66,11 @@ pub fn convert(source: &RecordBatch, first_row: u64, layout: &Layout) -> Result<
     }
     let whole = batch(layout, columns)?;
     if first.iter().all(Option::is_none) {
-        return Ok(Decoded { batch: whole, rejects: Vec::new(), rows: rows as u64 });
+        return Ok(Decoded { batch: whole, rejects: Vec::new(), unseen: OfBlock::new(), rows: rows as u64 });
     }
     let rejects = rejects(source, first_row, layout, &first)?;
     let keep: BooleanArray = first.iter().map(|fault| Some(fault.is_none())).collect();
-    Ok(Decoded { batch: filter_record_batch(&whole, &keep)?, rejects, rows: rows as u64 })
+    Ok(Decoded { batch: filter_record_batch(&whole, &keep)?, rejects, unseen: OfBlock::new(), rows: rows as u64 })
 }
 
 fn rejects(

@@ -18,6 +18,7 @@ use super::decoded::{Decoded, IS_NULL, batch, same_everywhere};
 use super::drafts::position;
 use super::rejects::{Fault, Reject, kept, shortened};
 use super::stored_types::is_text;
+use super::unseen::OfBlock;
 use crate::error::{Error, Result};
 
 /// A record longer than this is one whose quote is never closed.
@@ -222,7 +223,7 @@ fn likely_delimiter(text: &[u8]) -> u8 {
 }
 
 /// The records of a sample, each with its fields as text; `None` is an empty field without quotes. Broken ones are passed over.
-pub fn sample(text: &[u8], shape: &CsvShape, most: usize, mut row: impl FnMut(&[Option<&str>])) {
+pub fn sample(text: &[u8], shape: &CsvShape, most: usize, mut row: impl FnMut(&[Option<&str>])) -> usize {
     let mut fields = Vec::new();
     let mut at = usize::try_from(shape.body).unwrap_or(usize::MAX).min(text.len());
     let mut rows = 0;
@@ -253,6 +254,7 @@ pub fn sample(text: &[u8], shape: &CsvShape, most: usize, mut row: impl FnMut(&[
             rows += 1;
         }
     }
+    rows
 }
 
 /// Where each column of the table is in the records of one source.
@@ -343,7 +345,7 @@ pub fn decode(text: &[u8], first_line: u64, places: &Places, layout: &Layout) ->
             None => same_everywhere(column, rows)?,
         });
     }
-    Ok(Decoded { batch: batch(layout, columns)?, rejects, rows: read })
+    Ok(Decoded { batch: batch(layout, columns)?, rejects, unseen: OfBlock::new(), rows: read })
 }
 
 struct Problem {

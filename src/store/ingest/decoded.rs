@@ -10,6 +10,7 @@ use arrow::datatypes::DataType;
 use super::cells::Cells;
 use super::columns::{Column, Layout, Origin};
 use super::rejects::{Fault, Reject};
+use super::unseen::OfBlock;
 use crate::error::{Error, Result};
 
 /// Rows of a block.
@@ -19,6 +20,8 @@ pub struct Decoded {
     pub batch: RecordBatch,
     /// The rows that were put aside, in order.
     pub rejects: Vec<Reject>,
+    /// Values that the sample did not show, left out of the rows.
+    pub unseen: OfBlock,
     /// Rows that were read, both kinds.
     pub rows: u64,
 }

@@ -41,7 +41,7 @@ pub struct Seen {
     patterns: [u64; KNOWN_PATTERNS.len()],
     /// Numbers by the unit in which they would be times: unknown, s, ms, us, ns.
     units: [u64; 5],
-    /// Texts, up to [`DISTINCT`].
+    /// Texts, up to [`DISTINCT`]; none where there are more.
     distinct: HashSet<String>,
     many: bool,
     /// The first value.
@@ -186,10 +186,49 @@ impl Seen {
         if self.example.is_none() {
             self.example = Some(shortened(text, 60));
         }
-        if !self.many && !self.distinct.contains(text) {
-            self.many = self.distinct.len() == DISTINCT || text.len() > LONG;
+        self.remember(text);
+    }
+
+    fn remember(&mut self, text: &str) {
+        if self.many || self.distinct.contains(text) {
+            return;
+        }
+        if self.distinct.len() == DISTINCT || text.len() > LONG {
+            self.forget_texts();
+        } else {
             self.distinct.insert(text.to_string());
         }
+    }
+
+    /// Of too many texts nothing is asked but that they are too many.
+    fn forget_texts(&mut self) {
+        self.many = true;
+        self.distinct = HashSet::new();
+    }
+
+    /// Leaves the texts that are remembered to what was seen of the same column in another source, where a merge of both finds
+    /// them: so they are in memory once, however many sources have them.
+    pub fn leave_texts(&mut self, other: &mut Seen) {
+        if self.many {
+            other.forget_texts();
+        }
+        for text in std::mem::take(&mut self.distinct) {
+            other.remember(&text);
+        }
+        other.crowded |= self.crowded;
+        for (name, seen) in &mut self.fields {
+            // Objects whose keys are data are text as a whole.
+            if other.crowded { seen.forget_texts() } else { seen.leave_texts(other.field(name)) }
+        }
+        if let Some(element) = &mut self.element {
+            element.leave_texts(other.element());
+        }
+    }
+
+    /// Texts that are remembered.
+    #[cfg(test)]
+    pub fn texts(&self) -> usize {
+        self.distinct.len()
     }
 
     fn int(&mut self, value: i64) {
@@ -259,17 +298,11 @@ impl Seen {
         }
         self.patterns.iter_mut().zip(other.patterns).for_each(|(mine, theirs)| *mine += theirs);
         self.units.iter_mut().zip(other.units).for_each(|(mine, theirs)| *mine += theirs);
-        self.many |= other.many;
         self.crowded |= other.crowded;
-        for text in &other.distinct {
-            if self.many {
-                break;
-            }
-            if !self.distinct.contains(text) {
-                self.distinct.insert(text.clone());
-            }
-            self.many = self.distinct.len() > DISTINCT;
+        if other.many {
+            self.forget_texts();
         }
+        other.distinct.iter().for_each(|text| self.remember(text));
         if self.example.is_none() {
             self.example.clone_from(&other.example);
         }
@@ -507,5 +540,33 @@ mod tests {
         let mut one = seen(&["1", "2"]);
         one.merge(&seen(&["2.5"]));
         assert_eq!((one.data_type(), one.values()), (DataType::Float64, 3));
+    }
+
+    #[test]
+    fn texts_are_remembered_once_and_not_beyond_their_number() {
+        let line = |from: usize, n: usize| {
+            let mut all = Seen::default();
+            for n in (from..from + n).chain(from..from + n).chain(from..from + n).chain(from..from + n) {
+                let line = format!(r#"{{"a": "t{n}", "p": {{"q{from}": ["{n}"]}}}}"#);
+                assert!(super::super::ndjson::look(line.as_bytes(), &mut all));
+            }
+            all
+        };
+        let merged = |parts: &[Seen]| {
+            let mut all = Seen::default();
+            parts.iter().for_each(|part| all.merge(part));
+            (all.fields.iter().map(|(_, f)| (f.data_type(), f.repeats())).collect::<Vec<_>>(), all.fields[0].1.many)
+        };
+        for (first, second) in
+            [((0, 100), (50, 100)), ((0, 3000), (2000, 3000)), ((0, 5000), (0, 1)), ((0, 1), (0, 5000))]
+        {
+            let (mut first, mut second) = (line(first.0, first.1), line(second.0, second.1));
+            let before = merged(&[first.clone(), second.clone()]);
+            second.leave_texts(&mut first);
+            assert_eq!(merged(&[first.clone(), second.clone()]), before);
+            let texts = |seen: &Seen| seen.fields[0].1.distinct.len();
+            assert_eq!(texts(&second), 0);
+            assert_eq!(texts(&first), if before.1 { 0 } else { 150 });
+        }
     }
 }

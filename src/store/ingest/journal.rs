@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::read::Place;
 use super::rejects::Counted;
 use super::source::Identity;
+use super::unseen::Unseen;
 use crate::error::{Error, Result};
 use crate::store::layout::sync_folder;
 use crate::store::sort::Run;
@@ -56,6 +57,9 @@ pub struct Done {
     pub reject_bytes: u64,
     /// Counts of rejected rows.
     pub rejects: BTreeMap<String, Counted>,
+    /// Values that were left out.
+    #[serde(default)]
+    pub unseen: Unseen,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -82,16 +86,22 @@ impl Journal {
     /// Errors: another process is at it.
     pub fn open(table: &Path, key: &str) -> Result<(Self, Option<(Begin, Done)>)> {
         let folder = table.join(FOLDER).join(key);
-        // Another ingest may just be removing the folder around it, which is empty for it.
-        let made = std::fs::create_dir_all(&folder).or_else(|_| std::fs::create_dir_all(&folder));
-        made.map_err(|e| Error::io("create", &folder, &e))?;
         let lock_path = folder.join(LOCK);
-        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&lock_path);
-        let lock = lock.map_err(|e| Error::io("write", &lock_path, &e))?;
+        let take = || {
+            // Another ingest may just be removing the folder around it, which is empty for it.
+            let made = std::fs::create_dir_all(&folder).or_else(|_| std::fs::create_dir_all(&folder));
+            made.map_err(|e| Error::io("create", &folder, &e))?;
+            let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&lock_path);
+            lock.map_err(|e| Error::io("write", &lock_path, &e))
+        };
+        let mut lock = take()?;
         let mut tries = 0;
         loop {
             match lock.try_lock() {
-                Ok(()) => break,
+                Ok(()) if lock_path.exists() => break,
+                // It was the lock of a folder that is gone.
+                Ok(()) if tries < 20 => lock = take()?,
+                Ok(()) => return Err(Error::data(format!("'{}' is being removed", folder.display()))),
                 // Somebody may only be looking whether the folder is of use to anybody.
                 Err(TryLockError::WouldBlock) if tries < 20 => std::thread::sleep(Duration::from_millis(10)),
                 Err(TryLockError::WouldBlock) => {
@@ -154,16 +164,72 @@ impl Journal {
 
     /// Removes the staging folder: everything is committed, or nobody will go on.
     pub fn remove(self) -> Result<()> {
-        // Under another name it is rubbish at once, which a later ingest clears away if this one is killed meanwhile.
-        let mut gone = self.folder.clone().into_os_string();
-        gone.push(format!("{GONE}{}", std::process::id()));
-        let removed = std::fs::rename(&self.folder, &gone).and_then(|()| std::fs::remove_dir_all(&gone));
+        let removed = remove_under_lock(&self.folder);
         if let Some(parent) = self.folder.parent() {
             // Others may have theirs in it.
             let _ = std::fs::remove_dir(parent);
         }
         removed.map_err(|e| Error::io("remove", &self.folder, &e))
     }
+}
+
+/// A staging folder that nobody is at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Left {
+    /// Its path below the table's folder.
+    pub name: String,
+    /// Bytes of its files.
+    pub bytes: u64,
+}
+
+/// Staging folders that nobody is at and that were last written `age` ago or earlier, by name. With `remove` they go.
+///
+/// They belong to ingests that were stopped and never gone on with; an ingest that runs holds its folder's lock.
+pub fn left(table: &Path, age: Duration, remove: bool) -> Vec<Left> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(table.join(FOLDER)).into_iter().flatten().flatten() {
+        let (folder, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+        let Some((bytes, since)) = measure(&folder).filter(|(_, since)| *since >= age) else { continue };
+        // Whoever makes a folder locks it at once: one that is old and has no lock is nobody's.
+        let lock = OpenOptions::new().write(true).open(folder.join(LOCK)).ok();
+        if lock.as_ref().is_some_and(|lock| lock.try_lock().is_err()) {
+            continue;
+        }
+        // Somebody may have gone on with it meanwhile.
+        let again = measure(&folder).is_some_and(|(_, now)| now >= since);
+        if remove && (!again || remove_under_lock(&folder).is_err()) {
+            continue;
+        }
+        found.push(Left { name: format!("{FOLDER}/{name}"), bytes });
+    }
+    if remove {
+        // Only where it is empty.
+        let _ = std::fs::remove_dir(table.join(FOLDER));
+    }
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    found
+}
+
+/// Bytes of the files of a staging folder, and how long ago one of them was written.
+fn measure(folder: &Path) -> Option<(u64, Duration)> {
+    let own = std::fs::metadata(folder).ok().filter(std::fs::Metadata::is_dir)?;
+    let (mut bytes, mut newest) = (0, own.modified().ok()?);
+    for entry in std::fs::read_dir(folder).ok()?.flatten() {
+        let metadata = entry.metadata().ok()?;
+        bytes += metadata.len();
+        newest = newest.max(metadata.modified().ok()?);
+    }
+    // A time to come is that of a clock that was set back: it is new.
+    Some((bytes, newest.elapsed().unwrap_or_default()))
+}
+
+/// Removes a folder whose lock is held, under another name first: then it is rubbish at once, which a later ingest clears away
+/// if this process is killed meanwhile, and who waits for the lock finds another folder.
+fn remove_under_lock(folder: &Path) -> std::io::Result<()> {
+    let mut gone = folder.to_path_buf().into_os_string();
+    gone.push(format!("{GONE}{}", std::process::id()));
+    std::fs::rename(folder, &gone)?;
+    std::fs::remove_dir_all(&gone)
 }
 
 /// Removes staging folders, other than that of `own`, that nobody is at and nobody will go on with: `useless` decides by what
@@ -186,7 +252,7 @@ pub fn sweep(table: &Path, own: &str, useless: impl Fn(&Begin) -> bool) {
         let Ok(lock) = OpenOptions::new().write(true).open(folder.join(LOCK)) else { continue };
         if lock.try_lock().is_ok() {
             // What cannot be removed is found again.
-            let _ = std::fs::remove_dir_all(&folder);
+            let _ = remove_under_lock(&folder);
         }
     }
 }
@@ -268,5 +334,55 @@ mod tests {
         assert!(path.exists());
         sweep(table.path(), "own", |_| true);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn folders_that_nobody_goes_on_with_are_found_and_removed() {
+        let table = tempfile::tempdir().unwrap();
+        assert_eq!(left(table.path(), Duration::ZERO, true), []);
+        let open = |key: &str| {
+            let mut journal = Journal::open(table.path(), key).unwrap().0;
+            journal.restart(&begin()).unwrap();
+            std::fs::write(journal.folder().join("run-1.arrow"), [0; 1000]).unwrap();
+            journal
+        };
+        let (running, new) = (open("running"), open("new"));
+        let (old, unlocked) = (open("old"), open("unlocked"));
+        let day = Duration::from_secs(86_400);
+        let age = |journal: &Journal| {
+            for entry in std::fs::read_dir(journal.folder()).unwrap() {
+                let file = File::options().write(true).open(entry.unwrap().path()).unwrap();
+                file.set_modified(std::time::SystemTime::now() - 2 * day).unwrap();
+            }
+            let folder = File::open(journal.folder()).unwrap();
+            folder.set_modified(std::time::SystemTime::now() - 2 * day).unwrap();
+        };
+        std::fs::remove_file(unlocked.folder().join(LOCK)).unwrap();
+        [&running, &old, &unlocked].into_iter().for_each(age);
+        drop((new, old, unlocked));
+        for remove in [false, true] {
+            let found = left(table.path(), day, remove);
+            let names: Vec<&str> = found.iter().map(|l| l.name.as_str()).collect();
+            assert_eq!(names, ["_ingest/old", "_ingest/unlocked"]);
+            assert!(found.iter().all(|l| l.bytes > 1000));
+        }
+        assert_eq!(left(table.path(), day, true), []);
+        let mut there: Vec<_> =
+            std::fs::read_dir(table.path().join(FOLDER)).unwrap().map(|e| e.unwrap().file_name()).collect();
+        there.sort();
+        assert_eq!(there, ["new", "running"]);
+        drop(running);
+        assert_eq!(left(table.path(), day, true).len(), 1);
+        // Whoever waits for the lock of a folder that goes gets another one.
+        let waiting = std::thread::scope(|scope| {
+            let lock = OpenOptions::new().write(true).open(table.path().join(FOLDER).join("new").join(LOCK)).unwrap();
+            lock.lock().unwrap();
+            let waiting = scope.spawn(|| Journal::open(table.path(), "new").unwrap());
+            std::thread::sleep(Duration::from_millis(50));
+            remove_under_lock(&table.path().join(FOLDER).join("new")).unwrap();
+            drop(lock);
+            waiting.join().unwrap()
+        });
+        assert!(waiting.1.is_none() && waiting.0.folder().join(JOURNAL).exists());
     }
 }

@@ -40,6 +40,7 @@ mod run;
 mod source;
 mod stored_types;
 mod times;
+mod unseen;
 
 pub use columns::{Column, Layout, Origin, Wishes};
 pub use heads::Sample;
@@ -48,3 +49,4 @@ pub use order::{MaxRejects, Options, Outcome, Phase, Plan, Progress, Watch};
 pub use rejects::Counted;
 pub use run::ingest;
 pub use source::SourceFormat;
+pub use unseen::{NAMED, Unseen};

@@ -3,7 +3,8 @@
 //! Deals with: which field fills which column, missing and unknown fields, rows put aside. Does not deal with: JSON's grammar
 //! (`json_text`), or types of single values (`cells`).
 //!
-//! A field that the sample did not show and nobody left out puts the row aside: its value would have no place in the table.
+//! A field that the sample did not show has no place in the table. Its row is taken in without it: an event counts more than
+//! one of its properties. What was left out so is counted, unless it is nothing or was left out on purpose.
 
 use memchr::memchr;
 
@@ -13,9 +14,8 @@ use super::infer::Seen;
 use super::json_text::{Broken, JsonText, Value, unescape};
 use super::nodes::{Finished, Node, plant};
 use super::rejects::{Reject, kept, shortened};
+use super::unseen::OfBlock;
 use crate::error::{Error, Result};
-
-const UNKNOWN: &str = "is a field that the sample does not show";
 
 /// Levels of objects and lists that are looked into.
 const DEEPEST: usize = 100;
@@ -108,6 +108,8 @@ struct Reader<'a> {
     layout: &'a Layout,
     root: Vec<(String, Node)>,
     scratch: Vec<u8>,
+    /// Fields of the row that the sample did not show.
+    unseen: Vec<String>,
 }
 
 struct Problem {
@@ -130,7 +132,8 @@ pub fn decode(text: &[u8], first_line: u64, paths: &Paths, layout: &Layout) -> R
             plant(&mut root, &paths.steps(from), Node::of(column, &column.data_type)?, column)?;
         }
     }
-    let mut reader = Reader { layout, root, scratch: Vec::new() };
+    let mut reader = Reader { layout, root, scratch: Vec::new(), unseen: Vec::new() };
+    let mut unseen = OfBlock::new();
     let clean = std::str::from_utf8(text).is_ok();
     let mut rejects = Vec::new();
     let (mut at, mut line, mut rows, mut read) = (0, first_line, 0, 0);
@@ -144,8 +147,14 @@ pub fn decode(text: &[u8], first_line: u64, paths: &Paths, layout: &Layout) -> R
                 false => Err(Problem::from("not UTF-8 text")),
             };
             match outcome {
-                Ok(()) => rows += 1,
+                Ok(()) => {
+                    rows += 1;
+                    for path in reader.unseen.drain(..) {
+                        unseen.entry(path).or_insert((0, line)).0 += 1;
+                    }
+                }
                 Err(problem) => {
+                    reader.unseen.clear();
                     reader.root.iter_mut().for_each(|(_, node)| node.truncate(rows));
                     rejects.push(Reject {
                         line,
@@ -177,7 +186,7 @@ pub fn decode(text: &[u8], first_line: u64, paths: &Paths, layout: &Layout) -> R
         };
         columns.push(array);
     }
-    Ok(Decoded { batch: batch(layout, columns)?, rejects, rows: read })
+    Ok(Decoded { batch: batch(layout, columns)?, rejects, unseen, rows: read })
 }
 
 impl Reader<'_> {
@@ -186,7 +195,7 @@ impl Reader<'_> {
         if json.value()? != Value::Object {
             return Err("the line is no JSON object".into());
         }
-        let mut filling = Filling { json, layout: self.layout, scratch: &mut self.scratch };
+        let mut filling = Filling { json, layout: self.layout, scratch: &mut self.scratch, unseen: &mut self.unseen };
         filling.object(&mut self.root, rows, 0, None)?;
         if filling.json.peek().is_some() {
             return Err("more than one value in the line".into());
@@ -252,6 +261,7 @@ struct Filling<'a, 'b> {
     json: JsonText<'a>,
     layout: &'b Layout,
     scratch: &'b mut Vec<u8>,
+    unseen: &'b mut Vec<String>,
 }
 
 impl Filling<'_, '_> {
@@ -299,7 +309,7 @@ impl Filling<'_, '_> {
         Ok(())
     }
 
-    /// Passes over a field that has no place, where that loses nothing that is wanted.
+    /// Passes over a field that has no place, and notes it where that loses something that may be wanted.
     fn unknown(&mut self, name: &str, depth: usize, within: Option<&Within<'_>>) -> Result<(), Problem> {
         self.json.peek();
         let from = self.json.place();
@@ -318,10 +328,10 @@ impl Filling<'_, '_> {
         let path = path_of(within, name);
         let left_out = |path: &str| self.layout.left_out.contains(path);
         let outer_left_out = path.match_indices('.').any(|(at, _)| left_out(&path[..at]));
-        match left_out(&path) || outer_left_out {
-            true => Ok(()),
-            false => Err(Problem { what: UNKNOWN, column: Some(path), value: None }),
+        if !left_out(&path) && !outer_left_out {
+            self.unseen.push(path);
         }
+        Ok(())
     }
 
     /// Reads a value into a node.
@@ -449,7 +459,6 @@ mod tests {
                 "p.price: '[]' is an object or a list",
             ),
             (r#"{"user_id": 1, "ts": "2024-01-31", "p": [1]}"#, "p: '[1]' is no object"),
-            (r#"{"user_id": 1, "ts": "2024-01-31", "p": {"x": 1}}"#, "p.x is a field that the sample does not show"),
             (r#"{"user_id": 1, "user_id": 2, "ts": "2024-01-31"}"#, "user_id is there twice"),
             (r#"{"user_id": 1, "ts": "2024-01-31""#, "broken JSON: the line ends too early"),
             (r#"[1]"#, "the line is no JSON object"),
@@ -470,6 +479,20 @@ mod tests {
         assert_eq!(decoded.batch.num_rows(), wrong.len() + 1);
         let same = "{price: 2.0, tags: [a, b], q: NULL}".to_string();
         assert_eq!(shown(&decoded, "p"), vec![same; wrong.len() + 1]);
+    }
+
+    #[test]
+    fn a_field_that_the_sample_does_not_show_does_not_cost_its_row() {
+        let (layout, paths) = layout(SAMPLE, "drop = ['gone']");
+        let text = r#"{"user_id": 1, "ts": "2024-01-31", "p": {"x": 1, "price": 2}, "new": {"a": "b"}, "gone": 1}
+{"user_id": 2, "ts": "2024-01-31", "new": 5, "empty": {}, "none": null, "note": "kept"}
+{"user_id": 3, "new": 6}"#;
+        let decoded = decode(text.as_bytes(), 11, &paths, &layout).unwrap();
+        // What is wrong with the last row is another thing, and it is kept whole.
+        assert_eq!(decoded.rejects.iter().map(Reject::reason).collect::<Vec<_>>(), ["ts is NULL"]);
+        assert_eq!(decoded.unseen, OfBlock::from([("p.x".into(), (1, 11)), ("new".into(), (2, 11))]));
+        assert_eq!(shown(&decoded, "p"), ["{price: 2.0, tags: NULL, q: NULL}", "NULL"]);
+        assert_eq!(shown(&decoded, "note"), ["NULL", "kept"]);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::columns::{Layout, Wishes};
 use super::heads::Sample;
 use super::rejects::Counted;
 use super::source::SourceFormat;
+use super::unseen::Unseen;
 use crate::error::Result;
 
 /// How many rejected rows are too many.
@@ -125,6 +126,8 @@ pub struct Outcome {
     pub rejects: BTreeMap<String, Counted>,
     /// Where they are.
     pub rejected_to: Option<PathBuf>,
+    /// Values that the sample did not show, left out of their rows.
+    pub unseen: Unseen,
     /// Files.
     pub files: usize,
     /// Their bytes.

@@ -11,15 +11,20 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema, UInt64Type};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::file::metadata::ParquetMetaData;
 
+use super::blocks::BLOCK;
 use super::columns::{Layout, Origin, Shape};
 use super::infer::Seen;
 use super::mapping::dictionary;
 use super::stored_types::is_text;
 use crate::error::{Error, Result};
 
-/// Rows of a batch.
+/// Rows of a batch, where they are narrow.
 const BATCH_ROWS: usize = 1 << 16;
+
+/// Bytes of a value of any type in memory, at the least.
+const VALUE_BYTES: i64 = 8;
 
 /// What cannot be read of a file.
 fn unread(path: &Path, error: impl std::fmt::Display) -> Error {
@@ -33,9 +38,25 @@ fn open(path: &Path, options: ArrowReaderOptions) -> Result<ParquetRecordBatchRe
     ParquetRecordBatchReaderBuilder::try_new_with_options(file, options).map_err(|e| unread(path, e))
 }
 
-/// The columns of a file, with what its first rows show.
-pub fn shape(path: &Path, name: &str, rows: usize) -> Result<Shape> {
+/// Rows of a batch of about so many bytes of the columns of a mask, by the widest rows of the file.
+fn batch_rows(file: &ParquetMetaData, mask: &ProjectionMask, bytes: usize) -> usize {
+    let widest = file.row_groups().iter().map(|group| {
+        let columns = group.columns().iter().enumerate().filter(|(leaf, _)| mask.leaf_included(*leaf));
+        // Encoded, values that repeat take next to nothing; in memory each takes its place.
+        let size = columns.map(|(_, column)| {
+            let texts = column.unencoded_byte_array_data_bytes().unwrap_or(0);
+            column.uncompressed_size().max(texts.saturating_add(column.num_values().saturating_mul(VALUE_BYTES)))
+        });
+        size.fold(0, i64::saturating_add) / group.num_rows().max(1)
+    });
+    let each = usize::try_from(widest.max().unwrap_or(1)).unwrap_or(1).max(1);
+    (bytes / each).clamp(1, BATCH_ROWS)
+}
+
+/// The columns of a file, with what its first rows show, and how many rows it has.
+pub fn shape(path: &Path, name: &str, rows: usize) -> Result<(Shape, u64)> {
     let builder = open(path, ArrowReaderOptions::new())?;
+    let all = u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
     let schema = builder.schema().clone();
     let mut columns: Vec<(String, Seen)> = schema
         .fields()
@@ -46,14 +67,15 @@ pub fn shape(path: &Path, name: &str, rows: usize) -> Result<Shape> {
             (f.name().clone(), seen)
         })
         .collect();
-    let reader = builder.with_limit(rows).with_batch_size(BATCH_ROWS).build().map_err(|e| unread(path, e))?;
+    let batch = batch_rows(builder.metadata(), &ProjectionMask::all(), BLOCK).min(rows.max(1));
+    let reader = builder.with_limit(rows).with_batch_size(batch).build().map_err(|e| unread(path, e))?;
     for batch in reader {
         let batch = batch.map_err(|e| unread(path, e))?;
         for (array, (_, seen)) in batch.columns().iter().zip(&mut columns) {
             look(array, seen);
         }
     }
-    Ok(Shape { source: name.to_string(), columns, by_position: false })
+    Ok((Shape { source: name.to_string(), columns, by_position: false }, all))
 }
 
 fn look(array: &Arc<dyn Array>, seen: &mut Seen) {
@@ -83,8 +105,8 @@ fn look(array: &Arc<dyn Array>, seen: &mut Seen) {
     }
 }
 
-/// The rows of a file from number `from` on, with the columns that the layout needs.
-pub fn rows(path: &Path, layout: &Layout, from: u64) -> Result<ParquetRecordBatchReader> {
+/// The rows of a file from number `from` on, with the columns that the layout needs, in batches of about `bytes` bytes.
+pub fn rows(path: &Path, layout: &Layout, from: u64, bytes: usize) -> Result<ParquetRecordBatchReader> {
     let plain = open(path, ArrowReaderOptions::new())?;
     let wanted = |name: &str| {
         layout.columns.iter().any(|c| match &c.origin {
@@ -116,7 +138,8 @@ pub fn rows(path: &Path, layout: &Layout, from: u64) -> Result<ParquetRecordBatc
         builder.schema().fields().iter().enumerate().filter(|(_, f)| wanted(f.name())).map(|(at, _)| at).collect();
     let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
     let from = usize::try_from(from).unwrap_or(usize::MAX);
-    let builder = builder.with_projection(mask).with_batch_size(BATCH_ROWS);
+    let batch = batch_rows(builder.metadata(), &mask, bytes);
+    let builder = builder.with_projection(mask).with_batch_size(batch);
     let builder = if from > 0 { builder.with_offset(from) } else { builder };
     builder.build().map_err(|e| unread(path, e))
 }
@@ -130,4 +153,51 @@ pub fn next(reader: &mut ParquetRecordBatchReader, path: &Path) -> Result<Option
 pub fn count(path: &Path) -> Result<u64> {
     let builder = open(path, ArrowReaderOptions::new())?;
     Ok(u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{ArrayRef, Int64Array, StringArray};
+    use parquet::arrow::ArrowWriter;
+
+    use super::super::columns::Wishes;
+    use super::super::mapping::Mapping;
+    use super::*;
+
+    #[test]
+    fn batches_are_of_a_size_in_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.parquet");
+        // Texts that a dictionary makes small in the file and that are large in memory, and texts that are large in both.
+        let rows = 2_000;
+        let numbers = || Int64Array::from_iter_values(0..rows);
+        let text = |n: i64| format!("{n}").repeat(10_000 / format!("{n}").len());
+        let few: StringArray = (0..rows).map(|n| Some(text(n % 3))).collect();
+        let many: StringArray = (0..rows).map(|n| Some(text(n))).collect();
+        let columns: [(&str, ArrayRef); 4] = [
+            ("user_id", Arc::new(numbers())),
+            ("ts", Arc::new(numbers())),
+            ("few", Arc::new(few)),
+            ("many", Arc::new(many)),
+        ];
+        let batch = RecordBatch::try_from_iter(columns).unwrap();
+        let mut writer = ArrowWriter::try_new(File::create(&path).unwrap(), batch.schema(), None).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+        let (shape, all) = shape(&path, "a", 100).unwrap();
+        assert_eq!(all, 2_000);
+        let wishes = Wishes { time_unit: Some("s".into()), ..Wishes::default() };
+        let largest = |mapping: &str| {
+            let layout = Layout::of(std::slice::from_ref(&shape), &Mapping::parse(mapping).unwrap(), &wishes, None);
+            let batches = super::rows(&path, &layout.unwrap(), 0, 1 << 20).unwrap();
+            let rows: Vec<usize> = batches.map(|batch| batch.unwrap().num_rows()).collect();
+            assert_eq!(rows.iter().sum::<usize>(), 2_000);
+            rows[0]
+        };
+        let wide = largest("");
+        assert!((20..=200).contains(&wide), "{wide}");
+        let repeated = largest("drop = ['many']\n[columns]\nfew = { from = 'few', type = 'text' }");
+        assert!((20..=200).contains(&repeated), "{repeated}");
+        assert_eq!(largest("drop = ['few', 'many']"), 2_000);
+    }
 }

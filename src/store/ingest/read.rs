@@ -47,7 +47,7 @@ pub struct Sources<'a> {
     pub layout: &'a Layout,
     /// Decoding threads.
     pub threads: usize,
-    /// Bytes of a block of text.
+    /// Bytes of a block of text, and about those of a batch of Parquet.
     pub block: usize,
     /// Counts bytes read of all sources.
     pub read: Arc<AtomicU64>,
@@ -136,7 +136,7 @@ impl Sources<'_> {
     ) -> Result<bool> {
         let Some((path, identity)) = &source.file else { return Ok(true) };
         let all = parquet::count(path)?;
-        let mut reader = parquet::rows(path, self.layout, from.offset)?;
+        let mut reader = parquet::rows(path, self.layout, from.offset, self.block)?;
         let mut done = from.offset;
         while let Some(batch) = parquet::next(&mut reader, path)? {
             let first = done + 1;

@@ -11,19 +11,21 @@ use std::time::{Duration, Instant};
 use arrow::datatypes::Field;
 
 use super::blocks::BLOCK;
-use super::columns::{Existing, Layout, Shape};
-use super::heads::{self, Head, HeadOptions};
-use super::journal::{self, Begin, Done, Journal};
+use super::columns::{Existing, Layout};
+use super::heads::{self, Head, HeadOptions, Heads, SAMPLE_BYTES, SAMPLE_ROWS, Sample};
+use super::journal::{self, Begin, Done, Journal, Left};
 use super::loads::{self, Load};
 use super::mapping::Mapping;
 use super::order::{MaxRejects, Options, Outcome, Phase, Plan, Progress, Watch};
 use super::read::{Place, Sources};
 use super::rejects::{Counted, Rejects};
 use super::source::{self, Source, SourceFormat};
+use super::unseen::Unseen;
 use crate::error::{Error, Result, suggest};
 use crate::store::layout::{Period, discard};
 use crate::store::managed::commit::{Change, Definition, Operation, Refused};
 use crate::store::managed::log::{At, TableLog};
+use crate::store::managed::vacuum::UNCOMMITTED;
 use crate::store::managed::{StoredFile, is_managed, versions};
 use crate::store::sort::{Sorter, Target};
 
@@ -159,6 +161,7 @@ fn once(options: &Options, restart: bool, watch: &dyn Watch, runtime: &tokio::ru
             None => false,
         };
         journal::sweep(&options.table, &own, |begin| begin.sources.is_empty() || committed(begin));
+        tell_left(&options.table, &own, watch);
     }
     let staging = match options.dry_run {
         true => None,
@@ -190,6 +193,7 @@ fn once(options: &Options, restart: bool, watch: &dyn Watch, runtime: &tokio::ru
                     version,
                     rows: done.rows,
                     rejects: done.rejects,
+                    unseen: done.unseen,
                     ..Outcome::default()
                 }));
             }
@@ -244,8 +248,15 @@ impl Work<'_> {
             sample: self.options.sample,
             nulls: self.mapping.null.clone(),
         };
-        let heads = heads::read(self.sources, &options)?;
-        let shapes: Vec<Shape> = heads.iter().map(|head| head.shape.clone()).collect();
+        let Heads { heads, shapes, cut } = heads::read(self.sources, &options)?;
+        if let (Sample::Rows(rows), true) = (options.sample, cut > 0) {
+            self.watch.note(&format!(
+                "of {cut} of {} sources fewer than {rows} rows decide the types: samples have {} MiB of text and {} million rows of Parquet in all; --sample all looks at every row",
+                self.sources.len(),
+                SAMPLE_BYTES >> 20,
+                SAMPLE_ROWS >> 20
+            ));
+        }
         let existing = self.log.as_ref().map(existing).transpose()?;
         let layout = Layout::of(&shapes, self.mapping, &self.options.wishes, existing.as_ref())?;
         // Of NDJSON a sample shows only what some rows have.
@@ -275,7 +286,7 @@ impl Work<'_> {
         let mut rejects =
             Rejects::resume(staging.folder().join("rejects.ndjson"), done.reject_bytes, done.rejects.clone())?;
         let mut rows = done.rows;
-        let sorter = self.read(heads, layout, staging, &mut rejects, done, &mut rows)?;
+        let (sorter, unseen) = self.read(heads, layout, staging, &mut rejects, done, &mut rows)?;
         self.check_rejects(&rejects, rows)?;
         self.check_sources(&begin)?;
         if rows == 0 {
@@ -285,7 +296,10 @@ impl Work<'_> {
             }
             return Ok(Step::Finished(Outcome::default()));
         }
-        let committed = self.commit(layout, sorter, &mut rejects, &begin, rows)?;
+        let mut committed = self.commit(layout, sorter, &mut rejects, &begin, rows)?;
+        if let Step::Finished(outcome) = &mut committed {
+            outcome.unseen = unseen;
+        }
         if let Step::Finished(_) = committed
             && let Some(journal) = journal.take()
         {
@@ -327,7 +341,7 @@ impl Work<'_> {
         Ok((begin, Done::default()))
     }
 
-    /// Reads what is left of the sources into the sorter.
+    /// Reads what is left of the sources into the sorter, without what the sample did not show.
     fn read(
         &self,
         heads: &[Head],
@@ -336,7 +350,7 @@ impl Work<'_> {
         rejects: &mut Rejects,
         mut done: Done,
         rows: &mut u64,
-    ) -> Result<Sorter> {
+    ) -> Result<(Sorter, Unseen)> {
         // The blocks that are being read have a share of the memory: some of each thread, as text and as columns.
         let block = (self.options.memory / 64).clamp(64 << 10, BLOCK);
         let memory = self.options.memory.saturating_sub(self.options.threads * block * 6).max(self.options.memory / 2);
@@ -353,8 +367,8 @@ impl Work<'_> {
         let reading = Sources { sources, heads, layout, threads, block, read: read.clone() };
         let all = self.sources.iter().map(Source::size).sum();
         let mut saved = Instant::now();
-        let mut place = done.place;
-        let mut save = |sorter: &Sorter, rejects: &mut Rejects, place: Place, rows: u64| {
+        let (mut place, mut unseen) = (done.place, std::mem::take(&mut done.unseen));
+        let mut save = |sorter: &Sorter, rejects: &mut Rejects, unseen: &Unseen, place: Place, rows: u64| {
             rejects.sync()?;
             journal.done(&Done {
                 place,
@@ -362,10 +376,12 @@ impl Work<'_> {
                 runs: sorter.runs().to_vec(),
                 reject_bytes: rejects.bytes(),
                 rejects: rejects.reasons.clone(),
+                unseen: unseen.clone(),
             })
         };
         reading.each(done.place, |decoded, end| {
             rejects.add(&self.sources[end.source].name, &decoded.rejects)?;
+            unseen.add(&self.sources[end.source].name, &decoded.unseen);
             *rows += decoded.rows;
             place = end;
             let stopped = self.watch.stopped();
@@ -375,7 +391,7 @@ impl Work<'_> {
                 durable = true;
             }
             if durable {
-                save(&sorter, rejects, end, *rows)?;
+                save(&sorter, rejects, &unseen, end, *rows)?;
                 saved = Instant::now();
             }
             if stopped {
@@ -394,9 +410,9 @@ impl Work<'_> {
         // Where there are runs the rest goes into one too, and a kill from here on costs no reading.
         if !sorter.runs().is_empty() {
             sorter.flush()?;
-            save(&sorter, rejects, place, *rows)?;
+            save(&sorter, rejects, &unseen, place, *rows)?;
         }
-        Ok(sorter)
+        Ok((sorter, unseen))
     }
 
     fn check_rejects(&self, rejects: &Rejects, rows: u64) -> Result<()> {
@@ -480,6 +496,7 @@ impl Work<'_> {
             duplicates: counts.duplicates,
             rejects: rejects.reasons.clone(),
             rejected_to,
+            unseen: Unseen::default(),
             files,
             bytes,
         }))
@@ -506,6 +523,20 @@ impl Work<'_> {
                 self.runtime.block_on(log.clone().commit(change))
             }
         }
+    }
+}
+
+/// Ingests that were stopped and that nobody has gone on with for long: they take up the disk until somebody does.
+fn tell_left(table: &Path, own: &str, watch: &dyn Watch) {
+    let left: Vec<Left> =
+        journal::left(table, UNCOMMITTED, false).into_iter().filter(|left| !left.name.ends_with(own)).collect();
+    if !left.is_empty() {
+        let megabytes = left.iter().map(|left| left.bytes).sum::<u64>().div_ceil(1_000_000);
+        watch.note(&format!(
+            "unfinished ingests of other sources hold {megabytes} MB in '{}' ({}): the same commands go on with them, tenure vacuum removes them",
+            table.join(journal::FOLDER).display(),
+            left.len()
+        ));
     }
 }
 

@@ -4,7 +4,8 @@
 //!
 //! A file of the newest version stays. A file that a commit took out goes once that is long enough ago; until then old versions can
 //! be read. A file that the log does not name was left behind by a writer that was stopped, or belongs to one that runs and has yet
-//! to commit: it goes by its own age, and never before [`UNCOMMITTED`]. Whatever is hidden, or is no Parquet file, is not ours.
+//! to commit: it goes by its own age, and never before [`UNCOMMITTED`]. Whatever is hidden, or is no Parquet file, is not ours:
+//! what ingests put aside is theirs to tell about.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};

@@ -1,6 +1,7 @@
 //! Merging inputs that are in order.
 //!
-//! Deals with: rows of several inputs in the order of (user, time, input), in constant memory however large a user is.
+//! Deals with: rows of several inputs in the order of (user, time, input), in constant memory however large a user is and
+//! however many rows repeat one event.
 //! Does not deal with: duplicates (`unique`), or where the rows go.
 //!
 //! Rows move in slices: from the input that is first, all rows up to the first one of the input that is second. Where a user's
@@ -14,6 +15,9 @@ use super::source::{Reader, Source, UserRange};
 use super::unique::{Fingerprints, Unique};
 use crate::error::Result;
 use crate::store::user_id::{UserRef, Users};
+
+/// Pieces of rows that are looked at, at most, before some are given out: whoever takes them tells progress and is stopped there.
+const PIECES_AT_ONCE: usize = 2;
 
 type Key<'a> = (UserRef<'a>, i64);
 
@@ -109,9 +113,10 @@ impl<'a> Merge<'a> {
         Ok(merge)
     }
 
-    /// The next rows; `None` at the end.
+    /// The next rows, none of them where all that was looked at repeats events; `None` at the end.
     pub fn next(&mut self, columns: &mut Columns) -> Result<Option<Rows>> {
-        while self.waiting < self.piece {
+        let mut looked_at = 0;
+        while self.waiting < self.piece && looked_at < PIECES_AT_ONCE * self.piece {
             let Some(&first) = self.order.first() else { break };
             let cursor = &self.cursors[first];
             let end = match self.order.get(1) {
@@ -123,6 +128,7 @@ impl<'a> Merge<'a> {
             };
             // Pieces stay small where an input goes on alone.
             let end = end.min(cursor.at + self.piece);
+            looked_at += end - cursor.at;
             self.take(first, end)?;
             self.order.remove(0);
             let cursor = &mut self.cursors[first];
@@ -137,7 +143,7 @@ impl<'a> Merge<'a> {
             }
         }
         if self.waiting == 0 {
-            return Ok(None);
+            return Ok((looked_at > 0).then(|| columns.none()));
         }
         let rows = columns.gather(&self.held, &self.slices)?;
         self.held.clear();
@@ -166,13 +172,14 @@ impl<'a> Merge<'a> {
     /// Lets the rows of an input up to `end` wait.
     fn take(&mut self, number: usize, end: usize) -> Result<()> {
         let cursor = &mut self.cursors[number];
-        let rows = *cursor.held.get_or_insert_with(|| {
-            self.held.push(cursor.rows.clone());
-            self.held.len() as u32 - 1
-        });
-        let (slices, waiting) = (&mut self.slices, &mut self.waiting);
+        let (held, slices, waiting) = (&mut self.held, &mut self.slices, &mut self.waiting);
         let mut keep = |from: usize, to: usize| {
             if from < to {
+                // Rows of which none is kept are not held.
+                let rows = *cursor.held.get_or_insert_with(|| {
+                    held.push(cursor.rows.clone());
+                    held.len() as u32 - 1
+                });
                 slices.push(Slice { rows, from: from as u32, len: (to - from) as u32 });
                 *waiting += to - from;
             }

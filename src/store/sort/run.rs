@@ -118,6 +118,9 @@ pub(super) fn write_piece(
     let mut file: Option<(ArrowFile, Arc<Schema>)> = None;
     let mut fences: Vec<Fence> = Vec::new();
     while let Some(next) = rows(columns)? {
+        if next.len == 0 {
+            continue;
+        }
         let (file, schema) = match &mut file {
             Some(file) => file,
             none => {

@@ -329,6 +329,46 @@ fn events_that_the_table_has_are_left_out() {
 }
 
 #[test]
+fn a_long_stretch_of_repetitions_is_told_as_it_passes_and_leaves_no_empty_file() {
+    let (staging, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    // One event of one user, again and again, from memory and from runs.
+    let rows: Vec<Given> = vec![(1, 0, Some(1)); 25_000];
+    let again = |flush: bool, existing: &[StoredFile], stop_at: u64| {
+        let mut sorter = sorter(staging.path(), false, 10, 64 << 20);
+        for part in 0..4 {
+            sorter.push(&batch(&rows, part * 25_000, false, false)).unwrap();
+            if flush {
+                sorter.flush().unwrap();
+            }
+        }
+        let told = parking_lot::Mutex::new(vec![0]);
+        let progress = |done, _| {
+            told.lock().push(done);
+            if done >= stop_at { Err(Error::user("interrupted")) } else { Ok(()) }
+        };
+        let mut target = Target::new(folder.path()).with_dedup("key", existing);
+        target.layout.row_group_rows = 1_000;
+        let ended = sorter.finish(&target, &progress);
+        (ended, told.into_inner())
+    };
+    for flush in [false, true] {
+        let (ended, told) = again(flush, &[], u64::MAX);
+        let (files, counts) = ended.unwrap();
+        assert_eq!((files.len(), counts), (1, Counts { rows: 1, duplicates: 99_999 }));
+        assert_eq!(told.last(), Some(&100_000));
+        let longest = told.windows(2).map(|w| w[1] - w[0]).max();
+        assert!(longest < Some(70_000), "{told:?}");
+        // What the table has already is left out as a whole.
+        let (ended, _) = again(flush, &files, u64::MAX);
+        assert_eq!(ended.unwrap(), (vec![], Counts { rows: 0, duplicates: 100_000 }));
+        let (ended, told) = again(flush, &files, 1);
+        assert_eq!(ended.unwrap_err().message(), "interrupted");
+        assert!(told.last() < Some(&70_000), "{told:?}");
+        discard(folder.path(), &files);
+    }
+}
+
+#[test]
 fn an_error_of_the_progress_leaves_no_file() {
     let (staging, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let mut sorter = sorter(staging.path(), false, 10, 64 << 20);

@@ -121,7 +121,9 @@ pub(super) fn write(work: &Work<'_>, target: &Target<'_>, progress: Progress<'_>
         let mut writer = OrderedWriter::new(target.folder, columns.schema.clone(), work.roles, layout)?;
         let (mut rows, mut told) = (0, 0);
         while let Some(next) = merge.next(&mut columns)? {
-            writer.write(&columns.give_out(&next)?)?;
+            if next.len > 0 {
+                writer.write(&columns.give_out(&next)?)?;
+            }
             rows += next.len as u64;
             // Rows that were left out are done as well.
             let more = rows + merge.duplicates() - told;
