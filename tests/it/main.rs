@@ -9,6 +9,7 @@ mod compact;
 mod docs;
 mod funnel_relations;
 mod ingest;
+mod ingest_types;
 mod layering;
 mod managed;
 mod memory;

@@ -1,7 +1,10 @@
 //! Arrays of a Parquet file as columns of the table.
 //!
-//! Deals with: widening, texts, times of all units and zones, and rows whose value does not fit. Does not deal with: reading
-//! the file (`parquet`).
+//! Deals with: widening, texts, times of all units and zones, and rows whose value does not fit, all of it inside structs and
+//! lists too. Does not deal with: reading the file (`parquet`), or the shape of nested values (`nested`).
+//!
+//! A row is put aside where a reader of text would put it aside: nothing is rounded, cut or made NULL but what a FLOAT or
+//! DOUBLE cannot hold exactly.
 
 use std::sync::Arc;
 
@@ -9,17 +12,19 @@ use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, StructArray,
     TimestampMicrosecondArray,
 };
-use arrow::compute::{CastOptions, cast_with_options, filter_record_batch};
-use arrow::datatypes::{DataType, Float64Type, Int64Type, TimeUnit};
+use arrow::compute::kernels::cmp::distinct;
+use arrow::compute::{CastOptions, cast_with_options, filter_record_batch, nullif};
+use arrow::datatypes::{DataType, Float32Type, Float64Type, Int64Type, TimeUnit};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
-use super::cells::Cells;
+use super::cells::{Cells, OUT_OF_RANGE, TOO_PRECISE};
 use super::columns::{Column, Layout, Origin};
 use super::decoded::{Decoded, IS_NULL, batch, same_everywhere};
 use super::rejects::{Fault, LONGEST, Reject, shortened};
 use super::stored_types::is_text;
 use super::times::{EpochUnit, TimeFormat, TimeReader};
 use crate::error::{Error, Result};
+use crate::store::nested::{adapt, lost, reshaped};
 
 const DOES_NOT_FIT: Fault = Fault("does not fit the column's type");
 
@@ -31,13 +36,18 @@ pub fn convert(source: &RecordBatch, first_row: u64, layout: &Layout) -> Result<
     let rows = source.num_rows();
     let mut columns: Vec<ArrayRef> = Vec::with_capacity(layout.columns.len());
     let mut faults: Vec<Vec<(usize, Fault)>> = Vec::with_capacity(layout.columns.len());
-    for column in &layout.columns {
+    // Nobody is called by an empty text.
+    let no_users: Vec<String> = layout.nulls.iter().cloned().chain([String::new()]).collect();
+    for (at, column) in layout.columns.iter().enumerate() {
+        let nulls = if at == layout.user { &no_users } else { &layout.nulls };
         let found = match &column.origin {
             Origin::Source(from) => find(source, from),
             Origin::Constant(_) | Origin::Missing => None,
         };
         let (array, wrong) = match (&found, &column.origin) {
-            (Some(array), _) => one(array, column).map_err(|e| e.within(&format!("column '{}': ", column.name)))?,
+            (Some(array), _) => {
+                one(array, column, nulls).map_err(|e| e.within(&format!("column '{}': ", column.name)))?
+            }
             (None, _) => (same_everywhere(column, rows)?, Faults::new()),
         };
         columns.push(array);
@@ -99,7 +109,7 @@ fn rejects(
             column: Some(column.name.clone()),
             what: fault.0,
             value: text(column, row).filter(|_| *fault != IS_NULL),
-            user: text(&layout.columns[layout.user], row),
+            user: text(&layout.columns[layout.user], row).filter(|user| !user.is_empty()),
             row: lines.get(rejects.len()).map(|line| shortened(line, LONGEST)).unwrap_or_default(),
         });
     }
@@ -133,36 +143,93 @@ fn find(source: &RecordBatch, from: &str) -> Option<ArrayRef> {
         let inner = outer.column_by_name(step)?;
         array = match outer.nulls() {
             None => inner.clone(),
-            Some(nulls) => arrow::compute::nullif(inner, &BooleanArray::new(!nulls.inner(), None)).ok()?,
+            Some(nulls) => nullif(inner, &BooleanArray::new(!nulls.inner(), None)).ok()?,
         };
     }
     Some(array)
 }
 
-/// A column as its type in the table.
-fn one(array: &ArrayRef, column: &Column) -> Result<(ArrayRef, Faults)> {
-    let target = &column.data_type;
-    if let (DataType::Timestamp(_, _), Some(reader)) = (target, &column.time) {
+/// A column as its type in the table; texts among `nulls` are NULL.
+fn one(array: &ArrayRef, column: &Column, nulls: &[String]) -> Result<(ArrayRef, Faults)> {
+    let mut part = |part: &ArrayRef, target: &DataType| single(part, target, column.time.as_ref(), nulls);
+    let (read, faults) = adapt(array, &column.reads, &mut part)?;
+    Ok((reshaped(&read, &column.data_type)?, faults))
+}
+
+/// Values that are neither structs nor lists.
+fn single(
+    array: &ArrayRef,
+    target: &DataType,
+    time: Option<&TimeReader>,
+    nulls: &[String],
+) -> Result<(ArrayRef, Faults)> {
+    let array = &match array.data_type() {
+        DataType::Dictionary(_, value) if !is_text(value) => cast(array, value)?,
+        _ => with_nulls(array, nulls)?,
+    };
+    if let (DataType::Timestamp(_, _), Some(reader)) = (target, time) {
         return times(array, target, reader.clone());
     }
-    if array.data_type() == target {
+    let from = array.data_type();
+    if from == target {
         return Ok((array.clone(), Faults::new()));
     }
-    let scalar_text = is_text(array.data_type()) && !is_text(target);
-    if scalar_text {
+    if is_text(from) && !is_text(target) {
         let plain = cast(array, &DataType::Utf8)?;
-        return read(plain.as_string(), target, column.time.as_ref());
+        return read(plain.as_string(), target, time);
+    }
+    if from.is_floating() && target.is_decimal() {
+        // The digits that stand for the number are those that count, as in a text.
+        let digits: StringArray = match from {
+            DataType::Float64 => array.as_primitive::<Float64Type>().iter().map(|v| Some(v?.to_string())).collect(),
+            _ => {
+                let floats = cast(array, &DataType::Float32)?;
+                floats.as_primitive::<Float32Type>().iter().map(|v| Some(v?.to_string())).collect()
+            }
+        };
+        return read(&digits, target, time);
     }
     let converted = cast(array, target)?;
-    let mut faults = Faults::new();
-    if converted.null_count() > array.logical_null_count() {
-        let before = array.logical_nulls();
-        let was_null = |row: usize| before.as_ref().is_some_and(|nulls| nulls.is_null(row));
-        faults.extend(
-            (0..array.len()).filter(|row| converted.is_null(*row) && !was_null(*row)).map(|row| (row, DOES_NOT_FIT)),
-        );
+    let wrong = if target.is_numeric() { OUT_OF_RANGE } else { DOES_NOT_FIT };
+    let mut faults: Faults = lost(array, &converted).into_iter().map(|row| (row, wrong)).collect();
+    if let (Some(places), Some(kept)) = (places(from), places(target))
+        && places > kept
+    {
+        let back = cast(&converted, from)?;
+        let changed = distinct(array, &back)?;
+        let rounded = |row: &usize| changed.value(*row) && converted.is_valid(*row);
+        faults.extend((0..array.len()).filter(rounded).map(|row| (row, TOO_PRECISE)));
+    }
+    if *from == DataType::Float64 && *target == DataType::Float32 {
+        let (doubles, floats) = (array.as_primitive::<Float64Type>(), converted.as_primitive::<Float32Type>());
+        let overflows = |row: &usize| doubles.value(*row).is_finite() && floats.value(*row).is_infinite();
+        faults.extend((0..array.len()).filter(overflows).map(|row| (row, OUT_OF_RANGE)));
     }
     Ok((converted, faults))
+}
+
+/// Decimal places.
+fn places(decimal: &DataType) -> Option<i8> {
+    use DataType as T;
+    match decimal {
+        T::Decimal32(_, s) | T::Decimal64(_, s) | T::Decimal128(_, s) | T::Decimal256(_, s) => Some(*s),
+        _ => None,
+    }
+}
+
+/// Texts with NULL in place of those that mean it.
+fn with_nulls(array: &ArrayRef, nulls: &[String]) -> Result<ArrayRef> {
+    if nulls.is_empty() || !is_text(array.data_type()) {
+        return Ok(array.clone());
+    }
+    let plain = cast(array, &DataType::Utf8)?;
+    let texts = plain.as_string::<i32>();
+    let meant: BooleanArray =
+        texts.iter().map(|text| Some(text.is_some_and(|t| nulls.iter().any(|n| n == t)))).collect();
+    match meant.true_count() {
+        0 => Ok(array.clone()),
+        _ => Ok(nullif(array, &meant)?),
+    }
 }
 
 fn cast(array: &ArrayRef, target: &DataType) -> Result<ArrayRef> {
@@ -283,17 +350,23 @@ fn decimals(numbers: &Float64Array, target: &DataType, reader: &mut TimeReader) 
 #[cfg(test)]
 mod tests {
     use arrow::array::{
-        BinaryArray, Date32Array, DictionaryArray, Int32Array, LargeStringArray, StringViewArray,
-        TimestampNanosecondArray, TimestampSecondArray, UInt8Array, UInt64Array,
+        BinaryArray, Date32Array, Decimal128Array, DictionaryArray, Float32Array, Int32Array, LargeStringArray,
+        ListArray, StringViewArray, TimestampNanosecondArray, TimestampSecondArray, UInt8Array, UInt64Array,
     };
-    use arrow::datatypes::{Field, Fields, Int8Type, TimestampMicrosecondType};
+    use arrow::buffer::OffsetBuffer;
+    use arrow::datatypes::{Field, Fields, Int8Type, Schema, TimestampMicrosecondType};
 
-    use super::super::columns::{Shape, Wishes};
+    use super::super::columns::{Existing, Shape, Wishes};
     use super::super::infer::Seen;
     use super::super::mapping::{Mapping, dictionary, timestamp};
     use super::*;
+    use crate::store::managed::Roles;
 
     fn layout(source: &RecordBatch, mapping: &str, wishes: &Wishes) -> Result<Layout> {
+        layout_for(source, mapping, wishes, None)
+    }
+
+    fn layout_for(source: &RecordBatch, mapping: &str, wishes: &Wishes, table: Option<&Existing>) -> Result<Layout> {
         let columns = source
             .schema()
             .fields()
@@ -304,8 +377,182 @@ mod tests {
                 (f.name().clone(), seen)
             })
             .collect();
-        let shape = Shape { source: "a.parquet".into(), columns, by_position: false };
-        Layout::of(&[shape], &Mapping::parse(mapping).unwrap(), wishes, None)
+        let shape = Shape { source: "a.parquet".into(), columns, by_position: false, whole: true };
+        Layout::of(&[shape], &Mapping::parse(mapping).unwrap(), wishes, table)
+    }
+
+    /// Users 1, 2, .. at times that are none of the matter, with another column.
+    fn with_column(name: &str, column: ArrayRef) -> RecordBatch {
+        let rows = column.len() as i64;
+        RecordBatch::try_from_iter([
+            ("user_id", Arc::new(Int64Array::from_iter_values(1..=rows)) as ArrayRef),
+            ("ts", Arc::new(TimestampSecondArray::from_iter_values(1..=rows))),
+            (name, column),
+        ])
+        .unwrap()
+    }
+
+    /// The column as texts of its values, and the rejected rows as `row: what is wrong`.
+    fn outcome(source: &RecordBatch, layout: &Layout) -> (Vec<String>, Vec<String>) {
+        let decoded = convert(source, 1, layout).unwrap();
+        let column = decoded.batch.columns().last().unwrap();
+        let options = FormatOptions::default().with_null("NULL");
+        let formatter = ArrayFormatter::try_new(column.as_ref(), &options).unwrap();
+        let values = (0..column.len()).map(|row| formatter.value(row).to_string()).collect();
+        (values, decoded.rejects.iter().map(|r| format!("{}: {}", r.line, r.what)).collect())
+    }
+
+    fn structs(name: &str, values: ArrayRef) -> ArrayRef {
+        Arc::new(StructArray::from(vec![(Arc::new(Field::new(name, values.data_type().clone(), true)), values)]))
+    }
+
+    fn lists(values: ArrayRef) -> ArrayRef {
+        let field = Arc::new(Field::new("item", values.data_type().clone(), true));
+        let ends = OffsetBuffer::from_lengths(vec![1; values.len()]);
+        Arc::new(ListArray::new(field, ends, values, None))
+    }
+
+    fn table_with(name: &str, data_type: DataType) -> Existing {
+        let fields = vec![
+            Field::new("user_id", DataType::Int64, true),
+            Field::new("ts", timestamp(), true),
+            Field::new(name, data_type, true),
+        ];
+        let roles = Roles { user: "user_id".into(), time: "ts".into(), event: None };
+        Existing { schema: Arc::new(Schema::new(fields)), roles, dedup_key: None }
+    }
+
+    #[test]
+    fn numbers_that_would_change_are_put_aside() {
+        let none = Wishes::default();
+        let as_type = |column: ArrayRef, data_type: &str| {
+            let source = with_column("n", column);
+            let mapping = format!("[columns]\nn = {{ from = 'n', type = '{data_type}' }}");
+            outcome(&source, &layout(&source, &mapping, &none).unwrap())
+        };
+        let fine = Decimal128Array::from(vec![15_000, 12_345, 1_000_000, 990_000, -999_951])
+            .with_precision_and_scale(12, 4)
+            .unwrap();
+        assert_eq!(
+            as_type(Arc::new(fine), "decimal(4,2)"),
+            (
+                vec!["1.50".to_string(), "99.00".into()],
+                vec![
+                    "2: has more decimal places than the column".to_string(),
+                    "3: is out of range".into(),
+                    "5: is out of range".into()
+                ]
+            )
+        );
+        // A double is what its digits say.
+        let doubles = || Float64Array::from(vec![Some(0.1), Some(0.125), Some(1e6), Some(f64::NAN), None, Some(-2.5)]);
+        let (values, faults) = as_type(Arc::new(doubles()), "decimal(4,2)");
+        assert_eq!(values, ["0.10", "NULL", "-2.50"]);
+        assert_eq!(faults, ["2: has more decimal places than the column", "3: is out of range", "4: is not a number"]);
+        let floats: ArrayRef = Arc::new(Float32Array::from(vec![0.1, 0.125]));
+        assert_eq!(as_type(floats, "decimal(4,2)").0, ["0.10"]);
+        let huge: ArrayRef = Arc::new(Float64Array::from(vec![0.5, 1e300, f64::INFINITY]));
+        assert_eq!(as_type(huge, "float"), (vec!["0.5".into(), "inf".into()], vec!["2: is out of range".into()]));
+        let whole: ArrayRef = Arc::new(Int64Array::from(vec![99, 100]));
+        assert_eq!(as_type(whole, "decimal(4,2)"), (vec!["99.00".into()], vec!["2: is out of range".into()]));
+    }
+
+    #[test]
+    fn values_inside_are_checked_like_others() {
+        let none = Wishes::default();
+        let big = || Arc::new(UInt64Array::from(vec![Some(1), Some(u64::MAX), None])) as ArrayRef;
+        for nested in [structs("n", big()), lists(big()), lists(structs("n", big())), structs("l", lists(big()))] {
+            let source = with_column("p", nested);
+            let (values, faults) = outcome(&source, &layout(&source, "", &none).unwrap());
+            assert_eq!((values.len(), faults), (2, vec!["2: is out of range".to_string()]), "{values:?}");
+        }
+        // A table whose field is narrower.
+        let small = DataType::Struct(vec![Field::new("n", DataType::Int16, true)].into());
+        let source = with_column("p", structs("n", Arc::new(Int64Array::from(vec![1, 40_000]))));
+        let layout_of = |t: DataType| layout_for(&source, "", &none, Some(&table_with("p", t))).unwrap();
+        assert_eq!(outcome(&source, &layout_of(small)), (vec!["{n: 1}".into()], vec!["2: is out of range".into()]));
+        // One whose struct has more fields.
+        let more = vec![Field::new("new", DataType::Utf8, true), Field::new("n", DataType::Int64, true)];
+        let more = layout_of(DataType::Struct(more.into()));
+        assert_eq!(outcome(&source, &more).0, ["{new: NULL, n: 1}", "{new: NULL, n: 40000}"]);
+    }
+
+    #[test]
+    fn times_inside_are_read_like_others() {
+        let nanos = || Arc::new(TimestampNanosecondArray::from(vec![7_200_000_000_000, -1])) as ArrayRef;
+        let read = |nested: ArrayRef, floor_time: bool| {
+            let source = with_column("p", nested);
+            let wishes = Wishes { floor_time, ..Wishes::default() };
+            outcome(&source, &layout(&source, "tz = 'Europe/Berlin'", &wishes).unwrap())
+        };
+        for nested in [structs("t", nanos()), lists(nanos())] {
+            let (values, faults) = read(Arc::clone(&nested), false);
+            assert!(values.len() == 1 && values[0].contains("1970-01-01T01:00:00Z"), "{values:?}");
+            assert_eq!(faults, ["2: is finer than a microsecond (--floor-time cuts it)"]);
+            let (values, faults) = read(nested, true);
+            assert!(values[1].contains("1969-12-31T22:59:59.999999Z"), "{values:?}");
+            assert!(faults.is_empty());
+        }
+    }
+
+    #[test]
+    fn what_is_left_out_is_not_read_into_a_table_that_has_it() {
+        let fields = |names: &[&str]| {
+            let fields: Vec<Field> = names.iter().map(|name| Field::new(*name, DataType::Utf8, true)).collect();
+            DataType::Struct(fields.into())
+        };
+        let text = |text: &str| Arc::new(StringArray::from(vec![text])) as ArrayRef;
+        let DataType::Struct(both) = fields(&["email", "plan"]) else { unreachable!() };
+        let nested: ArrayRef = Arc::new(StructArray::new(both.clone(), vec![text("a@b.c"), text("pro")], None));
+        let source = with_column("p", nested);
+        let drop = "drop = ['p.email']";
+        let fresh = layout(&source, drop, &Wishes::default()).unwrap();
+        assert_eq!(outcome(&source, &fresh).0, ["{plan: pro}"]);
+        let table = table_with("p", DataType::Struct(both));
+        let old = layout_for(&source, drop, &Wishes::default(), Some(&table)).unwrap();
+        assert_eq!(outcome(&source, &old).0, ["{email: NULL, plan: pro}"]);
+        let all = layout(&source, "drop = ['p.email', 'p.plan']", &Wishes::default()).unwrap();
+        assert!(all.columns.iter().all(|c| c.name != "p"));
+    }
+
+    #[test]
+    fn texts_that_mean_null_are_null_and_nobody_has_no_name() {
+        let users: ArrayRef = Arc::new(StringArray::from(vec![Some("u"), Some(""), Some("-"), Some("v"), None]));
+        let words: DictionaryArray<Int8Type> = ["a", "-", "", "-", "a"].into_iter().collect();
+        let inner = structs("t", Arc::new(StringViewArray::from(vec!["-", "x", "x", "", "x"])));
+        let source = RecordBatch::try_from_iter([
+            ("user_id", users),
+            ("ts", Arc::new(TimestampSecondArray::from(vec![1; 5])) as ArrayRef),
+            ("event", Arc::new(words) as ArrayRef),
+            ("p", inner),
+        ])
+        .unwrap();
+        let layout = layout(&source, "null = ['-']", &Wishes::default()).unwrap();
+        assert_eq!(
+            outcome(&source, &layout),
+            (
+                vec!["{t: NULL}".into(), "{t: }".into()],
+                ["2: is NULL", "3: is NULL", "5: is NULL"].map(String::from).into()
+            )
+        );
+        let decoded = convert(&source, 1, &layout).unwrap();
+        let events = cast(decoded.batch.column_by_name("event").unwrap(), &DataType::Utf8).unwrap();
+        assert_eq!(events.as_string::<i32>().iter().collect::<Vec<_>>(), [Some("a"), None]);
+        assert_eq!(decoded.rejects[0].user, None);
+    }
+
+    #[test]
+    fn a_time_that_has_a_type_takes_no_unit() {
+        let source = with_times(Arc::new(TimestampSecondArray::from(vec![1])));
+        let unit = Wishes { time_unit: Some("ms".into()), ..Wishes::default() };
+        let format = Wishes { time_format: Some("%Y".into()), ..Wishes::default() };
+        for (wishes, told) in [(unit, "unit"), (format, "format")] {
+            let error = layout(&source, "", &wishes).unwrap_err();
+            assert_eq!(
+                error.message(),
+                format!("column 'ts': it is timestamp(s) in 'a.parquet', and a time {told} is for numbers and texts")
+            );
+        }
     }
 
     fn times(decoded: &Decoded) -> Vec<i64> {
@@ -370,7 +617,7 @@ mod tests {
         assert_eq!(types, [&DataType::Int64, &timestamp(), &dictionary(), &DataType::Utf8, &DataType::Binary, &inner]);
         let decoded = convert(&source, 1, &layout).unwrap();
         assert_eq!(decoded.batch.num_rows(), 1);
-        assert_eq!(decoded.rejects[0].reason(), format!("user_id: '{}' does not fit the column's type", u64::MAX));
+        assert_eq!(decoded.rejects[0].reason(), format!("user_id: '{}' is out of range", u64::MAX));
         assert!(decoded.rejects[0].row.contains("\"event\":\"b\""), "{}", decoded.rejects[0].row);
         assert_eq!(
             decoded.batch.column(5).as_struct().column(0).as_primitive::<arrow::datatypes::Int16Type>().value(0),

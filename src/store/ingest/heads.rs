@@ -75,7 +75,7 @@ fn one(source: &Source, bytes: usize, options: &HeadOptions) -> Result<Head> {
         let Some((path, _)) = &source.file else {
             return Err(Error::usage("Parquet cannot be read from standard input"));
         };
-        let shape = parquet::shape(path, &source.name, rows)?;
+        let shape = parquet::shape(path, &source.name, rows, &options.nulls)?;
         return Ok(Head { shape, csv: None, paths: Paths::default(), prefix: Vec::new() });
     }
     let ignored = Arc::new(AtomicU64::new(0));
@@ -100,7 +100,9 @@ fn one(source: &Source, bytes: usize, options: &HeadOptions) -> Result<Head> {
             let delimiter = options.delimiter.or(source.tabs.then_some(b'\t'));
             csv_head(source, (&text, partial && rest.is_none()), delimiter, rows, rest, options)?
         }
-        SourceFormat::Ndjson | SourceFormat::Parquet => ndjson_head(source, &text, rows, rest)?,
+        SourceFormat::Ndjson | SourceFormat::Parquet => {
+            ndjson_head(source, (&text, partial && rest.is_none()), rows, rest, options)?
+        }
     };
     if source.file.is_none() {
         head.prefix = text;
@@ -126,7 +128,7 @@ fn csv_head(
 ) -> Result<Head> {
     let name = source.name.clone();
     let Some(found) = csv::shape(text, delimiter, options.header)? else {
-        let shape = Shape { source: name, columns: Vec::new(), by_position: true };
+        let shape = Shape { source: name, columns: Vec::new(), by_position: true, whole: true };
         return Ok(Head { shape, csv: None, paths: Paths::default(), prefix: Vec::new() });
     };
     let mut columns: Vec<(String, Seen)> = found.names.iter().map(|name| (name.clone(), Seen::default())).collect();
@@ -153,11 +155,17 @@ fn csv_head(
             }
         }
     }
-    let shape = Shape { source: name, columns, by_position: true };
+    let shape = Shape { source: name, columns, by_position: true, whole: true };
     Ok(Head { shape, csv: Some(found), paths: Paths::default(), prefix: Vec::new() })
 }
 
-fn ndjson_head(source: &Source, text: &[u8], rows: usize, rest: Option<Box<dyn Read + Send>>) -> Result<Head> {
+fn ndjson_head(
+    source: &Source,
+    (text, partial): (&[u8], bool),
+    rows: usize,
+    rest: Option<Box<dyn Read + Send>>,
+    options: &HeadOptions,
+) -> Result<Head> {
     let begin = text.trim_ascii_start();
     if begin.starts_with(b"[") {
         return Err(Error::data(format!("'{}' holds a JSON array; an object on each line is needed", source.name))
@@ -176,7 +184,7 @@ fn ndjson_head(source: &Source, text: &[u8], rows: usize, rest: Option<Box<dyn R
                 continue;
             }
             lines += 1;
-            objects += u64::from(ndjson::look(line, &mut all));
+            objects += u64::from(ndjson::look(line, &options.nulls, &mut all));
         }
     };
     match rest {
@@ -197,6 +205,7 @@ fn ndjson_head(source: &Source, text: &[u8], rows: usize, rest: Option<Box<dyn R
         .hint("jq -c . FILE > FILE.ndjson makes one"));
     }
     let names = all.fields.iter().map(|(name, _)| name.clone()).collect();
-    let shape = Shape { source: source.name.clone(), columns: all.fields, by_position: false };
+    let whole = !partial && objects < u64::try_from(rows).unwrap_or(u64::MAX);
+    let shape = Shape { source: source.name.clone(), columns: all.fields, by_position: false, whole };
     Ok(Head { shape, csv: None, paths: Paths::new(names), prefix: Vec::new() })
 }

@@ -12,6 +12,7 @@ use arrow::datatypes::{DataType, Field};
 
 use super::mapping::{dictionary, timestamp};
 use super::rejects::shortened;
+use super::stored_types;
 use super::times::{EpochUnit, KNOWN_PATTERNS, TimeFormat, TimeReader, parse_iso};
 
 /// Distinct texts that are remembered.
@@ -172,14 +173,37 @@ impl Seen {
         self.float(shown);
     }
 
-    /// Forgets a field that becomes a column of its own.
+    /// Forgets a field that becomes a column of its own or is left out.
     pub fn take_out(&mut self, path: &str) {
+        if let Some(element) = &mut self.element {
+            element.take_out(path);
+        }
         match path.split_once('.') {
             Some((first, rest)) if self.fields.iter().any(|(name, _)| name == first) => {
                 self.field(first).take_out(rest)
             }
             _ => self.fields.retain(|(name, _)| name != path),
         }
+    }
+
+    /// The paths of all fields that were seen, behind the name of the column.
+    pub fn paths(&self, name: &str, all: &mut Vec<String>) {
+        if let Some((declared, _)) = &self.declared {
+            stored_types::paths(name, declared, all);
+        }
+        for (field, seen) in &self.fields {
+            let path = format!("{name}.{field}");
+            seen.paths(&path, all);
+            all.push(path);
+        }
+        if let Some(element) = &self.element {
+            element.paths(name, all);
+        }
+    }
+
+    /// Whether there are objects or lists, which a text column keeps as they are written.
+    pub fn any_nested(&self) -> bool {
+        self.objects + self.lists > 0
     }
 
     fn note(&mut self, text: &str) {

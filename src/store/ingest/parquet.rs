@@ -33,8 +33,8 @@ fn open(path: &Path, options: ArrowReaderOptions) -> Result<ParquetRecordBatchRe
     ParquetRecordBatchReaderBuilder::try_new_with_options(file, options).map_err(|e| unread(path, e))
 }
 
-/// The columns of a file, with what its first rows show.
-pub fn shape(path: &Path, name: &str, rows: usize) -> Result<Shape> {
+/// The columns of a file, with what its first rows show; texts among `nulls` are NULL.
+pub fn shape(path: &Path, name: &str, rows: usize, nulls: &[String]) -> Result<Shape> {
     let builder = open(path, ArrowReaderOptions::new())?;
     let schema = builder.schema().clone();
     let mut columns: Vec<(String, Seen)> = schema
@@ -50,13 +50,13 @@ pub fn shape(path: &Path, name: &str, rows: usize) -> Result<Shape> {
     for batch in reader {
         let batch = batch.map_err(|e| unread(path, e))?;
         for (array, (_, seen)) in batch.columns().iter().zip(&mut columns) {
-            look(array, seen);
+            look(array, nulls, seen);
         }
     }
-    Ok(Shape { source: name.to_string(), columns, by_position: false })
+    Ok(Shape { source: name.to_string(), columns, by_position: false, whole: true })
 }
 
-fn look(array: &Arc<dyn Array>, seen: &mut Seen) {
+fn look(array: &Arc<dyn Array>, nulls: &[String], seen: &mut Seen) {
     let options = FormatOptions::default();
     let Ok(shown) = ArrayFormatter::try_new(array.as_ref(), &options) else { return };
     let text = is_text(array.data_type());
@@ -72,7 +72,10 @@ fn look(array: &Arc<dyn Array>, seen: &mut Seen) {
         match (&big, &small) {
             (Some(big), _) => seen.big_number(big.as_primitive::<UInt64Type>().value(row)),
             (None, Some(small)) => seen.number(small.as_primitive::<Int64Type>().value(row)),
-            (None, None) if text => seen.text(&shown.value(row).to_string()),
+            (None, None) if text => {
+                let text = shown.value(row).to_string();
+                if nulls.contains(&text) { seen.null() } else { seen.text(&text) }
+            }
             (None, None) if array.data_type().is_floating() => seen.decimal(&shown.value(row).to_string()),
             (None, None) => {
                 seen.typed(&shown.value(row).to_string());
