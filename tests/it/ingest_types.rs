@@ -49,6 +49,12 @@ fn nested_columns_are_loaded_again() {
         )
     };
     assert_eq!(read("events"), format!("tags,p,o\n{}\n{}\n{}", row(1), row(2), row(3)));
+    // Parts that are always empty or NULL have no type of their own.
+    place.write(
+        "d.ndjson",
+        "{\"user_id\": 4, \"ts\": \"2024-01-31\", \"event\": \"v\", \"tags\": [], \"p\": {\"l\": null, \"m\": []}, \"o\": [{}]}\n",
+    );
+    assert_eq!(ingest(&place, &["d.ndjson"]), "exit 0");
     // Parquet first, then text.
     query(&place, "COPY (SELECT * FROM 'data/events' WHERE user_id = 1) TO 'a.parquet'");
     assert_eq!(ingest(&place, &["a.parquet", "--table", "mixed"]), "exit 0");
@@ -80,6 +86,10 @@ fn nested_values_of_parquet_are_rejected_like_those_of_text() {
     assert_eq!(found.len(), 2, "{found:?}");
     assert!(found[0].starts_with("l: ") && found[0].ends_with("is finer than a microsecond (--floor-time cuts it)"));
     assert!(found[1].starts_with("p: ") && found[1].ends_with("is out of range"), "{found:?}");
+    // Texts are times where the table has times.
+    place.write("b.ndjson", "{\"user_id\": 4, \"ts\": \"2024-01-31\", \"l\": [\"2024-01-31T12:00:00+02:00\"]}\n");
+    assert_eq!(ingest(&place, &["b.ndjson"]), "exit 0");
+    assert_eq!(query(&place, "SELECT l FROM 'data/events' WHERE user_id = 4"), "l\n\"[\"\"2024-01-31T10:00:00Z\"\"]\"");
     // Cut, it is the microsecond before, also before 1970.
     assert!(ingest(&place, &["a.parquet", "--table", "cut", "--floor-time"]).starts_with("exit 0"));
     let found = query(&place, "SELECT l FROM 'data/cut' WHERE user_id = 3");

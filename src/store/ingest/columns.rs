@@ -237,7 +237,7 @@ fn typed(
     // So it is where the table's type suits most of the texts: a few words among prices are no other column.
     let mostly_suits =
         in_table.is_some() && draft.declared.is_empty() && draft.seen.fitting(&data_type) > draft.seen.values() / 2;
-    let suits = suggested == DataType::Null || fits(&suggested, &data_type);
+    let suits = fits(&suggested, &data_type) || (draft.declared.is_empty() && draft.seen.suits(&data_type));
     if anything && !reads_text && !mostly_suits && !is_time && !suits {
         let example = draft.seen.example.as_deref().map(|e| format!(" (such as '{e}')")).unwrap_or_default();
         let from = shapes.iter().find(|s| lookup(s, draft.from()).is_some()).map_or("", |s| s.source.as_str());

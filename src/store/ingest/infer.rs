@@ -12,7 +12,7 @@ use arrow::datatypes::{DataType, Field};
 
 use super::mapping::{dictionary, timestamp};
 use super::rejects::shortened;
-use super::stored_types;
+use super::stored_types::{self, fits};
 use super::times::{EpochUnit, KNOWN_PATTERNS, TimeFormat, TimeReader, parse_iso};
 
 /// Distinct texts that are remembered.
@@ -321,6 +321,25 @@ impl Seen {
         }
     }
 
+    /// Whether a column of this type takes what was seen, single values aside: fields and items that never have one fit any.
+    pub fn suits(&self, target: &DataType) -> bool {
+        let found = self.data_type();
+        match (&found, target) {
+            _ if self.values() == 0 => true,
+            (DataType::Null, _) => true,
+            (DataType::Struct(_), DataType::Struct(fields)) => {
+                self.fields.iter().all(|(name, seen)| match fields.iter().find(|field| field.name() == name) {
+                    Some(field) => seen.suits(field.data_type()),
+                    None => seen.values() == 0 || seen.data_type() == DataType::Null,
+                })
+            }
+            (DataType::List(_), DataType::List(item)) => {
+                self.element.as_ref().is_none_or(|element| element.suits(item.data_type()))
+            }
+            _ => fits(&found, target),
+        }
+    }
+
     /// The type that fits.
     pub fn data_type(&self) -> DataType {
         let all = self.values();
@@ -503,7 +522,7 @@ mod tests {
             r#"{"id": 1, "p": {"price": 1, "tags": ["a"], "e": {}}, "x": null}"#,
             r#"{"id": 18446744073709551615, "p": {"price": 2.5, "at": "2024-01-01"}, "t": "5"}"#,
         ] {
-            assert!(super::super::ndjson::look(text.as_bytes(), &mut all));
+            assert!(super::super::ndjson::look(text.as_bytes(), &[], &mut all));
         }
         let of = |name: &str| all.clone().field(name).data_type();
         assert_eq!(of("id"), dictionary());
@@ -520,7 +539,7 @@ mod tests {
         let mut all = Seen::default();
         for n in 0..=CROWD {
             let line = format!("{{\"few\": {{\"x\": {n}}}, \"many\": {{\"id{n}\": 1}}}}");
-            assert!(super::super::ndjson::look(line.as_bytes(), &mut all));
+            assert!(super::super::ndjson::look(line.as_bytes(), &[], &mut all));
         }
         assert_eq!(all.field("many").data_type(), DataType::Utf8);
         assert!(matches!(all.field("few").data_type(), DataType::Struct(_)));
