@@ -267,7 +267,8 @@ fn check_left_out(shapes: &[Shape], mapping: &Mapping) -> Result<()> {
         known.push(name.clone());
         seen.paths(name, &mut known);
     }
-    for name in &mapping.drop {
+    // Sources without any column have an error of their own.
+    for name in mapping.drop.iter().filter(|_| !known.is_empty()) {
         if known.contains(name) || shapes.iter().any(|shape| lookup(shape, name).is_some()) {
             continue;
         }
