@@ -15,11 +15,13 @@ use crate::error::Result;
 pub type Adapted<F> = (ArrayRef, Vec<(usize, F)>);
 
 /// `array` as a `target`: fields that it lacks are NULL, those that the target lacks are left out, and `single` converts
-/// what is neither struct nor list. What is wrong inside is wrong with the row around it.
+/// what is neither struct nor list; it is told the path of it, which begins with `path`. What is wrong inside is wrong with
+/// the row around it.
 pub fn adapt<F>(
     array: &ArrayRef,
     target: &DataType,
-    single: &mut dyn FnMut(&ArrayRef, &DataType) -> Result<Adapted<F>>,
+    path: &str,
+    single: &mut dyn FnMut(&ArrayRef, &DataType, &str) -> Result<Adapted<F>>,
 ) -> Result<Adapted<F>> {
     use DataType as T;
     match (array.data_type(), target) {
@@ -31,7 +33,8 @@ pub fn adapt<F>(
                 parts.push(match from.column_by_name(field.name()) {
                     None => new_null_array(field.data_type(), from.len()),
                     Some(part) => {
-                        let (part, wrong) = adapt(part, field.data_type(), single)?;
+                        let (part, wrong) =
+                            adapt(part, field.data_type(), &format!("{path}.{}", field.name()), single)?;
                         // What stands below a NULL is no value.
                         faults.extend(wrong.into_iter().filter(|(row, _)| from.is_valid(*row)));
                         part
@@ -47,7 +50,7 @@ pub fn adapt<F>(
         ) => {
             let list = cast(array, &T::List(Arc::clone(item)))?;
             let list = list.as_list::<i32>();
-            let (items, wrong) = adapt(list.values(), field.data_type(), single)?;
+            let (items, wrong) = adapt(list.values(), field.data_type(), path, single)?;
             let ends = list.value_offsets();
             let row_of = |item: usize| {
                 let row =
@@ -58,7 +61,7 @@ pub fn adapt<F>(
             let whole = ListArray::try_new(Arc::clone(field), list.offsets().clone(), items, list.nulls().cloned())?;
             Ok((Arc::new(whole), faults))
         }
-        _ => single(array, target),
+        _ => single(array, target, path),
     }
 }
 
@@ -67,8 +70,9 @@ pub fn reshaped(array: &ArrayRef, target: &DataType) -> Result<ArrayRef> {
     if array.data_type() == target {
         return Ok(Arc::clone(array));
     }
-    let mut same = |part: &ArrayRef, _: &DataType| -> Result<Adapted<()>> { Ok((Arc::clone(part), Vec::new())) };
-    Ok(adapt(array, target, &mut same)?.0)
+    let mut same =
+        |part: &ArrayRef, _: &DataType, _: &str| -> Result<Adapted<()>> { Ok((Arc::clone(part), Vec::new())) };
+    Ok(adapt(array, target, "", &mut same)?.0)
 }
 
 /// Rows that have no value any more.
@@ -91,9 +95,9 @@ mod tests {
 
     use super::*;
 
-    fn narrow(part: &ArrayRef, target: &DataType) -> Result<Adapted<()>> {
+    fn narrow(part: &ArrayRef, target: &DataType, path: &str) -> Result<Adapted<String>> {
         let cast = cast(part, target)?;
-        let wrong = lost(part, &cast).into_iter().map(|row| (row, ())).collect();
+        let wrong = lost(part, &cast).into_iter().map(|row| (row, path.to_string())).collect();
         Ok((cast, wrong))
     }
 
@@ -119,18 +123,18 @@ mod tests {
         let list: ArrayRef = Arc::new(ListArray::new(field, ends, items, Some(nulls)));
         let to = Fields::from(vec![Field::new("new", DataType::Utf8, true), Field::new("n", DataType::Int16, true)]);
         let target = DataType::List(Arc::new(Field::new("element", DataType::Struct(to), true)));
-        let (adapted, faults) = adapt(&list, &target, &mut narrow).unwrap();
+        let (adapted, faults) = adapt(&list, &target, "p", &mut narrow).unwrap();
         assert_eq!(adapted.data_type(), &target);
-        assert_eq!(faults, [(2, ())]);
+        assert_eq!(faults, [(2, "p.n".to_string())]);
         assert_eq!(
             shown(&adapted),
             ["[{new: NULL, n: 1}]", "[]", "[{new: NULL, n: NULL}, {new: NULL, n: NULL}]", "[NULL]", "NULL"]
         );
         // A part of it has its own rows.
-        let (part, faults) = adapt(&list.slice(1, 2), &target, &mut narrow).unwrap();
-        assert_eq!((part.len(), faults), (2, vec![(1, ())]));
+        let (part, faults) = adapt(&list.slice(1, 2), &target, "p", &mut narrow).unwrap();
+        assert_eq!((part.len(), faults), (2, vec![(1, "p.n".to_string())]));
         let large = cast(&list, &DataType::LargeList(Arc::new(Field::new("x", inner(&list), true)))).unwrap();
-        assert_eq!(adapt(&large, &target, &mut narrow).unwrap().1, [(2, ())]);
+        assert_eq!(adapt(&large, &target, "p", &mut narrow).unwrap().1, [(2, "p.n".to_string())]);
     }
 
     fn inner(list: &ArrayRef) -> DataType {

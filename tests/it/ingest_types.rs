@@ -83,9 +83,13 @@ fn nested_values_of_parquet_are_rejected_like_those_of_text() {
     let found = query(&place, "SELECT user_id, p, l FROM 'data/events' ORDER BY user_id");
     assert_eq!(found, "user_id,p,l\n1,\"{\"\"n\"\":[7]}\",\"[\"\"1969-12-31T23:59:59.999999Z\"\"]\"");
     let found = reasons(&place, "events");
-    assert_eq!(found.len(), 2, "{found:?}");
-    assert!(found[0].starts_with("l: ") && found[0].ends_with("is finer than a microsecond (--floor-time cuts it)"));
-    assert!(found[1].starts_with("p: ") && found[1].ends_with("is out of range"), "{found:?}");
+    assert_eq!(
+        found,
+        [
+            "l: '1969-12-31T23:59:59.999999900' is finer than a microsecond (--floor-time cuts it)",
+            "p.n: '18446744073709551615' is out of range"
+        ]
+    );
     // Texts are times where the table has times.
     place.write("b.ndjson", "{\"user_id\": 4, \"ts\": \"2024-01-31\", \"l\": [\"2024-01-31T12:00:00+02:00\"]}\n");
     assert_eq!(ingest(&place, &["b.ndjson"]), "exit 0");

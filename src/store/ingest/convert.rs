@@ -28,14 +28,24 @@ use crate::store::nested::{adapt, lost, reshaped};
 
 const DOES_NOT_FIT: Fault = Fault("does not fit the column's type");
 
-/// What is wrong with a column, by row.
+/// What is wrong with values, by row.
 type Faults = Vec<(usize, Fault)>;
+
+/// What a row is put aside for.
+#[derive(Clone)]
+struct Wrong {
+    /// The column, or the field in it.
+    path: String,
+    fault: Fault,
+    value: Option<String>,
+}
 
 /// The rows of a batch, whose first one has the number `first_row` in its source.
 pub fn convert(source: &RecordBatch, first_row: u64, layout: &Layout) -> Result<Decoded> {
     let rows = source.num_rows();
     let mut columns: Vec<ArrayRef> = Vec::with_capacity(layout.columns.len());
-    let mut faults: Vec<Vec<(usize, Fault)>> = Vec::with_capacity(layout.columns.len());
+    // A row is put aside for its first fault.
+    let mut first: Vec<Option<Wrong>> = Vec::new();
     // Nobody is called by an empty text.
     let no_users: Vec<String> = layout.nulls.iter().cloned().chain([String::new()]).collect();
     for (at, column) in layout.columns.iter().enumerate() {
@@ -48,27 +58,23 @@ pub fn convert(source: &RecordBatch, first_row: u64, layout: &Layout) -> Result<
             (Some(array), _) => {
                 one(array, column, nulls).map_err(|e| e.within(&format!("column '{}': ", column.name)))?
             }
-            (None, _) => (same_everywhere(column, rows)?, Faults::new()),
+            (None, _) => (same_everywhere(column, rows)?, Vec::new()),
         };
         columns.push(array);
-        faults.push(wrong);
-    }
-    // A row is put aside for its first fault.
-    let mut first: Vec<Option<(usize, Fault)>> = Vec::new();
-    for (at, wrong) in faults.iter().enumerate() {
-        for (row, fault) in wrong {
+        for (row, wrong) in wrong {
             if first.is_empty() {
                 first.resize(rows, None);
             }
-            first[*row].get_or_insert((at, *fault));
+            first[row].get_or_insert(wrong);
         }
     }
     for at in [layout.user, layout.time] {
         if columns[at].null_count() > 0 {
             first.resize(rows, None);
-            for (row, fault) in first.iter_mut().enumerate() {
+            let path = &layout.columns[at].name;
+            for (row, wrong) in first.iter_mut().enumerate() {
                 if columns[at].is_null(row) {
-                    fault.get_or_insert((at, IS_NULL));
+                    wrong.get_or_insert_with(|| Wrong { path: path.clone(), fault: IS_NULL, value: None });
                 }
             }
         }
@@ -82,38 +88,37 @@ pub fn convert(source: &RecordBatch, first_row: u64, layout: &Layout) -> Result<
     Ok(Decoded { batch: filter_record_batch(&whole, &keep)?, rejects, rows: rows as u64 })
 }
 
-fn rejects(
-    source: &RecordBatch,
-    first_row: u64,
-    layout: &Layout,
-    first: &[Option<(usize, Fault)>],
-) -> Result<Vec<Reject>> {
+fn rejects(source: &RecordBatch, first_row: u64, layout: &Layout, first: &[Option<Wrong>]) -> Result<Vec<Reject>> {
     let aside: BooleanArray = first.iter().map(|fault| Some(fault.is_some())).collect();
     let lines = json_lines(&filter_record_batch(source, &aside)?);
-    let text = |column: &Column, row: usize| -> Option<String> {
-        let Origin::Source(from) = &column.origin else { return None };
-        let array = find(source, from)?;
-        if array.is_null(row) {
-            return None;
-        }
-        let options = FormatOptions::default();
-        let shown = ArrayFormatter::try_new(array.as_ref(), &options).ok()?.value(row).to_string();
-        Some(shortened(&shown, 1000))
+    let users = match &layout.columns[layout.user].origin {
+        Origin::Source(from) => find(source, from),
+        Origin::Constant(_) | Origin::Missing => None,
     };
+    let user = |row: usize| users.as_ref().and_then(|users| shown(users, row)).filter(|user| !user.is_empty());
     let mut rejects = Vec::new();
-    for (row, fault) in first.iter().enumerate() {
-        let Some((at, fault)) = fault else { continue };
-        let column = &layout.columns[*at];
+    for (row, wrong) in first.iter().enumerate() {
+        let Some(wrong) = wrong else { continue };
         rejects.push(Reject {
             line: first_row + row as u64,
-            column: Some(column.name.clone()),
-            what: fault.0,
-            value: text(column, row).filter(|_| *fault != IS_NULL),
-            user: text(&layout.columns[layout.user], row).filter(|user| !user.is_empty()),
+            column: Some(wrong.path.clone()),
+            what: wrong.fault.0,
+            value: wrong.value.clone(),
+            user: user(row),
             row: lines.get(rejects.len()).map(|line| shortened(line, LONGEST)).unwrap_or_default(),
         });
     }
     Ok(rejects)
+}
+
+/// A value as text.
+fn shown(array: &ArrayRef, row: usize) -> Option<String> {
+    if array.is_null(row) {
+        return None;
+    }
+    let options = FormatOptions::default();
+    let shown = ArrayFormatter::try_new(array.as_ref(), &options).ok()?.value(row).to_string();
+    Some(shortened(&shown, 1000))
 }
 
 /// Rows as JSON; where a column has no JSON, as the text of its values.
@@ -150,10 +155,14 @@ fn find(source: &RecordBatch, from: &str) -> Option<ArrayRef> {
 }
 
 /// A column as its type in the table; texts among `nulls` are NULL.
-fn one(array: &ArrayRef, column: &Column, nulls: &[String]) -> Result<(ArrayRef, Faults)> {
-    let mut part = |part: &ArrayRef, target: &DataType| single(part, target, column.time.as_ref(), nulls);
-    let (read, faults) = adapt(array, &column.reads, &mut part)?;
-    Ok((reshaped(&read, &column.data_type)?, faults))
+fn one(array: &ArrayRef, column: &Column, nulls: &[String]) -> Result<(ArrayRef, Vec<(usize, Wrong)>)> {
+    let mut part = |part: &ArrayRef, target: &DataType, path: &str| {
+        let (read, faults) = single(part, target, column.time.as_ref(), nulls)?;
+        let wrong = |(row, fault)| (row, Wrong { path: path.to_string(), fault, value: shown(part, row) });
+        Ok((read, faults.into_iter().map(wrong).collect()))
+    };
+    let (read, wrong) = adapt(array, &column.reads, &column.name, &mut part)?;
+    Ok((reshaped(&read, &column.data_type)?, wrong))
 }
 
 /// Values that are neither structs nor lists.
@@ -475,6 +484,10 @@ mod tests {
         let more = vec![Field::new("new", DataType::Utf8, true), Field::new("n", DataType::Int64, true)];
         let more = layout_of(DataType::Struct(more.into()));
         assert_eq!(outcome(&source, &more).0, ["{new: NULL, n: 1}", "{new: NULL, n: 40000}"]);
+        // The value is named by its path.
+        let small = DataType::Struct(vec![Field::new("n", DataType::Int8, true)].into());
+        let rejects = convert(&source, 1, &layout_of(small)).unwrap().rejects;
+        assert_eq!(rejects[0].reason(), "p.n: '40000' is out of range");
     }
 
     #[test]

@@ -144,12 +144,12 @@ impl StoredSource {
         if column.data_type() == field.data_type() {
             return Ok(Arc::clone(column));
         }
-        let mut single = |part: &ArrayRef, target: &DataType| {
+        let mut single = |part: &ArrayRef, target: &DataType, _: &str| {
             let cast = cast(part, target)?;
             let wrong = lost(part, &cast).into_iter().map(|row| (row, ())).collect();
             Ok((cast, wrong))
         };
-        let (adapted, wrong) = adapt(column, field.data_type(), &mut single)
+        let (adapted, wrong) = adapt(column, field.data_type(), field.name(), &mut single)
             .map_err(|e| e.within(&format!("cannot read column '{}' of '{}': ", field.name(), self.path.display())))?;
         if !wrong.is_empty() {
             return Err(Error::data(format!(
