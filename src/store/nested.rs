@@ -14,15 +14,13 @@ use crate::error::Result;
 /// What a part became, and what is wrong with its values, by row.
 pub type Adapted<F> = (ArrayRef, Vec<(usize, F)>);
 
+/// Converts a part of a path to a type.
+pub type Single<'a, F> = dyn FnMut(&ArrayRef, &DataType, &str) -> Result<Adapted<F>> + 'a;
+
 /// `array` as a `target`: fields that it lacks are NULL, those that the target lacks are left out, and `single` converts
 /// what is neither struct nor list; it is told the path of it, which begins with `path`. What is wrong inside is wrong with
 /// the row around it.
-pub fn adapt<F>(
-    array: &ArrayRef,
-    target: &DataType,
-    path: &str,
-    single: &mut dyn FnMut(&ArrayRef, &DataType, &str) -> Result<Adapted<F>>,
-) -> Result<Adapted<F>> {
+pub fn adapt<F>(array: &ArrayRef, target: &DataType, path: &str, single: &mut Single<'_, F>) -> Result<Adapted<F>> {
     use DataType as T;
     match (array.data_type(), target) {
         (T::Struct(_), T::Struct(fields)) => {

@@ -144,7 +144,12 @@ fn what_the_mapping_leaves_out_is_left_out() {
     }
     let found = query(&place, "SELECT user_id, p['email'] AS email, p['plan'] AS plan FROM 'data/events' ORDER BY 1");
     assert_eq!(found, "user_id,email,plan\n1,a@b,pro\n2,,pro\n3,,pro");
-    // A name with a mistake would let it in.
+    // A text would hold all of it.
+    place.write("words.csv", "user_id,ts,event,p\n1,2024-01-31,v,x\n");
+    assert_eq!(ingest(&place, &["words.csv", "--table", "words"]), "exit 0");
+    let told = ingest(&place, &["c.ndjson", "--mapping", "drop.toml", "--table", "words"]);
+    assert!(told.contains("'p' is kept as text, and 'p.email' cannot be left out of it"), "{told}");
+    // A name with a mistake would let it in, too.
     for (name, drop, expected) in [
         ("a.ndjson", "p.emial", "'p.emial' (in drop); did you mean 'p.email'"),
         ("b.parquet", "p.emial", "'p.emial' (in drop); did you mean 'p.email'"),
