@@ -243,7 +243,7 @@ The mapping file (all keys are optional):
   user = \"user_id\"                  # as --user; also time, event, dedup_key, time_unit, time_format
   tz = \"Europe/Berlin\"              # of times that name no zone [default: UTC]
   null = [\"NULL\"]                   # texts that mean NULL, beside the empty one
-  drop = [\"debug\"]                  # source columns that are left out
+  drop = [\"debug\", \"p.email\"]       # source columns and fields that are left out; each must be there
   others = \"drop\"                   # leave out what is not named below
   [columns]
   user_id = \"uid\"                   # column of the table = column of the source

@@ -12,6 +12,7 @@ pub mod generate;
 pub mod ingest;
 pub mod layout;
 pub mod managed;
+mod nested;
 pub mod sort;
 pub mod staging;
 pub mod table;

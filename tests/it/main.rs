@@ -10,6 +10,7 @@ mod docs;
 mod funnel_relations;
 mod ingest;
 mod ingest_slips;
+mod ingest_types;
 mod layering;
 mod managed;
 mod memory;

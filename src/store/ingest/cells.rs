@@ -21,10 +21,10 @@ use crate::error::{Error, Result};
 
 const NO_INTEGER: Fault = Fault("is not a whole number");
 const NO_NUMBER: Fault = Fault("is not a number");
-const OUT_OF_RANGE: Fault = Fault("is out of range");
+pub const OUT_OF_RANGE: Fault = Fault("is out of range");
 const NO_BOOLEAN: Fault = Fault("is not true or false");
 const NO_DATE: Fault = Fault("is not a date (YYYY-MM-DD)");
-const TOO_PRECISE: Fault = Fault("has more decimal places than the column");
+pub const TOO_PRECISE: Fault = Fault("has more decimal places than the column");
 
 /// Rows of one column.
 pub struct Cells {
@@ -77,9 +77,14 @@ impl Cells {
         self.valid.len()
     }
 
-    /// Whether a row is NULL.
-    pub fn is_null(&self, row: usize) -> bool {
+    /// Whether a row is NULL or an empty text.
+    pub fn is_blank(&self, row: usize) -> bool {
         !self.valid.get(row).copied().unwrap_or(false)
+            || match &self.values {
+                Values::Texts(texts) => texts.get(row).is_empty(),
+                Values::Names { keys, names } => names.texts.get(keys[row] as usize).is_empty(),
+                _ => false,
+            }
     }
 
     /// Adds a value.

@@ -17,7 +17,7 @@ use super::drafts::{Draft, check_names, drafts, lookup};
 use super::infer::Seen;
 use super::mapping::{Mapping, dictionary, timestamp, type_name};
 use super::roles::roles;
-use super::stored_types::{fits, is_text, readable};
+use super::stored_types::{fits, is_text, readable, without};
 use super::times::{EpochUnit, TimeFormat, TimeReader};
 use crate::error::{Error, Result, suggest};
 use crate::store::managed::Roles;
@@ -32,6 +32,8 @@ pub struct Shape {
     pub columns: Vec<(String, Seen)>,
     /// Whether columns may be called `#N`.
     pub by_position: bool,
+    /// Whether it has no columns beside these: false where a sample of objects may lack some.
+    pub whole: bool,
 }
 
 /// What flags say of columns.
@@ -82,11 +84,13 @@ pub struct Column {
     pub name: String,
     /// Its type.
     pub data_type: DataType,
+    /// The part of the type that is read: without fields that are left out or columns of their own.
+    pub reads: DataType,
     /// `user`, `time` or `event`.
     pub role: Option<&'static str>,
     /// Where its values come from.
     pub origin: Origin,
-    /// How times are read.
+    /// How times are read, those inside structs and lists too.
     pub time: Option<TimeReader>,
     /// Whether times come as text or numbers, so that how they are read is worth telling.
     pub told_times: bool,
@@ -236,9 +240,24 @@ fn typed(
         (None, None) if matches!(draft.origin, Origin::Constant(_)) && is_text(&data_type) => dictionary(),
         _ => data_type,
     };
-    let time = match data_type {
-        DataType::Timestamp(_, _) => Some(time_reader(draft, role, &suggested, mapping, wishes)?),
-        _ => None,
+    if is_text(&data_type)
+        && draft.seen.any_nested()
+        && let Some(path) = draft.taken.first()
+    {
+        let from = draft.from();
+        return Err(Error::data(format!("'{from}' is kept as text, and '{from}.{path}' cannot be left out of it"))
+            .hint(format!("leave out all of it with drop = [\"{from}\"] in the mapping")));
+    }
+    let Some(reads) = draft.taken.iter().try_fold(data_type.clone(), |left, path| without(&left, path)) else {
+        return Ok(None);
+    };
+    let is_time = matches!(data_type, DataType::Timestamp(_, _));
+    let time = match is_time {
+        true => Some(time_reader(draft, role, &suggested, mapping, wishes)?),
+        false if data_type.is_nested() => {
+            Some(TimeReader::new(TimeFormat::Iso, zone(draft, mapping)?, wishes.floor_time))
+        }
+        false => None,
     };
     let anything = draft.seen.values() > 0 || !draft.declared.is_empty();
     // Text is read as what is asked for, and where it cannot be, that is the row's fault; a table is not asked for.
@@ -246,7 +265,8 @@ fn typed(
     // So it is where the table's type suits most of the texts: a few words among prices are no other column.
     let mostly_suits =
         in_table.is_some() && draft.declared.is_empty() && draft.seen.fitting(&data_type) > draft.seen.values() / 2;
-    if anything && !reads_text && !mostly_suits && time.is_none() && !fits(&suggested, &data_type) {
+    let suits = fits(&suggested, &data_type) || (draft.declared.is_empty() && draft.seen.suits(&data_type));
+    if anything && !reads_text && !mostly_suits && !is_time && !suits {
         let example = draft.seen.example.as_deref().map(|e| format!(" (such as '{e}')")).unwrap_or_default();
         let from = shapes.iter().find(|s| lookup(s, draft.from()).is_some()).map_or("", |s| s.source.as_str());
         let place = if in_table.is_some() { "in the table" } else { "as its role needs" };
@@ -274,9 +294,10 @@ fn typed(
     Ok(Some(Column {
         name: draft.name.clone(),
         data_type,
+        reads,
         role,
         origin: draft.origin.clone(),
-        told_times: time.is_some()
+        told_times: is_time
             && (draft.declared.is_empty() || draft.declared.iter().any(|(t, _)| is_text(t) || t.is_numeric())),
         time,
         example: draft.seen.example.clone(),
@@ -303,6 +324,12 @@ fn time_reader(
     let pattern =
         of_role(&wishes.time_format).or_else(|| of_role(&mapping.time_format)).or_else(|| draft.entry.format.clone());
     let typed = matches!(suggested, DataType::Timestamp(_, _) | DataType::Date32);
+    let told = unit.map(|_| "unit").or(pattern.as_ref().map(|_| "format"));
+    if let (true, Some(told)) = (draft.typed_times(), told) {
+        let (declared, source) = &draft.declared[0];
+        let declared = type_name(declared);
+        return Err(at(format!("it is {declared} in '{source}', and a time {told} is for numbers and texts")));
+    }
     let format = match (unit, pattern) {
         (Some(_), Some(_)) => return Err(at("give a time unit or a time format, not both".into())),
         (Some(unit), None) => TimeFormat::Epoch(unit),
@@ -311,11 +338,17 @@ fn time_reader(
         (None, None) if draft.numbers() => TimeFormat::Epoch(draft.seen.unit().map_err(at)?),
         (None, None) => draft.seen.time_format().map_err(at)?,
     };
-    let zone = match draft.entry.tz.as_ref().or(mapping.tz.as_ref()).map(String::as_str) {
-        None | Some("UTC") => None,
-        Some(name) => Some(TimeZone::get(name).map_err(|_| at(format!("unknown time zone '{name}'")))?),
-    };
-    Ok(TimeReader::new(format, zone, wishes.floor_time))
+    Ok(TimeReader::new(format, zone(draft, mapping)?, wishes.floor_time))
+}
+
+/// The zone of times that name none; `None` is UTC.
+fn zone(draft: &Draft, mapping: &Mapping) -> Result<Option<TimeZone>> {
+    match draft.entry.tz.as_ref().or(mapping.tz.as_ref()).map(String::as_str) {
+        None | Some("UTC") => Ok(None),
+        Some(name) => TimeZone::get(name)
+            .map(Some)
+            .map_err(|_| Error::data(format!("column '{}': unknown time zone '{name}'", draft.name))),
+    }
 }
 
 /// Whether a field of this name goes into no column and is not left out.
@@ -352,6 +385,7 @@ fn in_table_order(columns: Vec<Column>, table: &Existing, missing: &HashSet<&str
         ordered.push(by_name.remove(field.name()).unwrap_or_else(|| Column {
             name: field.name().clone(),
             data_type: field.data_type().clone(),
+            reads: field.data_type().clone(),
             role: (table.roles.event.as_ref() == Some(field.name())).then_some("event"),
             origin: match missing.contains(field.name().as_str()) {
                 true => Origin::Missing,
@@ -405,7 +439,7 @@ mod tests {
                 ((*name).to_string(), seen)
             })
             .collect();
-        Shape { source: "a.csv".into(), columns, by_position: true }
+        Shape { source: "a.csv".into(), columns, by_position: true, whole: true }
     }
 
     fn table(columns: &[(&str, DataType)]) -> Existing {

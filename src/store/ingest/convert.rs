@@ -1,65 +1,65 @@
 //! Arrays of a Parquet file as columns of the table.
 //!
-//! Deals with: widening, texts, times of all units and zones, and rows whose value does not fit. Does not deal with: reading
-//! the file (`parquet`).
+//! Deals with: columns and fields by their names, rows whose value does not fit, their users and texts. Does not deal with:
+//! reading the file (`parquet`), single values (`typed_values`), or the shape of nested ones (`nested`).
 
-use std::sync::Arc;
-
-use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, StructArray,
-    TimestampMicrosecondArray,
-};
-use arrow::compute::{CastOptions, cast_with_options, filter_record_batch};
-use arrow::datatypes::{DataType, Float64Type, Int64Type, TimeUnit};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StructArray};
+use arrow::compute::{filter_record_batch, nullif};
+use arrow::datatypes::DataType;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
-use super::cells::Cells;
 use super::columns::{Column, Layout, Origin};
 use super::decoded::{Decoded, IS_NULL, batch, same_everywhere};
 use super::rejects::{Fault, LONGEST, Reject, shortened};
-use super::stored_types::is_text;
-use super::times::{EpochUnit, TimeFormat, TimeReader};
+use super::typed_values::single;
 use super::unseen::OfBlock;
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::store::nested::{adapt, reshaped};
 
-const DOES_NOT_FIT: Fault = Fault("does not fit the column's type");
-
-/// What is wrong with a column, by row.
-type Faults = Vec<(usize, Fault)>;
+/// What a row is put aside for.
+#[derive(Clone)]
+struct Wrong {
+    /// The column, or the field in it.
+    path: String,
+    fault: Fault,
+    value: Option<String>,
+}
 
 /// The rows of a batch, whose first one has the number `first_row` in its source.
 pub fn convert(source: &RecordBatch, first_row: u64, layout: &Layout) -> Result<Decoded> {
     let rows = source.num_rows();
     let mut columns: Vec<ArrayRef> = Vec::with_capacity(layout.columns.len());
-    let mut faults: Vec<Vec<(usize, Fault)>> = Vec::with_capacity(layout.columns.len());
-    for column in &layout.columns {
+    // A row is put aside for its first fault.
+    let mut first: Vec<Option<Wrong>> = Vec::new();
+    // Nobody is called by an empty text.
+    let no_users: Vec<String> = layout.nulls.iter().cloned().chain([String::new()]).collect();
+    for (at, column) in layout.columns.iter().enumerate() {
+        let nulls = if at == layout.user { &no_users } else { &layout.nulls };
         let found = match &column.origin {
             Origin::Source(from) => find(source, from),
             Origin::Constant(_) | Origin::Missing => None,
         };
         let (array, wrong) = match (&found, &column.origin) {
-            (Some(array), _) => one(array, column).map_err(|e| e.within(&format!("column '{}': ", column.name)))?,
-            (None, _) => (same_everywhere(column, rows)?, Faults::new()),
+            (Some(array), _) => {
+                one(array, column, nulls).map_err(|e| e.within(&format!("column '{}': ", column.name)))?
+            }
+            (None, _) => (same_everywhere(column, rows)?, Vec::new()),
         };
         columns.push(array);
-        faults.push(wrong);
-    }
-    // A row is put aside for its first fault.
-    let mut first: Vec<Option<(usize, Fault)>> = Vec::new();
-    for (at, wrong) in faults.iter().enumerate() {
-        for (row, fault) in wrong {
+        for (row, wrong) in wrong {
             if first.is_empty() {
                 first.resize(rows, None);
             }
-            first[*row].get_or_insert((at, *fault));
+            first[row].get_or_insert(wrong);
         }
     }
     for at in [layout.user, layout.time] {
         if columns[at].null_count() > 0 {
             first.resize(rows, None);
-            for (row, fault) in first.iter_mut().enumerate() {
+            let path = &layout.columns[at].name;
+            for (row, wrong) in first.iter_mut().enumerate() {
                 if columns[at].is_null(row) {
-                    fault.get_or_insert((at, IS_NULL));
+                    wrong.get_or_insert_with(|| Wrong { path: path.clone(), fault: IS_NULL, value: None });
                 }
             }
         }
@@ -73,38 +73,37 @@ pub fn convert(source: &RecordBatch, first_row: u64, layout: &Layout) -> Result<
     Ok(Decoded { batch: filter_record_batch(&whole, &keep)?, rejects, unseen: OfBlock::new(), rows: rows as u64 })
 }
 
-fn rejects(
-    source: &RecordBatch,
-    first_row: u64,
-    layout: &Layout,
-    first: &[Option<(usize, Fault)>],
-) -> Result<Vec<Reject>> {
+fn rejects(source: &RecordBatch, first_row: u64, layout: &Layout, first: &[Option<Wrong>]) -> Result<Vec<Reject>> {
     let aside: BooleanArray = first.iter().map(|fault| Some(fault.is_some())).collect();
     let lines = json_lines(&filter_record_batch(source, &aside)?);
-    let text = |column: &Column, row: usize| -> Option<String> {
-        let Origin::Source(from) = &column.origin else { return None };
-        let array = find(source, from)?;
-        if array.is_null(row) {
-            return None;
-        }
-        let options = FormatOptions::default();
-        let shown = ArrayFormatter::try_new(array.as_ref(), &options).ok()?.value(row).to_string();
-        Some(shortened(&shown, 1000))
+    let users = match &layout.columns[layout.user].origin {
+        Origin::Source(from) => find(source, from),
+        Origin::Constant(_) | Origin::Missing => None,
     };
+    let user = |row: usize| users.as_ref().and_then(|users| shown(users, row)).filter(|user| !user.is_empty());
     let mut rejects = Vec::new();
-    for (row, fault) in first.iter().enumerate() {
-        let Some((at, fault)) = fault else { continue };
-        let column = &layout.columns[*at];
+    for (row, wrong) in first.iter().enumerate() {
+        let Some(wrong) = wrong else { continue };
         rejects.push(Reject {
             line: first_row + row as u64,
-            column: Some(column.name.clone()),
-            what: fault.0,
-            value: text(column, row).filter(|_| *fault != IS_NULL),
-            user: text(&layout.columns[layout.user], row),
+            column: Some(wrong.path.clone()),
+            what: wrong.fault.0,
+            value: wrong.value.clone(),
+            user: user(row),
             row: lines.get(rejects.len()).map(|line| shortened(line, LONGEST)).unwrap_or_default(),
         });
     }
     Ok(rejects)
+}
+
+/// A value as text.
+fn shown(array: &ArrayRef, row: usize) -> Option<String> {
+    if array.is_null(row) {
+        return None;
+    }
+    let options = FormatOptions::default();
+    let shown = ArrayFormatter::try_new(array.as_ref(), &options).ok()?.value(row).to_string();
+    Some(shortened(&shown, 1000))
 }
 
 /// Rows as JSON; where a column has no JSON, as the text of its values.
@@ -134,167 +133,47 @@ fn find(source: &RecordBatch, from: &str) -> Option<ArrayRef> {
         let inner = outer.column_by_name(step)?;
         array = match outer.nulls() {
             None => inner.clone(),
-            Some(nulls) => arrow::compute::nullif(inner, &BooleanArray::new(!nulls.inner(), None)).ok()?,
+            Some(nulls) => nullif(inner, &BooleanArray::new(!nulls.inner(), None)).ok()?,
         };
     }
     Some(array)
 }
 
-/// A column as its type in the table.
-fn one(array: &ArrayRef, column: &Column) -> Result<(ArrayRef, Faults)> {
-    let target = &column.data_type;
-    if let (DataType::Timestamp(_, _), Some(reader)) = (target, &column.time) {
-        return times(array, target, reader.clone());
-    }
-    if array.data_type() == target {
-        return Ok((array.clone(), Faults::new()));
-    }
-    let scalar_text = is_text(array.data_type()) && !is_text(target);
-    if scalar_text {
-        let plain = cast(array, &DataType::Utf8)?;
-        return read(plain.as_string(), target, column.time.as_ref());
-    }
-    let converted = cast(array, target)?;
-    let mut faults = Faults::new();
-    if converted.null_count() > array.logical_null_count() {
-        let before = array.logical_nulls();
-        let was_null = |row: usize| before.as_ref().is_some_and(|nulls| nulls.is_null(row));
-        faults.extend(
-            (0..array.len()).filter(|row| converted.is_null(*row) && !was_null(*row)).map(|row| (row, DOES_NOT_FIT)),
-        );
-    }
-    Ok((converted, faults))
-}
-
-fn cast(array: &ArrayRef, target: &DataType) -> Result<ArrayRef> {
-    let options = CastOptions { safe: true, ..CastOptions::default() };
-    let plain = match array.data_type() {
-        // Straight from one dictionary to another only the values are looked at.
-        DataType::Dictionary(_, value) if !is_text(target) || !is_text(value) => {
-            cast_with_options(array, value, &options)?
-        }
-        _ => array.clone(),
+/// A column as its type in the table; texts among `nulls` are NULL.
+fn one(array: &ArrayRef, column: &Column, nulls: &[String]) -> Result<(ArrayRef, Vec<(usize, Wrong)>)> {
+    let mut part = |part: &ArrayRef, target: &DataType, path: &str| {
+        let (read, faults) = single(part, target, column.time.as_ref(), nulls)?;
+        let wrong = |(row, fault)| (row, Wrong { path: path.to_string(), fault, value: shown(part, row) });
+        Ok((read, faults.into_iter().map(wrong).collect()))
     };
-    cast_with_options(&plain, target, &options).map_err(Error::from)
-}
-
-/// Texts read as values.
-fn read(texts: &StringArray, target: &DataType, time: Option<&TimeReader>) -> Result<(ArrayRef, Faults)> {
-    let mut cells =
-        Cells::new(target, time).ok_or_else(|| Error::data(format!("{target} cannot be read from text")))?;
-    let mut faults = Faults::new();
-    for row in 0..texts.len() {
-        if texts.is_null(row) {
-            cells.push_null();
-        } else if let Err(fault) = cells.push(texts.value(row).as_bytes()) {
-            faults.push((row, fault));
-            cells.push_null();
-        }
-    }
-    Ok((cells.finish()?, faults))
-}
-
-/// Times of any type as microseconds of UTC.
-fn times(array: &ArrayRef, target: &DataType, mut reader: TimeReader) -> Result<(ArrayRef, Faults)> {
-    let zoned = match array.data_type() {
-        DataType::Timestamp(TimeUnit::Microsecond, Some(_)) => {
-            let values = array.as_primitive::<arrow::datatypes::TimestampMicrosecondType>().clone();
-            return Ok((Arc::new(values.with_data_type(target.clone())), Faults::new()));
-        }
-        DataType::Timestamp(_, zone) => zone.is_some(),
-        _ => false,
-    };
-    let unit = match array.data_type() {
-        DataType::Timestamp(TimeUnit::Second, _) => EpochUnit::Seconds,
-        DataType::Timestamp(TimeUnit::Millisecond, _) => EpochUnit::Millis,
-        DataType::Timestamp(TimeUnit::Microsecond, _) => EpochUnit::Micros,
-        DataType::Timestamp(TimeUnit::Nanosecond, _) => EpochUnit::Nanos,
-        DataType::Date32 | DataType::Date64 => {
-            let days = cast(array, &DataType::Date32)?;
-            let seconds = cast(&cast(&days, &DataType::Int32)?, &DataType::Int64)?;
-            let midnight = |day: i64| day.checked_mul(86_400_000_000).map_or(Ok(i64::MAX), Ok);
-            return instants(seconds.as_primitive::<Int64Type>(), target, |day| reader.local(midnight(day)?));
-        }
-        text if is_text(text) => {
-            let plain = cast(array, &DataType::Utf8)?;
-            return read(plain.as_string(), target, Some(&reader));
-        }
-        number => {
-            let TimeFormat::Epoch(unit) = *reader.format() else {
-                return Err(Error::data(format!("{number} is no time")));
-            };
-            if !number.is_integer() {
-                let numbers = cast(array, &DataType::Float64)?;
-                return decimals(numbers.as_primitive::<Float64Type>(), target, &mut reader);
-            }
-            let numbers = cast(array, &DataType::Int64)?;
-            return instants(numbers.as_primitive::<Int64Type>(), target, |value| reader.number(value, unit));
-        }
-    };
-    let numbers = cast(array, &DataType::Int64)?;
-    let numbers = numbers.as_primitive::<Int64Type>();
-    match zoned || reader.zone_name().is_none() {
-        true => instants(numbers, target, |value| reader.number(value, unit)),
-        false => {
-            let mut zone = reader.clone();
-            instants(numbers, target, |value| zone.local(reader.number(value, unit)?))
-        }
-    }
-}
-
-fn instants(
-    numbers: &Int64Array,
-    target: &DataType,
-    mut instant: impl FnMut(i64) -> Result<i64, Fault>,
-) -> Result<(ArrayRef, Faults)> {
-    let mut faults = Faults::new();
-    let values: TimestampMicrosecondArray = (0..numbers.len())
-        .map(|row| {
-            let value = numbers.is_valid(row).then(|| numbers.value(row))?;
-            match instant(value) {
-                Ok(micros) => Some(micros),
-                Err(fault) => {
-                    faults.push((row, fault));
-                    None
-                }
-            }
-        })
-        .collect();
-    Ok((Arc::new(values.with_data_type(target.clone())), faults))
-}
-
-/// Epochs with decimals: a double has no microseconds to be exact about, so the nearest one is taken.
-fn decimals(numbers: &Float64Array, target: &DataType, reader: &mut TimeReader) -> Result<(ArrayRef, Faults)> {
-    let mut faults = Faults::new();
-    let values: TimestampMicrosecondArray = (0..numbers.len())
-        .map(|row| {
-            let value = numbers.is_valid(row).then(|| numbers.value(row))?;
-            match reader.read(format!("{value:.6}").as_bytes()) {
-                Ok(micros) => Some(micros),
-                Err(fault) => {
-                    faults.push((row, fault));
-                    None
-                }
-            }
-        })
-        .collect();
-    Ok((Arc::new(values.with_data_type(target.clone())), faults))
+    let (read, wrong) = adapt(array, &column.reads, &column.name, &mut part)?;
+    Ok((reshaped(&read, &column.data_type)?, wrong))
 }
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{
-        BinaryArray, Date32Array, DictionaryArray, Int32Array, LargeStringArray, StringViewArray,
-        TimestampNanosecondArray, TimestampSecondArray, UInt8Array, UInt64Array,
-    };
-    use arrow::datatypes::{Field, Fields, Int8Type, TimestampMicrosecondType};
+    use std::sync::Arc;
 
-    use super::super::columns::{Shape, Wishes};
+    use arrow::array::{
+        BinaryArray, Date32Array, Decimal128Array, DictionaryArray, Float32Array, Float64Array, Int32Array, Int64Array,
+        LargeStringArray, ListArray, StringArray, StringViewArray, TimestampNanosecondArray, TimestampSecondArray,
+        UInt8Array, UInt64Array,
+    };
+    use arrow::buffer::OffsetBuffer;
+    use arrow::datatypes::{Field, Fields, Int8Type, Int64Type, Schema, TimestampMicrosecondType};
+
+    use super::super::columns::{Existing, Shape, Wishes};
     use super::super::infer::Seen;
     use super::super::mapping::{Mapping, dictionary, timestamp};
+    use super::super::typed_values::cast;
     use super::*;
+    use crate::store::managed::Roles;
 
     fn layout(source: &RecordBatch, mapping: &str, wishes: &Wishes) -> Result<Layout> {
+        layout_for(source, mapping, wishes, None)
+    }
+
+    fn layout_for(source: &RecordBatch, mapping: &str, wishes: &Wishes, table: Option<&Existing>) -> Result<Layout> {
         let columns = source
             .schema()
             .fields()
@@ -305,8 +184,186 @@ mod tests {
                 (f.name().clone(), seen)
             })
             .collect();
-        let shape = Shape { source: "a.parquet".into(), columns, by_position: false };
-        Layout::of(&[shape], &Mapping::parse(mapping).unwrap(), wishes, None)
+        let shape = Shape { source: "a.parquet".into(), columns, by_position: false, whole: true };
+        Layout::of(&[shape], &Mapping::parse(mapping).unwrap(), wishes, table)
+    }
+
+    /// Users 1, 2, .. at times that are none of the matter, with another column.
+    fn with_column(name: &str, column: ArrayRef) -> RecordBatch {
+        let rows = column.len() as i64;
+        RecordBatch::try_from_iter([
+            ("user_id", Arc::new(Int64Array::from_iter_values(1..=rows)) as ArrayRef),
+            ("ts", Arc::new(TimestampSecondArray::from_iter_values(1..=rows))),
+            (name, column),
+        ])
+        .unwrap()
+    }
+
+    /// The column as texts of its values, and the rejected rows as `row: what is wrong`.
+    fn outcome(source: &RecordBatch, layout: &Layout) -> (Vec<String>, Vec<String>) {
+        let decoded = convert(source, 1, layout).unwrap();
+        let column = decoded.batch.columns().last().unwrap();
+        let options = FormatOptions::default().with_null("NULL");
+        let formatter = ArrayFormatter::try_new(column.as_ref(), &options).unwrap();
+        let values = (0..column.len()).map(|row| formatter.value(row).to_string()).collect();
+        (values, decoded.rejects.iter().map(|r| format!("{}: {}", r.line, r.what)).collect())
+    }
+
+    fn structs(name: &str, values: ArrayRef) -> ArrayRef {
+        Arc::new(StructArray::from(vec![(Arc::new(Field::new(name, values.data_type().clone(), true)), values)]))
+    }
+
+    fn lists(values: ArrayRef) -> ArrayRef {
+        let field = Arc::new(Field::new("item", values.data_type().clone(), true));
+        let ends = OffsetBuffer::from_lengths(vec![1; values.len()]);
+        Arc::new(ListArray::new(field, ends, values, None))
+    }
+
+    fn table_with(name: &str, data_type: DataType) -> Existing {
+        let fields = vec![
+            Field::new("user_id", DataType::Int64, true),
+            Field::new("ts", timestamp(), true),
+            Field::new(name, data_type, true),
+        ];
+        let roles = Roles { user: "user_id".into(), time: "ts".into(), event: None };
+        Existing { schema: Arc::new(Schema::new(fields)), roles, dedup_key: None }
+    }
+
+    #[test]
+    fn numbers_that_would_change_are_put_aside() {
+        let none = Wishes::default();
+        let as_type = |column: ArrayRef, data_type: &str| {
+            let source = with_column("n", column);
+            let mapping = format!("[columns]\nn = {{ from = 'n', type = '{data_type}' }}");
+            outcome(&source, &layout(&source, &mapping, &none).unwrap())
+        };
+        let fine = Decimal128Array::from(vec![15_000, 12_345, 1_000_000, 990_000, -999_951])
+            .with_precision_and_scale(12, 4)
+            .unwrap();
+        assert_eq!(
+            as_type(Arc::new(fine), "decimal(4,2)"),
+            (
+                vec!["1.50".to_string(), "99.00".into()],
+                vec![
+                    "2: has more decimal places than the column".to_string(),
+                    "3: is out of range".into(),
+                    "5: is out of range".into()
+                ]
+            )
+        );
+        // A double is what its digits say.
+        let doubles = || Float64Array::from(vec![Some(0.1), Some(0.125), Some(1e6), Some(f64::NAN), None, Some(-2.5)]);
+        let (values, faults) = as_type(Arc::new(doubles()), "decimal(4,2)");
+        assert_eq!(values, ["0.10", "NULL", "-2.50"]);
+        assert_eq!(faults, ["2: has more decimal places than the column", "3: is out of range", "4: is not a number"]);
+        let floats: ArrayRef = Arc::new(Float32Array::from(vec![0.1, 0.125]));
+        assert_eq!(as_type(floats, "decimal(4,2)").0, ["0.10"]);
+        let huge: ArrayRef = Arc::new(Float64Array::from(vec![0.5, 1e300, f64::INFINITY]));
+        assert_eq!(as_type(huge, "float"), (vec!["0.5".into(), "inf".into()], vec!["2: is out of range".into()]));
+        let whole: ArrayRef = Arc::new(Int64Array::from(vec![99, 100]));
+        assert_eq!(as_type(whole, "decimal(4,2)"), (vec!["99.00".into()], vec!["2: is out of range".into()]));
+    }
+
+    #[test]
+    fn values_inside_are_checked_like_others() {
+        let none = Wishes::default();
+        let big = || Arc::new(UInt64Array::from(vec![Some(1), Some(u64::MAX), None])) as ArrayRef;
+        for nested in [structs("n", big()), lists(big()), lists(structs("n", big())), structs("l", lists(big()))] {
+            let source = with_column("p", nested);
+            let (values, faults) = outcome(&source, &layout(&source, "", &none).unwrap());
+            assert_eq!((values.len(), faults), (2, vec!["2: is out of range".to_string()]), "{values:?}");
+        }
+        // A table whose field is narrower.
+        let small = DataType::Struct(vec![Field::new("n", DataType::Int16, true)].into());
+        let source = with_column("p", structs("n", Arc::new(Int64Array::from(vec![1, 40_000]))));
+        let layout_of = |t: DataType| layout_for(&source, "", &none, Some(&table_with("p", t))).unwrap();
+        assert_eq!(outcome(&source, &layout_of(small)), (vec!["{n: 1}".into()], vec!["2: is out of range".into()]));
+        // One whose struct has more fields.
+        let more = vec![Field::new("new", DataType::Utf8, true), Field::new("n", DataType::Int64, true)];
+        let more = layout_of(DataType::Struct(more.into()));
+        assert_eq!(outcome(&source, &more).0, ["{new: NULL, n: 1}", "{new: NULL, n: 40000}"]);
+        // The value is named by its path.
+        let small = DataType::Struct(vec![Field::new("n", DataType::Int8, true)].into());
+        let rejects = convert(&source, 1, &layout_of(small)).unwrap().rejects;
+        assert_eq!(rejects[0].reason(), "p.n: '40000' is out of range");
+    }
+
+    #[test]
+    fn times_inside_are_read_like_others() {
+        let nanos = || Arc::new(TimestampNanosecondArray::from(vec![7_200_000_000_000, -1])) as ArrayRef;
+        let read = |nested: ArrayRef, floor_time: bool| {
+            let source = with_column("p", nested);
+            let wishes = Wishes { floor_time, ..Wishes::default() };
+            outcome(&source, &layout(&source, "tz = 'Europe/Berlin'", &wishes).unwrap())
+        };
+        for nested in [structs("t", nanos()), lists(nanos())] {
+            let (values, faults) = read(Arc::clone(&nested), false);
+            assert!(values.len() == 1 && values[0].contains("1970-01-01T01:00:00Z"), "{values:?}");
+            assert_eq!(faults, ["2: is finer than a microsecond (--floor-time cuts it)"]);
+            let (values, faults) = read(nested, true);
+            assert!(values[1].contains("1969-12-31T22:59:59.999999Z"), "{values:?}");
+            assert!(faults.is_empty());
+        }
+    }
+
+    #[test]
+    fn what_is_left_out_is_not_read_into_a_table_that_has_it() {
+        let fields = |names: &[&str]| {
+            let fields: Vec<Field> = names.iter().map(|name| Field::new(*name, DataType::Utf8, true)).collect();
+            DataType::Struct(fields.into())
+        };
+        let text = |text: &str| Arc::new(StringArray::from(vec![text])) as ArrayRef;
+        let DataType::Struct(both) = fields(&["email", "plan"]) else { unreachable!() };
+        let nested: ArrayRef = Arc::new(StructArray::new(both.clone(), vec![text("a@b.c"), text("pro")], None));
+        let source = with_column("p", nested);
+        let drop = "drop = ['p.email']";
+        let fresh = layout(&source, drop, &Wishes::default()).unwrap();
+        assert_eq!(outcome(&source, &fresh).0, ["{plan: pro}"]);
+        let table = table_with("p", DataType::Struct(both));
+        let old = layout_for(&source, drop, &Wishes::default(), Some(&table)).unwrap();
+        assert_eq!(outcome(&source, &old).0, ["{email: NULL, plan: pro}"]);
+        let all = layout(&source, "drop = ['p.email', 'p.plan']", &Wishes::default()).unwrap();
+        assert!(all.columns.iter().all(|c| c.name != "p"));
+    }
+
+    #[test]
+    fn texts_that_mean_null_are_null_and_nobody_has_no_name() {
+        let users: ArrayRef = Arc::new(StringArray::from(vec![Some("u"), Some(""), Some("-"), Some("v"), None]));
+        let words: DictionaryArray<Int8Type> = ["a", "-", "", "-", "a"].into_iter().collect();
+        let inner = structs("t", Arc::new(StringViewArray::from(vec!["-", "x", "x", "", "x"])));
+        let source = RecordBatch::try_from_iter([
+            ("user_id", users),
+            ("ts", Arc::new(TimestampSecondArray::from(vec![1; 5])) as ArrayRef),
+            ("event", Arc::new(words) as ArrayRef),
+            ("p", inner),
+        ])
+        .unwrap();
+        let layout = layout(&source, "null = ['-']", &Wishes::default()).unwrap();
+        assert_eq!(
+            outcome(&source, &layout),
+            (
+                vec!["{t: NULL}".into(), "{t: }".into()],
+                ["2: is NULL", "3: is NULL", "5: is NULL"].map(String::from).into()
+            )
+        );
+        let decoded = convert(&source, 1, &layout).unwrap();
+        let events = cast(decoded.batch.column_by_name("event").unwrap(), &DataType::Utf8).unwrap();
+        assert_eq!(events.as_string::<i32>().iter().collect::<Vec<_>>(), [Some("a"), None]);
+        assert_eq!(decoded.rejects[0].user, None);
+    }
+
+    #[test]
+    fn a_time_that_has_a_type_takes_no_unit() {
+        let source = with_times(Arc::new(TimestampSecondArray::from(vec![1])));
+        let unit = Wishes { time_unit: Some("ms".into()), ..Wishes::default() };
+        let format = Wishes { time_format: Some("%Y".into()), ..Wishes::default() };
+        for (wishes, told) in [(unit, "unit"), (format, "format")] {
+            let error = layout(&source, "", &wishes).unwrap_err();
+            assert_eq!(
+                error.message(),
+                format!("column 'ts': it is timestamp(s) in 'a.parquet', and a time {told} is for numbers and texts")
+            );
+        }
     }
 
     fn times(decoded: &Decoded) -> Vec<i64> {
@@ -371,7 +428,7 @@ mod tests {
         assert_eq!(types, [&DataType::Int64, &timestamp(), &dictionary(), &DataType::Utf8, &DataType::Binary, &inner]);
         let decoded = convert(&source, 1, &layout).unwrap();
         assert_eq!(decoded.batch.num_rows(), 1);
-        assert_eq!(decoded.rejects[0].reason(), format!("user_id: '{}' does not fit the column's type", u64::MAX));
+        assert_eq!(decoded.rejects[0].reason(), format!("user_id: '{}' is out of range", u64::MAX));
         assert!(decoded.rejects[0].row.contains("\"event\":\"b\""), "{}", decoded.rejects[0].row);
         assert_eq!(
             decoded.batch.column(5).as_struct().column(0).as_primitive::<arrow::datatypes::Int16Type>().value(0),

@@ -459,7 +459,7 @@ mod tests {
                 }
             }
         });
-        let shapes = [Shape { source: "a.csv".into(), columns, by_position: true }];
+        let shapes = [Shape { source: "a.csv".into(), columns, by_position: true, whole: true }];
         (Layout::of(&shapes, &Mapping::parse(mapping).unwrap(), &Wishes::default(), None).unwrap(), found)
     }
 

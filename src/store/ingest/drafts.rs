@@ -9,8 +9,8 @@ use arrow::datatypes::DataType;
 use super::columns::{Origin, Shape};
 use super::infer::Seen;
 use super::mapping::{Entry, Mapping, dictionary, type_name};
-use super::stored_types::{common, member, stored};
-use crate::error::{Error, Result, suggest};
+use super::stored_types::{common, member, stored, without};
+use crate::error::{Error, Result, nearest, suggest};
 
 /// A column before its type is known.
 #[derive(Debug)]
@@ -27,6 +27,8 @@ pub struct Draft {
     texts: Seen,
     /// What Parquet sources say, and which.
     pub declared: Vec<(DataType, String)>,
+    /// Paths of fields that are not read: left out, or columns of their own.
+    pub taken: Vec<String>,
 }
 
 impl Draft {
@@ -36,8 +38,8 @@ impl Draft {
             (None, Some(constant)) => Origin::Constant(constant.clone()),
             (None, None) => Origin::Source(name.to_string()),
         };
-        let (seen, texts, declared) = Default::default();
-        let mut draft = Self { name: name.to_string(), origin, entry, seen, texts, declared };
+        let (seen, texts, declared, taken) = Default::default();
+        let mut draft = Self { name: name.to_string(), origin, entry, seen, texts, declared, taken };
         match &draft.origin {
             Origin::Source(from) => {
                 let any_declares = shapes.iter().any(|shape| matches!(lookup(shape, from), Some((_, Some(_)))));
@@ -63,6 +65,23 @@ impl Draft {
             Origin::Missing => {}
         }
         draft
+    }
+
+    /// Takes a field out; false where nothing is left.
+    fn take_out(&mut self, path: &str) -> bool {
+        self.seen.take_out(path);
+        self.texts.take_out(path);
+        let all = std::mem::take(&mut self.declared);
+        let typed = !all.is_empty();
+        self.declared = all.into_iter().filter_map(|(t, source)| Some((without(&t, path)?, source))).collect();
+        self.taken.push(path.to_string());
+        !typed || !self.declared.is_empty() || self.seen.values() > 0
+    }
+
+    /// Whether all sources say themselves that these are times.
+    pub fn typed_times(&self) -> bool {
+        let time = |t: &DataType| matches!(t, DataType::Timestamp(_, _) | DataType::Date32 | DataType::Date64);
+        !self.declared.is_empty() && self.texts.values() == 0 && self.declared.iter().all(|(t, _)| time(t))
     }
 
     /// The type that the sources suggest.
@@ -159,6 +178,15 @@ pub fn drafts(shapes: &[Shape], mapping: &Mapping) -> Result<Vec<Draft>> {
             wanted.entry(from).or_default().push(name);
         }
     }
+    check_left_out(shapes, mapping)?;
+    // Without fields that are columns of their own or left out; none where nothing remains.
+    let draft = |name: &str, entry: Entry| {
+        let mut draft = Draft::new(name, entry, shapes);
+        let Origin::Source(from) = draft.origin.clone() else { return Some(draft) };
+        let inside = |path: &String| Some(path.strip_prefix(from.as_str())?.strip_prefix('.')?.to_string());
+        let taken: Vec<String> = wanted.keys().chain(&mapping.drop).filter_map(inside).collect();
+        taken.iter().all(|path| draft.take_out(path)).then_some(draft)
+    };
     let mut placed: HashSet<&str> = HashSet::new();
     let mut seen: HashSet<&str> = HashSet::new();
     let mut drafts: Vec<Draft> = Vec::new();
@@ -170,7 +198,7 @@ pub fn drafts(shapes: &[Shape], mapping: &Mapping) -> Result<Vec<Draft>> {
             if shape.by_position {
                 for target in wanted.get(&place).into_iter().flatten() {
                     if placed.insert(target) {
-                        drafts.push(Draft::new(target, mapping.columns[*target].clone(), shapes));
+                        drafts.extend(draft(target, mapping.columns[*target].clone()));
                     }
                 }
             }
@@ -198,7 +226,7 @@ pub fn drafts(shapes: &[Shape], mapping: &Mapping) -> Result<Vec<Draft>> {
             }
             for target in wanted.get(name.as_str()).into_iter().flatten() {
                 if placed.insert(target) {
-                    drafts.push(Draft::new(target, mapping.columns[*target].clone(), shapes));
+                    drafts.extend(draft(target, mapping.columns[*target].clone()));
                 }
             }
             let named = wanted.contains_key(name.as_str());
@@ -213,16 +241,7 @@ pub fn drafts(shapes: &[Shape], mapping: &Mapping) -> Result<Vec<Draft>> {
                 ))
                 .hint(format!("leave the other out (drop = [\"{name}\"]) or give it another name")));
             }
-            let mut draft = Draft::new(name, Entry { from: Some(name.clone()), ..Entry::default() }, shapes);
-            for path in wanted
-                .keys()
-                .chain(&mapping.drop)
-                .filter_map(|from| from.strip_prefix(name.as_str())?.strip_prefix('.'))
-            {
-                draft.seen.take_out(path);
-                draft.texts.take_out(path);
-            }
-            drafts.push(draft);
+            drafts.extend(draft(name, Entry { from: Some(name.clone()), ..Entry::default() }));
         }
     }
     for (name, entry) in &mapping.columns {
@@ -236,9 +255,33 @@ pub fn drafts(shapes: &[Shape], mapping: &Mapping) -> Result<Vec<Draft>> {
             let help = suggest(&from, known);
             return Err(Error::data(format!("mapping: no source has a column '{from}' (for '{name}'); {help}")));
         }
-        drafts.push(Draft::new(name, entry.clone(), shapes));
+        drafts.extend(draft(name, entry.clone()));
     }
     Ok(drafts)
+}
+
+/// What is left out must be there: a name with a mistake in it would let in what must not be kept.
+fn check_left_out(shapes: &[Shape], mapping: &Mapping) -> Result<()> {
+    let mut known: Vec<String> = Vec::new();
+    for (name, seen) in shapes.iter().flat_map(|shape| &shape.columns) {
+        known.push(name.clone());
+        seen.paths(name, &mut known);
+    }
+    // Sources without any column have an error of their own.
+    for name in mapping.drop.iter().filter(|_| !known.is_empty()) {
+        if known.contains(name) || shapes.iter().any(|shape| lookup(shape, name).is_some()) {
+            continue;
+        }
+        let names = || known.iter().map(String::as_str);
+        let message = format!("mapping: no source has a column '{name}' (in drop); {}", suggest(name, names()));
+        match shapes.iter().all(|shape| shape.whole) {
+            true => return Err(Error::data(message)),
+            // What the sample does not show may come later, under a name that nothing else has.
+            false if nearest(name, names()).is_empty() => {}
+            false => return Err(Error::data(message).hint("--sample all looks at all rows")),
+        }
+    }
+    Ok(())
 }
 
 /// Names must differ by more than case: tools that read the table take them for one.

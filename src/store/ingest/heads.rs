@@ -138,7 +138,7 @@ fn one(source: &Source, share: Share, options: &HeadOptions) -> Result<(Head, Sh
         let Some((path, _)) = &source.file else {
             return Err(Error::usage("Parquet cannot be read from standard input"));
         };
-        let (shape, rows) = parquet::shape(path, &source.name, share.stored_rows)?;
+        let (shape, rows) = parquet::shape(path, &source.name, share.stored_rows, &options.nulls)?;
         let cut = share.stored_rows < share.rows && rows > share.stored_rows as u64;
         return Ok((Head::default(), shape, cut));
     }
@@ -165,7 +165,7 @@ fn one(source: &Source, share: Share, options: &HeadOptions) -> Result<(Head, Sh
             let delimiter = options.delimiter.or(source.tabs.then_some(b'\t'));
             csv_head(source, sample, delimiter, share, options)?
         }
-        SourceFormat::Ndjson | SourceFormat::Parquet => ndjson_head(source, sample, share)?,
+        SourceFormat::Ndjson | SourceFormat::Parquet => ndjson_head(source, sample, share, options)?,
     };
     if source.file.is_none() {
         head.prefix = text;
@@ -225,7 +225,8 @@ fn csv_head(
 ) -> Result<(Head, Shape, bool)> {
     let name = source.name.clone();
     let Some(found) = csv::shape(text, delimiter, options.header)? else {
-        return Ok((Head::default(), Shape { source: name, columns: Vec::new(), by_position: true }, false));
+        let shape = Shape { source: name, columns: Vec::new(), by_position: true, whole: true };
+        return Ok((Head::default(), shape, false));
     };
     let mut columns: Vec<(String, Seen)> = found.names.iter().map(|name| (name.clone(), Seen::default())).collect();
     let mut row = |values: &[Option<&str>]| {
@@ -251,11 +252,16 @@ fn csv_head(
             })?
         }
     };
-    let shape = Shape { source: name, columns, by_position: true };
+    let shape = Shape { source: name, columns, by_position: true, whole: true };
     Ok((Head { csv: Some(found), ..Head::default() }, shape, cut))
 }
 
-fn ndjson_head(source: &Source, Begun { text, partial, rest }: Begun<'_>, share: Share) -> Result<(Head, Shape, bool)> {
+fn ndjson_head(
+    source: &Source,
+    Begun { text, partial, rest }: Begun<'_>,
+    share: Share,
+    options: &HeadOptions,
+) -> Result<(Head, Shape, bool)> {
     let begin = text.trim_ascii_start();
     if begin.starts_with(b"[") {
         return Err(Error::data(format!("'{}' holds a JSON array; an object on each line is needed", source.name))
@@ -271,7 +277,7 @@ fn ndjson_head(source: &Source, Begun { text, partial, rest }: Begun<'_>, share:
                 break;
             }
             lines += 1;
-            found += usize::from(ndjson::look(line, &mut all));
+            found += usize::from(ndjson::look(line, &options.nulls, &mut all));
         }
         objects += found;
         found
@@ -292,7 +298,8 @@ fn ndjson_head(source: &Source, Begun { text, partial, rest }: Begun<'_>, share:
         .hint("jq -c . FILE > FILE.ndjson makes one"));
     }
     let names = all.fields.iter().map(|(name, _)| name.clone()).collect();
-    let shape = Shape { source: source.name.clone(), columns: all.fields, by_position: false };
+    let whole = !cut && objects < share.rows;
+    let shape = Shape { source: source.name.clone(), columns: all.fields, by_position: false, whole };
     Ok((Head { paths: Paths::new(names), ..Head::default() }, shape, cut))
 }
 

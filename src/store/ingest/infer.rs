@@ -12,6 +12,7 @@ use arrow::datatypes::{DataType, Field};
 
 use super::mapping::{dictionary, timestamp};
 use super::rejects::shortened;
+use super::stored_types::{self, fits};
 use super::times::{EpochUnit, KNOWN_PATTERNS, TimeFormat, TimeReader, parse_iso};
 
 /// Distinct texts that are remembered.
@@ -172,14 +173,37 @@ impl Seen {
         self.float(shown);
     }
 
-    /// Forgets a field that becomes a column of its own.
+    /// Forgets a field that becomes a column of its own or is left out.
     pub fn take_out(&mut self, path: &str) {
+        if let Some(element) = &mut self.element {
+            element.take_out(path);
+        }
         match path.split_once('.') {
             Some((first, rest)) if self.fields.iter().any(|(name, _)| name == first) => {
                 self.field(first).take_out(rest)
             }
             _ => self.fields.retain(|(name, _)| name != path),
         }
+    }
+
+    /// The paths of all fields that were seen, behind the name of the column.
+    pub fn paths(&self, name: &str, all: &mut Vec<String>) {
+        if let Some((declared, _)) = &self.declared {
+            stored_types::paths(name, declared, all);
+        }
+        for (field, seen) in &self.fields {
+            let path = format!("{name}.{field}");
+            seen.paths(&path, all);
+            all.push(path);
+        }
+        if let Some(element) = &self.element {
+            element.paths(name, all);
+        }
+    }
+
+    /// Whether there are objects or lists, which a text column keeps as they are written.
+    pub fn any_nested(&self) -> bool {
+        self.objects + self.lists > 0
     }
 
     fn note(&mut self, text: &str) {
@@ -327,6 +351,25 @@ impl Seen {
             target if target.is_integer() => self.ints,
             target if target.is_numeric() => self.ints + self.floats,
             _ => 0,
+        }
+    }
+
+    /// Whether a column of this type takes what was seen, single values aside: fields and items that never have one fit any.
+    pub fn suits(&self, target: &DataType) -> bool {
+        let found = self.data_type();
+        match (&found, target) {
+            _ if self.values() == 0 => true,
+            (DataType::Null, _) => true,
+            (DataType::Struct(_), DataType::Struct(fields)) => {
+                self.fields.iter().all(|(name, seen)| match fields.iter().find(|field| field.name() == name) {
+                    Some(field) => seen.suits(field.data_type()),
+                    None => seen.values() == 0 || seen.data_type() == DataType::Null,
+                })
+            }
+            (DataType::List(_), DataType::List(item)) => {
+                self.element.as_ref().is_none_or(|element| element.suits(item.data_type()))
+            }
+            _ => fits(&found, target),
         }
     }
 
@@ -512,7 +555,7 @@ mod tests {
             r#"{"id": 1, "p": {"price": 1, "tags": ["a"], "e": {}}, "x": null}"#,
             r#"{"id": 18446744073709551615, "p": {"price": 2.5, "at": "2024-01-01"}, "t": "5"}"#,
         ] {
-            assert!(super::super::ndjson::look(text.as_bytes(), &mut all));
+            assert!(super::super::ndjson::look(text.as_bytes(), &[], &mut all));
         }
         let of = |name: &str| all.clone().field(name).data_type();
         assert_eq!(of("id"), dictionary());
@@ -529,7 +572,7 @@ mod tests {
         let mut all = Seen::default();
         for n in 0..=CROWD {
             let line = format!("{{\"few\": {{\"x\": {n}}}, \"many\": {{\"id{n}\": 1}}}}");
-            assert!(super::super::ndjson::look(line.as_bytes(), &mut all));
+            assert!(super::super::ndjson::look(line.as_bytes(), &[], &mut all));
         }
         assert_eq!(all.field("many").data_type(), DataType::Utf8);
         assert!(matches!(all.field("few").data_type(), DataType::Struct(_)));
@@ -548,7 +591,7 @@ mod tests {
             let mut all = Seen::default();
             for n in (from..from + n).chain(from..from + n).chain(from..from + n).chain(from..from + n) {
                 let line = format!(r#"{{"a": "t{n}", "p": {{"q{from}": ["{n}"]}}}}"#);
-                assert!(super::super::ndjson::look(line.as_bytes(), &mut all));
+                assert!(super::super::ndjson::look(line.as_bytes(), &[], &mut all));
             }
             all
         };

@@ -11,7 +11,7 @@
 //! time_unit = "ms"                  # of the time column: s, ms, us, ns; or
 //! time_format = "%d.%m.%Y %H:%M"    # strptime
 //! null = ["NULL", "\\N"]            # texts that mean NULL, beside the empty one
-//! drop = ["debug", "properties"]    # source columns that are left out
+//! drop = ["debug", "props.email"]   # source columns and fields that are left out; each must be there
 //! others = "drop"                   # what is not named below: "keep" (default) or "drop"
 //!
 //! [columns]

@@ -40,6 +40,7 @@ mod run;
 mod source;
 mod stored_types;
 mod times;
+mod typed_values;
 mod unseen;
 
 pub use columns::{Column, Layout, Origin, Wishes};

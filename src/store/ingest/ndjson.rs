@@ -12,7 +12,7 @@ use super::columns::{Layout, Origin};
 use super::decoded::{Decoded, IS_NULL, batch, same_everywhere};
 use super::infer::Seen;
 use super::json_text::{Broken, JsonText, Value, unescape};
-use super::nodes::{Finished, Node, plant};
+use super::nodes::{Finished, Node, lead, plant};
 use super::rejects::{Reject, kept, shortened};
 use super::unseen::OfBlock;
 use crate::error::{Error, Result};
@@ -43,8 +43,8 @@ impl Paths {
     }
 }
 
-/// Shows the fields of a line to `seen`; false where the line is no JSON object.
-pub fn look(line: &[u8], seen: &mut Seen) -> bool {
+/// Shows the fields of a line to `seen`, texts among `nulls` as NULL; false where the line is no JSON object.
+pub fn look(line: &[u8], nulls: &[String], seen: &mut Seen) -> bool {
     let Ok(text) = std::str::from_utf8(line) else { return false };
     let mut json = JsonText::new(text.as_bytes());
     let whole = json.value().and_then(|value| json.skip_rest(value, 0).map(|()| value));
@@ -53,11 +53,11 @@ pub fn look(line: &[u8], seen: &mut Seen) -> bool {
     }
     let mut json = JsonText::new(text.as_bytes());
     // The line was found whole, so nothing is left to go wrong.
-    json.value().is_ok() && look_into(&mut json, seen, false).is_ok()
+    json.value().is_ok() && look_into(&mut json, nulls, seen, false).is_ok()
 }
 
 /// The inside of an object.
-fn look_into(json: &mut JsonText<'_>, seen: &mut Seen, inside: bool) -> Result<(), Broken> {
+fn look_into(json: &mut JsonText<'_>, nulls: &[String], seen: &mut Seen, inside: bool) -> Result<(), Broken> {
     let mut scratch = Vec::new();
     let mut first = true;
     while let Some((key, escaped)) = json.key(first)? {
@@ -66,7 +66,7 @@ fn look_into(json: &mut JsonText<'_>, seen: &mut Seen, inside: bool) -> Result<(
         let name = String::from_utf8_lossy(key);
         let field = if inside { seen.inner_field(&name) } else { Some(seen.field(&name)) };
         match field {
-            Some(field) => look_at(json, field)?,
+            Some(field) => look_at(json, nulls, field)?,
             None => {
                 let value = json.value()?;
                 json.skip_rest(value, 0)?;
@@ -76,7 +76,7 @@ fn look_into(json: &mut JsonText<'_>, seen: &mut Seen, inside: bool) -> Result<(
     Ok(())
 }
 
-fn look_at(json: &mut JsonText<'_>, seen: &mut Seen) -> Result<(), Broken> {
+fn look_at(json: &mut JsonText<'_>, nulls: &[String], seen: &mut Seen) -> Result<(), Broken> {
     let shown = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     json.peek();
     let from = json.place();
@@ -84,19 +84,20 @@ fn look_at(json: &mut JsonText<'_>, seen: &mut Seen) -> Result<(), Broken> {
         Value::Null => seen.null(),
         Value::String(text, escaped) => {
             let mut scratch = Vec::new();
-            seen.text(&shown(if escaped { unescape(text, &mut scratch)? } else { text }));
+            let text = shown(if escaped { unescape(text, &mut scratch)? } else { text });
+            if nulls.contains(&text) { seen.null() } else { seen.text(&text) }
         }
         Value::Plain(text @ (b"true" | b"false")) => seen.boolean(&shown(text)),
         Value::Plain(text) => seen.json_number(&shown(text)),
         Value::Object => {
-            look_into(json, seen, true)?;
+            look_into(json, nulls, seen, true)?;
             seen.an_object(&shown(json.since(from)));
         }
         Value::List => {
             let mut first = true;
             while json.item(first)? {
                 first = false;
-                look_at(json, seen.element())?;
+                look_at(json, nulls, seen.element())?;
             }
             seen.a_list(&shown(json.since(from)));
         }
@@ -129,8 +130,11 @@ pub fn decode(text: &[u8], first_line: u64, paths: &Paths, layout: &Layout) -> R
     let mut root = Vec::new();
     for column in &layout.columns {
         if let Origin::Source(from) = &column.origin {
-            plant(&mut root, &paths.steps(from), Node::of(column, &column.data_type)?, column)?;
+            plant(&mut root, &paths.steps(from), Node::of(column, &column.reads)?, column)?;
         }
+    }
+    for path in &layout.left_out {
+        lead(&mut root, &paths.steps(path));
     }
     let mut reader = Reader { layout, root, scratch: Vec::new(), unseen: Vec::new() };
     let mut unseen = OfBlock::new();
@@ -179,8 +183,8 @@ pub fn decode(text: &[u8], first_line: u64, paths: &Paths, layout: &Layout) -> R
                 let steps = paths.steps(from);
                 let found = finished.iter().find(|f| f.name == steps[0]).and_then(|f| f.at(&steps[1..]));
                 found
-                    .and_then(|found| found.narrowed(&column.data_type))
                     .ok_or_else(|| Error::internal(format!("ingest: no values for '{from}'")))?
+                    .narrowed(&column.data_type)?
             }
             Origin::Constant(_) | Origin::Missing => same_everywhere(column, rows)?,
         };
@@ -202,7 +206,7 @@ impl Reader<'_> {
         }
         for at in [self.layout.user, self.layout.time] {
             let Origin::Source(from) = &self.layout.columns[at].origin else { continue };
-            if is_null(&self.root, from, rows) {
+            if nobody(&self.root, from, rows) {
                 let column = Some(self.layout.columns[at].name.clone());
                 return Err(Problem { what: IS_NULL.0, column, value: None });
             }
@@ -219,23 +223,23 @@ impl Reader<'_> {
             value = value.get(step)?;
         }
         match value {
-            serde_json::Value::String(text) => Some(text.clone()),
+            serde_json::Value::String(text) => Some(text.clone()).filter(|text| !text.is_empty()),
             serde_json::Value::Number(number) => Some(number.to_string()),
             _ => None,
         }
     }
 }
 
-/// Whether a column has no value in a row.
-fn is_null(children: &[(String, Node)], from: &str, row: usize) -> bool {
+/// Whether a column has no value in a row, or an empty text: nobody is called like that.
+fn nobody(children: &[(String, Node)], from: &str, row: usize) -> bool {
     match children.iter().find(|(name, _)| name == from) {
-        Some((_, Node::Leaf { cells, .. })) => return cells.is_null(row),
+        Some((_, Node::Leaf { cells, .. })) => return cells.is_blank(row),
         Some(_) => return true,
         None => {}
     }
     let Some((first, rest)) = from.split_once('.') else { return true };
     match children.iter().find(|(name, _)| name == first) {
-        Some((_, Node::Object { children, .. })) => is_null(children, rest, row),
+        Some((_, Node::Object { children, .. })) => nobody(children, rest, row),
         _ => true,
     }
 }
@@ -400,18 +404,18 @@ mod tests {
     use arrow::datatypes::Int64Type;
     use arrow::util::display::{ArrayFormatter, FormatOptions};
 
-    use super::super::columns::{Shape, Wishes};
+    use super::super::columns::{Existing, Shape, Wishes};
     use super::super::mapping::Mapping;
     use super::*;
 
     fn layout(sample: &str, mapping: &str) -> (Layout, Paths) {
+        let mapping = Mapping::parse(mapping).unwrap();
         let mut seen = Seen::default();
         for line in sample.lines() {
-            assert!(look(line.as_bytes(), &mut seen));
+            assert!(look(line.as_bytes(), &mapping.null, &mut seen));
         }
         let names = seen.fields.iter().map(|(name, _)| name.clone()).collect();
-        let shape = Shape { source: "a.ndjson".into(), columns: seen.fields, by_position: false };
-        let mapping = Mapping::parse(mapping).unwrap();
+        let shape = Shape { source: "a.ndjson".into(), columns: seen.fields, by_position: false, whole: true };
         (Layout::of(&[shape], &mapping, &Wishes::default(), None).unwrap(), Paths::new(names))
     }
 
@@ -508,5 +512,37 @@ mod tests {
         // What became a column is no longer in the object.
         assert_eq!(shown(&decoded, "p")[0], "{tags: [x]}");
         assert!(decoded.batch.column_by_name("note").is_none());
+    }
+
+    #[test]
+    fn nulls_are_no_examples_and_nobody_has_no_name() {
+        let sample = r#"{"user_id": "a", "ts": "2024-01-31", "n": "-", "p": {"m": ["-"]}}
+{"user_id": "b", "ts": "2024-01-31", "n": 7, "p": {"m": [1, 2]}}"#;
+        let (layout, paths) = layout(sample, "null = ['-']");
+        let of = |name: &str| layout.columns.iter().find(|c| c.name == name).unwrap().data_type.to_string();
+        assert_eq!((of("n"), of("p").contains("Int64")), ("Int64".to_string(), true));
+        let text = format!("{sample}\n{}\n", r#"{"user_id": "", "ts": "2024-01-31"}"#);
+        let decoded = decode(text.as_bytes(), 1, &paths, &layout).unwrap();
+        assert_eq!(shown(&decoded, "p"), ["{m: [NULL]}", "{m: [1, 2]}"]);
+        let rejects: Vec<_> = decoded.rejects.iter().map(|r| (r.reason(), r.user.clone())).collect();
+        assert_eq!(rejects, [("user_id is NULL".to_string(), None)]);
+    }
+
+    #[test]
+    fn what_is_left_out_is_not_read_into_a_table_that_has_it() {
+        let sample = r#"{"user_id": 1, "ts": "2024-01-31", "p": {"email": "a@b", "q": {"email": "c@d", "n": 1}}, "o": {"z": {"a": 1}}}"#;
+        let (whole, paths) = layout(sample, "");
+        let mapping = Mapping::parse("drop = ['p.email', 'p.q.email', 'o.z.a']").unwrap();
+        let mut seen = Seen::default();
+        assert!(look(sample.as_bytes(), &[], &mut seen));
+        let shape = Shape { source: "a.ndjson".into(), columns: seen.fields, by_position: false, whole: true };
+        let table = Existing { schema: whole.schema, roles: whole.roles, dedup_key: None };
+        for (table, expected) in [(Some(&table), "{email: NULL, q: {email: NULL, n: 1}}"), (None, "{q: {n: 1}}")] {
+            let layout = Layout::of(std::slice::from_ref(&shape), &mapping, &Wishes::default(), table).unwrap();
+            let decoded = decode(sample.as_bytes(), 1, &paths, &layout).unwrap();
+            assert_eq!(decoded.rejects, []);
+            assert_eq!(shown(&decoded, "p"), [expected]);
+            assert!(decoded.batch.column_by_name("o").is_none_or(|o| o.null_count() == 1));
+        }
     }
 }

@@ -12,8 +12,8 @@ use arrow::datatypes::{DataType, Field};
 use super::cells::Cells;
 use super::columns::Column;
 use super::stored_types::is_text;
-use super::times::{TimeFormat, TimeReader};
 use crate::error::{Error, Result};
+use crate::store::nested::reshaped;
 
 /// Values of a field, of all rows so far.
 pub enum Node {
@@ -39,9 +39,7 @@ impl Node {
                 Self::List { item, ends: vec![0], valid: Vec::new() }
             }
             scalar => {
-                let utc = TimeReader::new(TimeFormat::Iso, None, false);
-                let time = column.time.as_ref().unwrap_or(&utc);
-                let cells = Cells::new(scalar, Some(time)).ok_or_else(|| {
+                let cells = Cells::new(scalar, column.time.as_ref()).ok_or_else(|| {
                     Error::data(format!("column '{}': {scalar} cannot be read from JSON", column.name))
                 })?;
                 Self::Leaf { cells, text: is_text(scalar) }
@@ -126,19 +124,9 @@ pub struct Finished {
 }
 
 impl Finished {
-    /// The array without fields that are columns of their own.
-    pub fn narrowed(&self, data_type: &DataType) -> Option<ArrayRef> {
-        let DataType::Struct(fields) = data_type else { return Some(self.array.clone()) };
-        if self.array.data_type() == data_type {
-            return Some(self.array.clone());
-        }
-        let arrays: Option<Vec<ArrayRef>> = fields
-            .iter()
-            .map(|f| self.children.iter().find(|c| c.name == *f.name())?.narrowed(f.data_type()))
-            .collect();
-        let nulls = self.array.nulls().cloned();
-        let array = StructArray::try_new_with_length(fields.clone(), arrays?, nulls, self.array.len()).ok()?;
-        Some(Arc::new(array))
+    /// The array as a column: without fields that are columns of their own, and with the column's own types of items.
+    pub fn narrowed(&self, data_type: &DataType) -> Result<ArrayRef> {
+        reshaped(&self.array, data_type)
     }
 
     /// The part at the end of a path.
@@ -189,4 +177,19 @@ pub fn plant(children: &mut Vec<(String, Node)>, steps: &[&str], node: Node, col
         }
     }
     Ok(())
+}
+
+/// Makes the objects on the way to a field that is left out known, where they are no columns: all else in them has no place.
+pub fn lead(children: &mut Vec<(String, Node)>, steps: &[&str]) {
+    let [first, rest @ ..] = steps else { return };
+    if rest.is_empty() {
+        return;
+    }
+    let at = children.iter().position(|(name, _)| name == first).unwrap_or_else(|| {
+        children.push(((*first).to_string(), Node::Object { children: Vec::new(), valid: Vec::new(), open: true }));
+        children.len() - 1
+    });
+    if let Node::Object { children, .. } = &mut children[at].1 {
+        lead(children, rest);
+    }
 }

@@ -53,8 +53,8 @@ fn batch_rows(file: &ParquetMetaData, mask: &ProjectionMask, bytes: usize) -> us
     (bytes / each).clamp(1, BATCH_ROWS)
 }
 
-/// The columns of a file, with what its first rows show, and how many rows it has.
-pub fn shape(path: &Path, name: &str, rows: usize) -> Result<(Shape, u64)> {
+/// The columns of a file, with what its first rows show (texts among `nulls` are NULL), and how many rows it has.
+pub fn shape(path: &Path, name: &str, rows: usize, nulls: &[String]) -> Result<(Shape, u64)> {
     let builder = open(path, ArrowReaderOptions::new())?;
     let all = u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
     let schema = builder.schema().clone();
@@ -72,13 +72,13 @@ pub fn shape(path: &Path, name: &str, rows: usize) -> Result<(Shape, u64)> {
     for batch in reader {
         let batch = batch.map_err(|e| unread(path, e))?;
         for (array, (_, seen)) in batch.columns().iter().zip(&mut columns) {
-            look(array, seen);
+            look(array, nulls, seen);
         }
     }
-    Ok((Shape { source: name.to_string(), columns, by_position: false }, all))
+    Ok((Shape { source: name.to_string(), columns, by_position: false, whole: true }, all))
 }
 
-fn look(array: &Arc<dyn Array>, seen: &mut Seen) {
+fn look(array: &Arc<dyn Array>, nulls: &[String], seen: &mut Seen) {
     let options = FormatOptions::default();
     let Ok(shown) = ArrayFormatter::try_new(array.as_ref(), &options) else { return };
     let text = is_text(array.data_type());
@@ -94,7 +94,10 @@ fn look(array: &Arc<dyn Array>, seen: &mut Seen) {
         match (&big, &small) {
             (Some(big), _) => seen.big_number(big.as_primitive::<UInt64Type>().value(row)),
             (None, Some(small)) => seen.number(small.as_primitive::<Int64Type>().value(row)),
-            (None, None) if text => seen.text(&shown.value(row).to_string()),
+            (None, None) if text => {
+                let text = shown.value(row).to_string();
+                if nulls.contains(&text) { seen.null() } else { seen.text(&text) }
+            }
             (None, None) if array.data_type().is_floating() => seen.decimal(&shown.value(row).to_string()),
             (None, None) => {
                 seen.typed(&shown.value(row).to_string());
@@ -184,7 +187,7 @@ mod tests {
         let mut writer = ArrowWriter::try_new(File::create(&path).unwrap(), batch.schema(), None).unwrap();
         writer.write(&batch).unwrap();
         writer.close().unwrap();
-        let (shape, all) = shape(&path, "a", 100).unwrap();
+        let (shape, all) = shape(&path, "a", 100, &[]).unwrap();
         assert_eq!(all, 2_000);
         let wishes = Wishes { time_unit: Some("s".into()), ..Wishes::default() };
         let largest = |mapping: &str| {

@@ -139,6 +139,40 @@ pub fn member(data_type: &DataType, path: &[&str]) -> Option<DataType> {
     member(field.data_type(), rest)
 }
 
+/// The type without the field at the end of a path, inside lists too; `None` where nothing is left.
+pub fn without(data_type: &DataType, path: &str) -> Option<DataType> {
+    let rest_of = |field: &Field| path.strip_prefix(field.name().as_str())?.strip_prefix('.').map(str::to_string);
+    let with = |field: &Arc<Field>, data_type| Arc::new(field.as_ref().clone().with_data_type(data_type));
+    match data_type {
+        DataType::Struct(fields) => {
+            let left = fields.iter().filter(|field| field.name() != path).filter_map(|field| match rest_of(field) {
+                Some(rest) => Some(with(field, without(field.data_type(), &rest)?)),
+                None => Some(Arc::clone(field)),
+            });
+            let left: Vec<Arc<Field>> = left.collect();
+            (!left.is_empty()).then(|| DataType::Struct(left.into()))
+        }
+        DataType::List(item) => Some(DataType::List(with(item, without(item.data_type(), path)?))),
+        DataType::LargeList(item) => Some(DataType::LargeList(with(item, without(item.data_type(), path)?))),
+        other => Some(other.clone()),
+    }
+}
+
+/// The paths of all fields, behind the name of the column.
+pub fn paths(name: &str, data_type: &DataType, all: &mut Vec<String>) {
+    match data_type {
+        DataType::Struct(fields) => {
+            for field in fields {
+                let path = format!("{name}.{}", field.name());
+                paths(&path, field.data_type(), all);
+                all.push(path);
+            }
+        }
+        DataType::List(item) | DataType::LargeList(item) => paths(name, item.data_type(), all),
+        _ => {}
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use arrow::datatypes::TimeUnit;
@@ -170,6 +204,23 @@ mod tests {
         assert_eq!(common(&T::Date32, &timestamp()), Some(timestamp()));
         assert_eq!(common(&T::Boolean, &T::Int64), None);
         assert_eq!(common(&T::Boolean, &T::Utf8), Some(T::Utf8));
+    }
+
+    #[test]
+    fn fields_are_taken_out_of_structs_and_lists() {
+        use DataType as T;
+        let of = |fields: Vec<Field>| T::Struct(fields.into());
+        let inner = |names: &[&str]| of(names.iter().map(|name| Field::new(*name, T::Int64, true)).collect());
+        let list = |item: T| T::List(Field::new("element", item, true).into());
+        let whole = of(vec![Field::new("a", inner(&["x", "y.z"]), true), Field::new("l", list(inner(&["x"])), true)]);
+        let mut all = Vec::new();
+        paths("p", &whole, &mut all);
+        assert_eq!(all, ["p.a.x", "p.a.y.z", "p.a", "p.l.x", "p.l"]);
+        let less = without(&whole, "a.y.z").unwrap();
+        assert_eq!(member(&less, &["a"]), Some(inner(&["x"])));
+        assert_eq!(without(&less, "a.x"), without(&whole, "a"));
+        assert_eq!(without(&without(&whole, "a").unwrap(), "l.x"), None);
+        assert_eq!(without(&T::Utf8, "x"), Some(T::Utf8));
     }
 
     #[test]

@@ -24,6 +24,7 @@ use super::columns::{Columns, Rows};
 use super::source::{Fence, Reader, Source, UserRange};
 use crate::error::{Error, Result};
 use crate::store::managed::{Roles, StoredFile};
+use crate::store::nested::{adapt, lost};
 use crate::store::user_id::{UserId, Users};
 
 /// A file of a table, with the columns of a schema.
@@ -143,10 +144,14 @@ impl StoredSource {
         if column.data_type() == field.data_type() {
             return Ok(Arc::clone(column));
         }
-        let cast = cast(column, field.data_type()).map_err(|e| {
-            Error::data(format!("cannot read column '{}' of '{}': {e}", field.name(), self.path.display()))
-        })?;
-        if cast.null_count() > column.logical_null_count() {
+        let mut single = |part: &ArrayRef, target: &DataType, _: &str| {
+            let cast = cast(part, target)?;
+            let wrong = lost(part, &cast).into_iter().map(|row| (row, ())).collect();
+            Ok((cast, wrong))
+        };
+        let (adapted, wrong) = adapt(column, field.data_type(), field.name(), &mut single)
+            .map_err(|e| e.within(&format!("cannot read column '{}' of '{}': ", field.name(), self.path.display())))?;
+        if !wrong.is_empty() {
             return Err(Error::data(format!(
                 "column '{}' of '{}' is {}, and holds values that are no {}",
                 field.name(),
@@ -155,7 +160,7 @@ impl StoredSource {
                 field.data_type()
             )));
         }
-        Ok(cast)
+        Ok(adapted)
     }
 }
 
@@ -293,6 +298,65 @@ impl Reader for StoredReader<'_> {
             let rows = columns.take_in(&batch)?;
             self.check(columns, &rows, &users)?;
             return Ok(Some(rows));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{AsArray, Int64Array, ListArray, StructArray, TimestampMicrosecondArray};
+    use arrow::buffer::OffsetBuffer;
+    use arrow::datatypes::{Int64Type, TimeUnit};
+    use parquet::arrow::ArrowWriter;
+
+    use super::*;
+
+    /// A struct that was smaller when another writer wrote the file, also as the items of a list.
+    #[test]
+    fn structs_with_fewer_fields_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let few: ArrayRef = Arc::new(StructArray::from(vec![(
+            Arc::new(Field::new("a", DataType::Int32, true)),
+            cast(&Int64Array::from(vec![1, 2]), &DataType::Int32).unwrap(),
+        )]));
+        let item = Arc::new(Field::new("item", few.data_type().clone(), true));
+        let list = ListArray::new(item, OffsetBuffer::from_lengths([2, 0]), Arc::clone(&few), None);
+        let batch = RecordBatch::try_from_iter([
+            ("user_id", Arc::new(Int64Array::from(vec![1, 2])) as ArrayRef),
+            ("ts", Arc::new(TimestampMicrosecondArray::from(vec![1, 2]).with_timezone("UTC"))),
+            ("p", few),
+            ("l", Arc::new(list)),
+        ])
+        .unwrap();
+        let path = folder.path().join("a.parquet");
+        let mut writer = ArrowWriter::try_new(File::create(&path).unwrap(), batch.schema(), None).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+        let many = vec![Field::new("b", DataType::Utf8, true), Field::new("a", DataType::Int64, true)];
+        let many = DataType::Struct(many.into());
+        let time = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+        let schema: SchemaRef = Arc::new(Schema::new(vec![
+            Field::new("user_id", DataType::Int64, true),
+            Field::new("ts", time, true),
+            Field::new("p", many.clone(), true),
+            Field::new("l", DataType::List(Arc::new(Field::new("element", many, true))), true),
+        ]));
+        let roles = Roles { user: "user_id".into(), time: "ts".into(), event: None };
+        let file = StoredFile {
+            path: "a.parquet".into(),
+            size: 1,
+            modified: 0,
+            rows: 2,
+            ordered: false,
+            users: None,
+            times: None,
+            statistics: String::new(),
+        };
+        let source = StoredSource::open(folder.path(), &file, &schema, &roles).unwrap();
+        let read = source.batches_of_all().unwrap().next().unwrap().unwrap();
+        for part in [read.column(2).as_struct(), read.column(3).as_list::<i32>().values().as_struct()] {
+            assert_eq!(part.column(0).null_count(), 2);
+            assert_eq!(part.column(1).as_primitive::<Int64Type>().values().to_vec(), [1, 2]);
         }
     }
 }
