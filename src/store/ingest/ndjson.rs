@@ -415,7 +415,7 @@ mod tests {
             assert!(look(line.as_bytes(), &mapping.null, &mut seen));
         }
         let names = seen.fields.iter().map(|(name, _)| name.clone()).collect();
-        let shape = Shape { source: "a.ndjson".into(), columns: seen.fields, by_position: false, whole: true };
+        let shape = Shape { source: "a.ndjson".into(), columns: seen.fields, by_position: false, whole: false };
         (Layout::of(&[shape], &mapping, &Wishes::default(), None).unwrap(), Paths::new(names))
     }
 
