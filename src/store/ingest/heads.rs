@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 /// How much of the sources is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sample {
-    /// So many rows of each, as far as their share of [`SAMPLE_BYTES`] or [`SAMPLE_ROWS`] goes.
+    /// So many rows of each, as far as its share of 64 MiB of text, or of two million stored rows, goes.
     Rows(usize),
     /// Everything.
     All,
