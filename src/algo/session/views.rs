@@ -139,7 +139,8 @@ mod tests {
             exit: None,
             by: 0,
         };
-        let mut views = Views { met: vec![Met { user: 1, session: 0 }], user: u32::MAX - 1 };
+        // The next user is the first one again, and the page still bears the mark of the one before it.
+        let mut views = Views { met: vec![Met { user: 1, session: 0 }], user: u32::MAX };
         for _ in 0..3 {
             let mut found = Vec::new();
             views.of_user(&[event(0), event(1)], &[session(0, 2)], &Ranks::default(), &mut found);
