@@ -7,6 +7,7 @@ mod cli;
 mod clickhouse;
 mod compact;
 mod docs;
+mod features;
 mod funnel_relations;
 mod ingest;
 mod ingest_slips;
