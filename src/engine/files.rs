@@ -28,6 +28,13 @@ pub struct LocalFiles {
     pub broken: RwLock<BTreeMap<String, String>>,
 }
 
+impl LocalFiles {
+    /// The session's state, while it is open.
+    pub fn state(&self) -> Option<SessionState> {
+        Some(self.session.read().as_ref()?.upgrade()?.read().clone())
+    }
+}
+
 #[async_trait]
 impl UrlTableFactory for LocalFiles {
     async fn try_new(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
@@ -38,9 +45,7 @@ impl UrlTableFactory for LocalFiles {
         if new.is_none() && (!self.allowed || !table::looks_like_file(name)) {
             return Ok(None);
         }
-        let Some(state) = self.session.read().as_ref().and_then(Weak::upgrade).map(|s| s.read().clone()) else {
-            return Ok(None);
-        };
+        let Some(state) = self.state() else { return Ok(None) };
         let entry = TableEntry { location: name.to_string(), ..TableEntry::default() };
         let base = new.map_or(Path::new(""), PathBuf::as_path);
         Ok(Some(table::open(&state, name, &entry, base).await?))

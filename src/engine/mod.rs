@@ -34,6 +34,7 @@ use self::files::LocalFiles;
 use self::newest::NewestCatalogs;
 use crate::config::{TableEntry, TenureOptions, WORKSPACE_FILE, Workspace};
 use crate::error::{Error, Result, suggest};
+use crate::files::parquet::Footers;
 use crate::functions::FunctionDoc;
 use crate::relations::BehaviourRelations;
 use crate::{functions, plan, relations, store};
@@ -133,14 +134,16 @@ impl Engine {
             workspace: is_workspace.then(|| folder.clone()),
             broken: RwLock::default(),
         });
-        let catalogs: Arc<dyn CatalogProviderList> = Arc::new(NewestCatalogs(Arc::new(DynamicFileCatalog::new(
+        let found: Arc<dyn CatalogProviderList> = Arc::new(DynamicFileCatalog::new(
             Arc::new(MemoryCatalogProviderList::new()),
             Arc::clone(&files) as Arc<dyn UrlTableFactory>,
-        ))));
+        ));
+        let catalogs: Arc<dyn CatalogProviderList> = Arc::new(NewestCatalogs(found, Arc::clone(&files)));
         let runtime = Arc::new(runtime(settings)?);
-        let footers = store::footers::Footers::new(runtime.cache_manager.get_file_metadata_cache());
+        let of_files = Arc::new(Footers::new(runtime.cache_manager.get_file_metadata_cache()));
+        let footers = store::footers::Footers::new(Arc::clone(&of_files));
         let mut state = SessionStateBuilder::new()
-            .with_config(session_config(settings, &workspace)?)
+            .with_config(session_config(settings, &workspace)?.with_extension(of_files))
             .with_runtime_env(runtime)
             .with_catalog_list(Arc::clone(&catalogs))
             .with_default_features()

@@ -13,6 +13,7 @@ pub mod ingest;
 pub mod layout;
 pub mod managed;
 mod nested;
+mod parquet_files;
 pub mod sort;
 pub mod staging;
 pub mod table;

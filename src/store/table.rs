@@ -18,6 +18,7 @@ use datafusion::logical_expr::{CreateExternalTable, SortExpr, col};
 use super::managed::provider::ManagedTable;
 use super::managed::{LOG_FOLDER, is_managed};
 use crate::config::TableEntry;
+use crate::files::followed::Followed;
 use crate::error::{Error, Result, suggest};
 
 /// Key of the column metadata that says which role a column has.
@@ -160,11 +161,9 @@ pub async fn create(
         }
     }
     if command.file_type.eq_ignore_ascii_case("PARQUET") {
-        // DataFusion passes over files without a byte; a Parquet file has at least its footer, so one is damaged.
-        let empty = files.iter().find(|f| std::fs::metadata(f).is_ok_and(|m| m.len() == 0));
-        if let Some(file) = empty {
-            return Err(Error::data(format!("{subject}cannot read '{}': the file is empty (0 bytes)", file.display())));
-        }
+        let files = super::parquet_files::ParquetFiles::new(command, entry)?;
+        let opened = Followed::open(state, Arc::new(files)).await;
+        return Ok(Arc::new(opened.map_err(|e| e.within(&subject))?));
     }
     let table = match ListingTableFactory::new().create(state, command).await {
         Ok(table) => table,
@@ -217,7 +216,7 @@ fn managed_folder(command: &CreateExternalTable) -> Result<Option<&Path>> {
 }
 
 /// The schema with role metadata, or `None` where the entry declares nothing.
-fn declare_roles(table: &str, schema: &SchemaRef, entry: &TableEntry) -> Result<Option<SchemaRef>> {
+pub(super) fn declare_roles(table: &str, schema: &SchemaRef, entry: &TableEntry) -> Result<Option<SchemaRef>> {
     let roles = [("user", &entry.user), ("time", &entry.time), ("event", &entry.event)];
     if roles.iter().all(|(_, column)| column.is_none()) {
         return Ok(None);
