@@ -8,6 +8,7 @@ mod dialect;
 mod files;
 mod newest;
 mod params;
+mod read_files;
 mod script;
 
 use std::num::NonZeroUsize;
@@ -32,8 +33,10 @@ use parking_lot::RwLock;
 
 use self::files::LocalFiles;
 use self::newest::NewestCatalogs;
+use self::read_files::ReadFiles;
 use crate::config::{TableEntry, TenureOptions, WORKSPACE_FILE, Workspace};
 use crate::error::{Error, Result, suggest};
+use crate::files::parquet::Footers;
 use crate::functions::FunctionDoc;
 use crate::relations::BehaviourRelations;
 use crate::{functions, plan, relations, store};
@@ -114,7 +117,7 @@ pub struct ColumnInfo {
 
 /// Every function and relation of tenure, in the order of the manual: relations first.
 pub fn catalogue() -> Vec<FunctionDoc> {
-    [relations::docs(), functions::docs()].concat()
+    [relations::docs(), read_files::docs(), functions::docs()].concat()
 }
 
 impl Engine {
@@ -132,20 +135,26 @@ impl Engine {
             allowed: settings.local_files,
             workspace: is_workspace.then(|| folder.clone()),
             broken: RwLock::default(),
+            opened: RwLock::default(),
         });
-        let catalogs: Arc<dyn CatalogProviderList> = Arc::new(NewestCatalogs(Arc::new(DynamicFileCatalog::new(
+        let found: Arc<dyn CatalogProviderList> = Arc::new(DynamicFileCatalog::new(
             Arc::new(MemoryCatalogProviderList::new()),
             Arc::clone(&files) as Arc<dyn UrlTableFactory>,
-        ))));
+        ));
+        let catalogs: Arc<dyn CatalogProviderList> = Arc::new(NewestCatalogs(found, Arc::clone(&files)));
         let runtime = Arc::new(runtime(settings)?);
-        let footers = store::footers::Footers::new(runtime.cache_manager.get_file_metadata_cache());
+        let of_files = Arc::new(Footers::new(runtime.cache_manager.get_file_metadata_cache()));
+        let footers = store::footers::Footers::new(Arc::clone(&of_files));
         let mut state = SessionStateBuilder::new()
-            .with_config(session_config(settings, &workspace)?)
+            .with_config(session_config(settings, &workspace)?.with_extension(of_files))
             .with_runtime_env(runtime)
             .with_catalog_list(Arc::clone(&catalogs))
             .with_default_features()
             .with_physical_optimizer_rules(plan::physical_rules(footers))
-            .with_relation_planners(vec![Arc::new(BehaviourRelations::new(Arc::clone(&catalogs)))])
+            .with_relation_planners(vec![
+                Arc::new(ReadFiles(Arc::clone(&files))),
+                Arc::new(BehaviourRelations::new(Arc::clone(&catalogs))),
+            ])
             .build();
         functions::register_all(&mut state)?;
         let context = SessionContext::new_with_state(state);
@@ -234,9 +243,6 @@ impl Engine {
                     .hint("CREATE OR REPLACE EXTERNAL TABLE replaces it"));
             }
             _ => {}
-        }
-        if ["NDJSON", "JSONL"].iter().any(|name| command.file_type.eq_ignore_ascii_case(name)) {
-            command.file_type = "JSON".to_string();
         }
         let mut entry = TableEntry::default();
         let mut options = std::mem::take(&mut command.options);

@@ -8,6 +8,7 @@ mod clickhouse;
 mod compact;
 mod docs;
 mod features;
+mod files;
 mod funnel_relations;
 mod ingest;
 mod ingest_slips;

@@ -17,11 +17,10 @@ use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::pruning::PruningStatistics;
 use datafusion::common::stats::Precision;
 use datafusion::common::{Column, DFSchema, ScalarValue, Statistics};
-use datafusion::datasource::file_format::FileFormat;
-use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::object_store::ObjectStoreUrl;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfig, FileScanConfigBuilder};
+use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchemaBuilder;
 use datafusion::error::Result;
 use datafusion::logical_expr::dml::InsertOp;
@@ -39,6 +38,7 @@ use super::log::{At, TableLog};
 use super::{statistics, versions};
 use crate::config::TableEntry;
 use crate::error::{Error, suggest};
+use crate::files::parquet;
 use crate::store::table::ROLE_KEY;
 
 /// One version of a managed table, as a table of a session.
@@ -182,7 +182,7 @@ impl Snapshot {
             let facts = log.schema().fields().iter().zip(&details.facts.columns);
             let facts = facts.filter(|(f, _)| !partitions.contains(f.name())).map(|(_, bounds)| bounds.clone());
             let facts = statistics::Facts { rows: details.facts.rows, columns: facts.collect() };
-            let known = facts.statistics(stored.size, in_files.fields().iter().map(|f| f.data_type()));
+            let mut known = facts.statistics(stored.size, in_files.fields().iter().map(|f| f.data_type()));
             let values = partition_fields.iter().map(|field| {
                 let text = details.partition.get(field.name()).and_then(Option::as_ref);
                 match text.filter(|text| !text.is_empty()) {
@@ -191,22 +191,23 @@ impl Snapshot {
                 }
             });
             let values = values.collect::<Result<Vec<_>>>()?;
-            let path = std::path::absolute(log.folder().join(&stored.path));
-            let path = path.map_err(|e| Error::io("find", log.folder(), &e))?;
-            let location = object_store::path::Path::from_absolute_path(&path)
-                .map_err(|e| Error::data(format!("file '{}' has no usable name: {e}", path.display())))?;
+            let path = log.folder().join(&stored.path);
             let meta = ObjectMeta {
-                location,
+                location: parquet::location(&path)?,
                 last_modified: DateTime::from_timestamp_millis(stored.modified).unwrap_or_default(),
                 size: stored.size,
                 e_tag: None,
                 version: None,
             };
-            let file = PartitionedFile::new_from_meta(meta)
+            let in_path = values.iter().map(|value| parquet::constant(value, known.num_rows));
+            known.column_statistics.extend(in_path.collect::<Vec<_>>());
+            let statistics = Arc::new(known);
+            let mut file = PartitionedFile::new_from_meta(meta)
                 .with_partition_values(values)
-                .with_statistics(Arc::new(known))
-                .with_ordering(order.clone().filter(|_| stored.ordered));
-            let statistics = file.statistics.clone().unwrap_or_default();
+                .with_ordering(order.clone().filter(|_| stored.ordered))
+                .with_extension(parquet::FilePath(path));
+            // Not by the builder, which counts no NULL in columns of paths.
+            file.statistics = Some(Arc::clone(&statistics));
             files.push(ScannedFile { file, statistics });
         }
         Ok(Self { log, schema, in_files, partition_fields, files })
@@ -363,18 +364,19 @@ impl TableProvider for ManagedTable {
         let order = files.iter().all(|f| f.ordering.is_some()).then(|| files[0].ordering.clone()).flatten();
         let partitions = state.config().target_partitions();
         let groups = groups(files, order.as_ref(), &snapshot.schema, partitions);
-        let format = ParquetFormat::new().with_options(state.default_table_options().parquet);
         let columns = TableSchemaBuilder::from(&snapshot.in_files)
             .with_table_partition_cols(snapshot.partition_fields.clone())
             .build();
-        let scan = FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), format.file_source(columns))
+        let source = parquet::scan(state, columns, &parquet::Footers::of_session(state))?;
+        let scan = FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), source)
             .with_file_groups(groups)
             .with_statistics(total)
             .with_projection_indices(projection.cloned())?
             .with_limit(limit)
             .with_output_ordering(order.into_iter().collect())
+            .with_expr_adapter(Some(Arc::new(parquet::ByName)))
             .build();
-        format.create_physical_plan(state, scan).await
+        Ok(DataSourceExec::from_data_source(scan))
     }
 }
 
