@@ -131,7 +131,7 @@ fn answers(case: &Case) -> (Reached, Vec<Passage>) {
     let mut funnel = Funnel::new(case.spec.clone());
     let mut chains = Chains::default();
     let held = case.classes.as_deref();
-    funnel.chains(&case.events, held, &mut chains);
+    funnel.chains(&case.events, held, None, &mut chains);
     let mut from = 0;
     let passages = chains.chains.iter().map(|chain| {
         let mut places: Vec<(u32, u32)> = chains.places[from..chain.end].iter().map(|p| (p.step, p.at)).collect();
