@@ -29,6 +29,7 @@ mod window;
 pub use apart::Values;
 pub use held::Funnel;
 pub use spec::{Between, By, Entry, Exclusion, MAX_STEPS, Order, Pick, Spec, Window};
+pub use window::{Deadline, Deadlines};
 
 /// How far a user came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

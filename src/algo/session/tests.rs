@@ -95,9 +95,11 @@ fn another_known_campaign_opens_a_session() {
         let events: Vec<Event> = tags.iter().map(|(time, tag)| event(*time, 0, *tag)).collect();
         cut_with(&events, rules(10), &ranks).iter().map(|s| s.start).collect()
     };
-    assert_eq!(starts(&[(0, 0), (1, 1), (2, 0), (3, 1), (4, 2), (5, 0), (6, 2), (7, 1)]), [0, 4, 7]);
-    // What was known last outlives a gap.
-    assert_eq!(starts(&[(0, 1), (50, 0), (51, 1), (52, 0), (53, 2)]), [0, 50, 53]);
+    // To a session that knows none yet, the first known is another; NULL after it is not.
+    assert_eq!(starts(&[(0, 0), (1, 1), (2, 0), (3, 1), (4, 2), (5, 0), (6, 2), (7, 1)]), [0, 1, 4, 7]);
+    // What was known in one session is not known in the next.
+    assert_eq!(starts(&[(0, 1), (50, 0), (51, 1), (52, 0), (53, 2)]), [0, 50, 51, 53]);
+    assert_eq!(starts(&[(0, 1), (50, 1), (51, 1)]), [0, 50]);
     // Of tied campaigns one that differs is enough, and the greatest is remembered.
     assert_eq!(starts(&[(0, 1), (1, 2), (1, 1), (2, 2), (3, 1)]), [0, 1, 3]);
     assert_eq!(starts(&[(0, 1), (0, 2), (1, 2)]), [0]);

@@ -9,6 +9,7 @@ pub mod modes;
 pub mod options;
 mod steps;
 mod touches;
+mod window_end;
 
 use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::error::Result;
@@ -25,6 +26,7 @@ use crate::error::Error;
 pub use manual::docs;
 pub use steps::funnel_steps;
 pub use touches::{TOUCHES, funnel_touches};
+pub use window_end::funnel_window_end;
 
 /// `window_funnel`: the level of each group's longest chain.
 pub fn window_funnel() -> AggregateUDF {

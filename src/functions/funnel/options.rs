@@ -284,7 +284,8 @@ impl FunnelOptions {
         })
     }
 
-    fn window(&self, function: &str, window: &ScalarValue, clock: Clock) -> Result<Window> {
+    /// The window, checked.
+    pub fn window(&self, function: &str, window: &ScalarValue, clock: Clock) -> Result<Window> {
         if self.window_end == WindowEnd::Calendar {
             let wrong = || {
                 Error::user(format!(

@@ -11,7 +11,7 @@ use super::parts::Parts;
 use super::rules::Constants;
 use crate::algo::calendar::{Calendar, Clock};
 use crate::algo::event::Event;
-use crate::algo::session::{BeyondCalendar, Bounce, Rules, Session, role, sessions};
+use crate::algo::session::{BeyondCalendar, Bounce, Rules, Session, first_known, last_known, role, sessions};
 use crate::error::{Error, Result};
 use crate::functions::columns::{clock_of, coerce_condition, coerce_time, literal_text};
 use crate::functions::event_groups::EventArguments;
@@ -65,6 +65,8 @@ pub struct Visits {
     pub parts: Parts,
     /// The sessions of the user looked at.
     pub found: Vec<Session>,
+    /// For each value that the first or last event with one tells, a tag of it for each of these sessions.
+    pub known: Vec<Vec<Option<u32>>>,
 }
 
 impl Visits {
@@ -80,6 +82,7 @@ impl Visits {
             period: constants.period.map(|unit| constants.calendar(function, unit, clock)).transpose()?,
             parts: Parts::default(),
             found: Vec::new(),
+            known: Vec::new(),
         })
     }
 
@@ -89,6 +92,13 @@ impl Visits {
         self.found.clear();
         sessions(events, &mut self.rules, self.bounce, &self.parts.ranks(), &mut self.found)
             .map_err(|BeyondCalendar(time)| beyond_calendar(self.function, time))?;
+        let ranks = self.parts.ranks();
+        self.known.resize(self.parts.known().len(), Vec::new());
+        for (tags, known) in self.known.iter_mut().zip(self.parts.known()) {
+            tags.clear();
+            let find = if known.last { last_known } else { first_known };
+            tags.extend(self.found.iter().map(|s| find(&events[s.from..s.to], &ranks, &known.ranks)));
+        }
         Ok(())
     }
 
