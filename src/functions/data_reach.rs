@@ -71,7 +71,9 @@ impl ScalarUDFImpl for DataReach {
 fn is_future(time: i64, clock: Clock, zone: &str) -> bool {
     let now = jiff::Timestamp::now();
     match clock {
-        Clock::Instants(per_second) => i128::from(time) * (1_000_000_000 / i128::from(per_second)) > now.as_nanosecond(),
+        Clock::Instants(per_second) => {
+            i128::from(time) * (1_000_000_000 / i128::from(per_second)) > now.as_nanosecond()
+        }
         Clock::Dates => {
             let zone = jiff::tz::TimeZone::get(zone).unwrap_or(jiff::tz::TimeZone::UTC);
             let today = jiff::civil::date(1970, 1, 1).until((jiff::Unit::Day, now.to_zoned(zone).date()));

@@ -118,7 +118,8 @@ fn bound(call: &Call, roles: &Roles, zone: &str, moment: Moment) -> Result<Bound
             let clock = clock_of(&instant.data_type()).unwrap_or(Clock::Dates);
             let day = calendar(clock)?.day(ticks).ok_or_else(|| beyond(&instant))?;
             let date = |day: i64| i32::try_from(day).map(|day| ScalarValue::Date32(Some(day)));
-            let (own, before) = (date(day).map_err(|_| beyond(&instant))?, date(day - 1).map_err(|_| beyond(&instant))?);
+            let (own, before) =
+                (date(day).map_err(|_| beyond(&instant))?, date(day - 1).map_err(|_| beyond(&instant))?);
             Ok(Bound { looked_at: time().lt_eq(lit(own)), as_of: before, day })
         }
         (Moment::Instant(instant), _) => {

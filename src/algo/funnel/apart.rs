@@ -4,13 +4,15 @@
 //! value: so an event of that step with another value is none of it any more, for whatever rule. Whether a user converts
 //! never decides under which value they stand, and a user whose entries carry several values counts under each.
 //!
-//! Most users have one value, and nothing is done twice for them. For another, each value costs a pass over the events from
-//! its first entry to the end of the window of its last one.
+//! Most users have one value, and nothing is done twice for them. Where nothing is asked of what lies between steps, all values
+//! of a user cost one pass together (`plain_apart`). Else each value costs one over the events from its first entry to the end
+//! of the window of its last one.
 //! Does not deal with: what a value is (the caller's tags), or how chains are found (`held`, `method`).
 
 use std::cmp::Ordering;
 
 use super::held::Funnel;
+use super::plain_apart::{self, PlainApart};
 use super::spec::By;
 use super::{Chain, Chains};
 use crate::algo::event::{Event, NO_CLASS};
@@ -31,6 +33,10 @@ pub(super) struct Apart {
     /// The events of one value.
     events: Vec<Event>,
     whole: Chains,
+    /// The value of each event that can start a chain, and a tag of each value.
+    value_of: Vec<u32>,
+    tags: Vec<u32>,
+    plain: PlainApart,
 }
 
 impl Funnel {
@@ -86,7 +92,7 @@ impl Funnel {
             let from = chains.chains.len();
             self.whole(events, held, chains);
             chains.chains[from..].iter_mut().for_each(|chain| chain.value = entries.first().map(|(_, tag, _)| *tag));
-        } else {
+        } else if held.is_some() || !self.in_one_pass(events, &entries, chains) {
             for same in entries.chunk_by(|a, b| a.0 == b.0) {
                 let (class, tag, first) = same[0];
                 let first = events[first as usize].time;
@@ -109,6 +115,23 @@ impl Funnel {
         self.apart.entries = entries;
     }
 
+    /// Appends the chains of all values, where one pass finds them.
+    fn in_one_pass(&mut self, events: &[Event], entries: &[(u32, u32, u32)], chains: &mut Chains) -> bool {
+        if !self.method.is_plain() || !plain_apart::fits(self.method.spec()) {
+            return false;
+        }
+        let Apart { value_of, tags, plain, .. } = &mut self.apart;
+        value_of.clear();
+        value_of.resize(events.len(), 0);
+        tags.clear();
+        for same in entries.chunk_by(|a, b| a.0 == b.0) {
+            same.iter().for_each(|(.., at)| value_of[*at as usize] = tags.len() as u32);
+            tags.push(same[0].1);
+        }
+        let (spec, deadlines) = self.method.parts();
+        plain.chains(events, spec, deadlines, value_of, tags, chains)
+    }
+
     fn set_entries(&mut self, times: Option<Vec<i64>>) {
         if let Some(method) = &mut self.unrestricted {
             method.entries.clone_from(&times);
@@ -116,23 +139,31 @@ impl Funnel {
         self.method.entries = times;
     }
 
-    fn by_step(&mut self, events: &[Event], held: Option<&[u32]>, values: &dyn Values, step: usize, chains: &mut Chains) {
+    fn by_step(
+        &mut self,
+        events: &[Event],
+        held: Option<&[u32]>,
+        values: &dyn Values,
+        step: usize,
+        chains: &mut Chains,
+    ) {
         let several = self.read_entries(events, 1 << step, values);
         let entries = std::mem::take(&mut self.apart.entries);
         let mut whole = std::mem::take(&mut self.apart.whole);
         whole.chains.clear();
         whole.places.clear();
         self.whole(events, held, &mut whole);
-        let value = entries.first().filter(|_| !several).map(|(_, tag, _)| *tag);
-        // What comes to the step has a value: it is taken from the whole where there is but one.
-        take(&whole, 0, step, chains, |meets| if meets { value.map(Some) } else { Some(None) });
-        if several {
+        take(&whole, step, chains, |meets| (!meets).then_some(None));
+        if !several {
+            // What comes to the step has the one value that there is.
+            take(&whole, step, chains, |meets| meets.then_some(entries.first().map(|(_, tag, _)| *tag)));
+        } else {
             for same in entries.chunk_by(|a, b| a.0 == b.0) {
                 whole.chains.clear();
                 whole.places.clear();
                 let (class, tag, _) = same[0];
                 self.with_value(events, held, values, 1 << step, (class, tag), 0, &mut whole);
-                take(&whole, 0, step, chains, |meets| meets.then_some(Some(tag)));
+                take(&whole, step, chains, |meets| meets.then_some(Some(tag)));
             }
         }
         (self.apart.entries, self.apart.whole) = (entries, whole);
@@ -166,7 +197,8 @@ impl Funnel {
 }
 
 /// Appends those chains that `value` keeps, told whether they meet a step, with the value that it gives them.
-fn take(from: &Chains, mut begin: usize, step: usize, to: &mut Chains, value: impl Fn(bool) -> Option<Option<u32>>) {
+fn take(from: &Chains, step: usize, to: &mut Chains, value: impl Fn(bool) -> Option<Option<u32>>) {
+    let mut begin = 0;
     for chain in &from.chains {
         let places = &from.places[begin..chain.end];
         begin = chain.end;

@@ -5,8 +5,8 @@
 
 use std::cmp::Reverse;
 
-use super::method::{Method, Span};
 use super::apart::{Apart, Values};
+use super::method::{Method, Span};
 use super::spec::{By, Entry, Order, Pick, Spec};
 use super::window::Starts;
 use super::{Chain, Chains, Found, Place, Reached};
@@ -93,13 +93,7 @@ impl Funnel {
     /// Appends the chains asked for, without those of level 0 (but with those that were dropped). `events` are sorted by
     /// time; among tied events those that stand first are taken. `values` tells the values of tags, where chains are told
     /// apart by them.
-    pub fn chains(
-        &mut self,
-        events: &[Event],
-        held: Option<&[u32]>,
-        values: Option<&dyn Values>,
-        chains: &mut Chains,
-    ) {
+    pub fn chains(&mut self, events: &[Event], held: Option<&[u32]>, values: Option<&dyn Values>, chains: &mut Chains) {
         match values {
             Some(values) if self.by != By::Nothing => self.by_value(events, held, values, chains),
             _ => self.whole(events, held, chains),

@@ -69,6 +69,21 @@ impl Method {
             && self.entries.as_ref().is_none_or(|times| times.binary_search(&event.time).is_ok())
     }
 
+    /// Whether nothing is asked of what lies between steps.
+    pub fn is_plain(&self) -> bool {
+        matches!(self.how, How::Plain)
+    }
+
+    /// What is asked.
+    pub fn spec(&self) -> &Spec {
+        &self.spec
+    }
+
+    /// What is asked, and when windows end.
+    pub fn parts(&mut self) -> (&Spec, &mut Deadlines) {
+        (&self.spec, &mut self.deadlines)
+    }
+
     /// The last instant of a chain that starts then.
     pub fn deadline(&mut self, start: i64) -> i64 {
         self.deadlines.of(start)
@@ -77,8 +92,10 @@ impl Method {
     /// Makes ready for the questions about a user.
     pub fn prepare(&mut self, events: &[Event]) {
         debug_assert!(events.is_sorted_by_key(|e| e.time));
-        if let How::AnyOrder(any_order) = &mut self.how {
-            any_order.prepare(events, self.entries.as_deref());
+        match &mut self.how {
+            How::Plain => {}
+            How::Gaps(gaps) => gaps.prepare(events),
+            How::AnyOrder(any_order) => any_order.prepare(events, self.entries.as_deref()),
         }
     }
 
@@ -114,8 +131,7 @@ impl Method {
         // To allow more starts never makes chains shorter: the earliest start is found by bisection.
         let from = events.partition_point(|e| e.time < starts.from);
         let until = events.partition_point(|e| e.time <= found.start);
-        let mut candidates: Vec<i64> =
-            events[from..until].iter().filter(|e| self.opens(e)).map(|e| e.time).collect();
+        let mut candidates: Vec<i64> = events[from..until].iter().filter(|e| self.opens(e)).map(|e| e.time).collect();
         candidates.dedup();
         let earliest = candidates.partition_point(|last| {
             let starts = Starts { last: *last, ..starts };

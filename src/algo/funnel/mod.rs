@@ -10,7 +10,7 @@
 //! - `plain`, `gaps`, `any_order`: one method each; `way`, `exchange`: the events of the chains that the last two
 //!   find; `ties`: what events at one instant can serve.
 //! - `method`: one user's chains, whichever method finds them; `held`: the same where all events of a chain share a value;
-//!   `apart`: the same for each value of the events that start a chain.
+//!   `apart`, `plain_apart`: the same for each value of the events that start a chain.
 //!
 //! Events at one instant are unordered: they may serve steps in any order, and none of them lies between the others.
 
@@ -21,6 +21,7 @@ mod gaps;
 mod held;
 mod method;
 mod plain;
+mod plain_apart;
 mod spec;
 mod ties;
 mod way;

@@ -137,7 +137,8 @@ impl<'a> Cutter<'a> {
     pub fn opens(&mut self, instant: &[Event], ranks: &Ranks) -> Result<bool, BeyondCalendar> {
         let time = instant[0].time;
         let marks = instant.iter().fold(0, |marks, event| marks | event.mask);
-        let (campaign, other_campaign) = if ranks.campaign.is_empty() { (0, false) } else { self.campaign(instant, ranks) };
+        let (campaign, other_campaign) =
+            if ranks.campaign.is_empty() { (0, false) } else { self.campaign(instant, ranks) };
         let opens = match self.open {
             None => true,
             Some(open) => {

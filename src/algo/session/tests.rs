@@ -167,7 +167,7 @@ fn views_tell_dwell_and_firsts() {
     let events =
         [event(0, view, 1), event(4, 0, 0), event(5, view, 2), event(5, view, 1), event(9, 0, 0), event(100, view, 1)];
     let mut found = Vec::new();
-    Views::default().of_user(&events, &cut_with(&events, rules(50), &ranks), &ranks, &mut found);
+    Views::default().of_user(&events, &cut_with(&events, rules(50), &ranks), &[], &ranks, &mut found);
     let seen = |v: &View| (v.tag, v.session, v.dwell(), v.entry, v.first_of_session, v.first_of_user);
     assert_eq!(
         found.iter().map(seen).collect::<Vec<_>>(),
@@ -180,10 +180,10 @@ fn views_tell_dwell_and_firsts() {
     );
     assert!(found[2].exit && !found[1].exit);
     // A user is new to a page once for each property of the sessions.
-    let (by, events) = ([1, 2], [event(0, view, 0), event(100, view, 1), event(200, view, 0)]);
-    let ranks = Ranks { by: &by, ..Ranks::default() };
+    let events = [event(0, view, 0), event(100, view, 1), event(200, view, 0)];
     found.clear();
-    Views::default().of_user(&events, &cut_with(&events, rules(50), &ranks), &ranks, &mut found);
+    let sessions = cut_with(&events, rules(50), &Ranks::default());
+    Views::default().of_user(&events, &sessions, &[1, 2, 1], &Ranks::default(), &mut found);
     assert_eq!(found.iter().map(|v| v.first_of_user).collect::<Vec<_>>(), [true, true, false]);
 }
 

@@ -166,8 +166,7 @@ impl<'a> Report<'a> {
             let whole = self.total(kind).map_or(0.0, |t| t.value.value());
             if whole > 0.0 {
                 // In units of the whole no sum overflows.
-                let effects =
-                    self.effects(channels, 1.0 / with as f64, |sum| sum.value.value() / whole, taken);
+                let effects = self.effects(channels, 1.0 / with as f64, |sum| sum.value.value() / whole, taken);
                 let sum: f64 = effects.iter().sum();
                 values.iter_mut().zip(effects).for_each(|(value, effect)| *value += sign * whole * (effect / sum));
             }

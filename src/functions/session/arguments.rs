@@ -2,6 +2,7 @@
 //!
 //! Shape: `(time, rules TEXT, view, conversion, key, start, end [, kept STRUCT])`.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Fields};
@@ -67,6 +68,8 @@ pub struct Visits {
     pub found: Vec<Session>,
     /// For each value that the first or last event with one tells, a tag of it for each of these sessions.
     pub known: Vec<Vec<Option<u32>>>,
+    /// Tells sessions of the same properties from others; empty where they have none.
+    pub properties: Vec<u32>,
 }
 
 impl Visits {
@@ -83,6 +86,7 @@ impl Visits {
             parts: Parts::default(),
             found: Vec::new(),
             known: Vec::new(),
+            properties: Vec::new(),
         })
     }
 
@@ -99,7 +103,31 @@ impl Visits {
             let find = if known.last { last_known } else { first_known };
             tags.extend(self.found.iter().map(|s| find(&events[s.from..s.to], &ranks, &known.ranks)));
         }
+        self.tell_properties();
         Ok(())
+    }
+
+    fn tell_properties(&mut self) {
+        let (parts, known) = (&self.parts, &self.known);
+        let by = parts.ranks().by;
+        self.properties.clear();
+        if by.is_empty() && known.is_empty() {
+            return;
+        }
+        let rank = |ranks: &[u32], tag: u32| ranks.get(tag as usize).copied().unwrap_or(0);
+        if known.is_empty() {
+            self.properties.extend(self.found.iter().map(|session| rank(by, session.by)));
+            return;
+        }
+        let all = |at: usize| -> Vec<u32> {
+            let known = known.iter().zip(parts.known()).map(|(tags, k)| tags[at].map_or(0, |tag| rank(&k.ranks, tag)));
+            std::iter::once(rank(by, self.found[at].by)).chain(known).collect()
+        };
+        let mut classes: HashMap<Vec<u32>, u32> = HashMap::new();
+        for at in 0..self.found.len() {
+            let next = classes.len() as u32;
+            self.properties.push(*classes.entry(all(at)).or_insert(next));
+        }
     }
 
     /// Whether sessions are counted in periods.

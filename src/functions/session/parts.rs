@@ -63,7 +63,10 @@ pub fn page_fields(kept: Option<&Fields>, names: &[&str]) -> Vec<FieldRef> {
 /// The fields of an answer that come from the session's properties: those at its start, then those known first and last.
 pub fn by_fields(kept: Option<&Fields>) -> Vec<FieldRef> {
     let of = |is: fn(&Field) -> bool| kept.into_iter().flatten().filter(move |field| is(field));
-    of(is_by).chain(of(is_known)).map(|field| Arc::new(Field::new(field.name(), part_type(field.data_type()), true))).collect()
+    of(is_by)
+        .chain(of(is_known))
+        .map(|field| Arc::new(Field::new(field.name(), part_type(field.data_type()), true)))
+        .collect()
 }
 
 /// The parts of all kept values, each with its order. Grows with the values.

@@ -2,7 +2,6 @@
 //!
 //! Deals with: from one user's events to rows of lists. Does not deal with: cuts (`algo::session`), counting over users.
 
-use std::cmp::Ordering;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, Date32Array, Int64Array, StructArray, UInt32Array, UInt64Array};
@@ -184,22 +183,16 @@ impl SessionColumns {
     }
 
     /// Marks the user's first session with each property in each period; the user's sessions begin at `from`.
-    fn mark_firsts(&mut self, from: usize, parts: &Parts) {
-        let Self { by, periods, firsts, known, .. } = self;
-        let rank = parts.ranks().by;
-        let of = |at: usize| (rank.get(by[at] as usize), periods.get(at));
-        let others = |a: usize, b: usize| {
-            let rank = |tag: Option<u32>, ranks: &[u32]| tag.and_then(|tag| ranks.get(tag as usize).copied());
-            let lists = known.iter().zip(parts.known());
-            lists.map(|(tags, k)| rank(tags[a], &k.ranks).cmp(&rank(tags[b], &k.ranks))).fold(Ordering::Equal, Ordering::then)
-        };
+    fn mark_firsts(&mut self, from: usize, properties: &[u32]) {
+        let Self { by, periods, firsts, .. } = self;
+        let of = |at: usize| (properties.get(at - from), periods.get(at));
         let mut order: Vec<usize> = (from..by.len()).collect();
-        order.sort_by(|a, b| of(*a).cmp(&of(*b)).then_with(|| others(*a, *b)));
+        order.sort_by_key(|at| of(*at));
         firsts.resize(by.len(), false);
-        let mut before: Option<usize> = None;
+        let mut before = None;
         for at in order {
-            firsts[at] = before.is_none_or(|b| of(b) != of(at) || others(b, at) != Ordering::Equal);
-            before = Some(at);
+            firsts[at] = before != Some(of(at));
+            before = Some(of(at));
         }
     }
 }
@@ -225,7 +218,7 @@ impl Question for Sessions {
             }
         }
         append(&mut columns.known, visits.known.iter().map(|tags| tags.iter().copied()));
-        columns.mark_firsts(from, &visits.parts);
+        columns.mark_firsts(from, &visits.properties);
         offsets.push(end_of("user_sessions", columns.numbers.len())?);
         Ok(())
     }
@@ -325,9 +318,10 @@ impl Question for Views {
         let Self { visits, kernel, found, columns, offsets } = self;
         visits.cut(events, kept)?;
         found.clear();
-        kernel.of_user(events, &visits.found, &visits.parts.ranks(), found);
+        kernel.of_user(events, &visits.found, &visits.properties, &visits.parts.ranks(), found);
         found.iter().for_each(|view| columns.push(view, &visits.found[view.session as usize]));
-        let of_views = |tags: &Vec<Option<u32>>| found.iter().map(|view| tags[view.session as usize]).collect::<Vec<_>>();
+        let of_views =
+            |tags: &Vec<Option<u32>>| found.iter().map(|view| tags[view.session as usize]).collect::<Vec<_>>();
         append(&mut columns.known, visits.known.iter().map(of_views));
         offsets.push(end_of("user_views", columns.by.len())?);
         Ok(())

@@ -241,7 +241,11 @@ impl Question {
         let taken = |name: &str| self.by.iter().any(|b| b.name == name) || user == Some(name);
         let names =
             ChainColumns { chain: free_name("chain", taken), touch: free_name("touch", taken), kept: kept.columns };
-        let mut arguments = vec![lit(self.within.clone()), self.options_literal(kept.hold, columns.is_empty())?, self.roles.time.clone()];
+        let mut arguments = vec![
+            lit(self.within.clone()),
+            self.options_literal(kept.hold, columns.is_empty())?,
+            self.roles.time.clone(),
+        ];
         arguments.extend(self.conditions.iter().cloned());
         if self.mature {
             arguments.push(self.has_ended(self.roles.time.clone(), self.reach.value(call, &self.roles)?)?);
@@ -380,7 +384,9 @@ fn words(mode: &str, word: &str) -> String {
 fn by_place(call: &mut Call, by: &[Breakdown], steps: usize) -> Result<ByPlace> {
     let given: Vec<&str> = ["by_entry", "by_step", "by_touch"].into_iter().filter(|key| call.given(key)).collect();
     if let [one, other, ..] = given.as_slice() {
-        return Err(call.error(format!("arguments '{one}' and '{other}' exclude each other: both say where 'by' is read")));
+        return Err(
+            call.error(format!("arguments '{one}' and '{other}' exclude each other: both say where 'by' is read"))
+        );
     }
     if let ([key], true) = (given.as_slice(), by.is_empty()) {
         return Err(call.error(format!("argument '{key}' needs 'by'")));
