@@ -130,7 +130,7 @@ impl Gaps {
     /// The best chain that starts at one of `starts`, of a level of at most `cap`.
     pub fn best(&mut self, events: &[Event], deadlines: &mut Deadlines, starts: Starts, cap: usize) -> Found {
         let horizon = if starts.last == i64::MAX { i64::MAX } else { deadlines.of(starts.last) };
-        let Self { rules, within, after, ends, ties } = self;
+        let Self { rules, within, after, ends, ties, .. } = self;
         ends.iter_mut().for_each(|e| {
             e.pending.clear();
             e.best.clear();

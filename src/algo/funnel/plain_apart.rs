@@ -109,7 +109,8 @@ impl PlainApart {
             bits &= !(1 << step);
             if step == 0 {
                 let mature = spec.mature_bit();
-                let entries = group.iter().zip(range.clone()).filter(|(e, _)| e.mask & 1 == 1 && e.mask & mature == mature);
+                let entries =
+                    group.iter().zip(range.clone()).filter(|(e, _)| e.mask & 1 == 1 && e.mask & mature == mature);
                 for (_, at) in entries {
                     self.reach(value_of[at], 1, time, spec.steps);
                 }

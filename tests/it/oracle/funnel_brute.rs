@@ -287,7 +287,8 @@ impl Case {
                 valued(self.whole(&None), first.map(|f| f.1))
             }
             By::Entry => {
-                let one_step = self.spec.order != Order::AnyOrder || self.spec.anchors & 1 == 1 || self.spec.steps == 1;
+                // The first step has a place of its own where it is anchored, or the second is.
+                let one_step = self.spec.order != Order::AnyOrder || self.spec.anchors & 3 != 0 || self.spec.steps == 1;
                 let of = |value: u32| {
                     if one_step {
                         return self.only(0, value).whole(&None);
