@@ -34,6 +34,7 @@ use parking_lot::RwLock;
 use self::files::LocalFiles;
 use self::newest::NewestCatalogs;
 use self::read_files::ReadFiles;
+use crate::config::notes::Notes;
 use crate::config::{TableEntry, TenureOptions, WORKSPACE_FILE, Workspace};
 use crate::error::{Error, Result, suggest};
 use crate::files::parquet::Footers;
@@ -185,6 +186,11 @@ impl Engine {
         Ok(())
     }
 
+    /// What the statements run so far wanted said beside their answers; each sentence is given once.
+    pub fn notes(&self) -> Vec<String> {
+        Notes::of(self.context.state().config_options()).take()
+    }
+
     /// The session below, for callers that build plans themselves.
     pub fn context(&self) -> &SessionContext {
         &self.context
@@ -304,7 +310,8 @@ impl Engine {
 }
 
 fn session_config(settings: &Settings, workspace: &Workspace) -> Result<SessionConfig> {
-    let mut config = SessionConfig::new().with_option_extension(TenureOptions::default());
+    let mut config =
+        SessionConfig::new().with_option_extension(TenureOptions::default()).with_option_extension(Notes::default());
     files::defaults(config.options_mut());
     if let Some(threads) = settings.threads {
         config = config.with_target_partitions(threads.max(1));

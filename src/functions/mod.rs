@@ -14,6 +14,7 @@ pub mod bg_nbd;
 pub mod breakdown;
 pub mod churn;
 pub mod columns;
+pub mod data_reach;
 pub mod event_groups;
 pub mod funnel;
 pub mod grouped;
@@ -120,7 +121,9 @@ fn aggregates() -> Vec<AggregateUDF> {
 fn scalars() -> Vec<ScalarUDF> {
     vec![
         breakdown::breakdown(),
+        data_reach::data_reach(),
         funnel::funnel_touches(),
+        funnel::funnel_window_end(),
         retention::period_end(),
         lifecycle::lifecycle_rows(),
         session::session_id(),

@@ -15,6 +15,7 @@ mod history;
 mod lifecycle;
 mod pages;
 mod paths;
+mod reach;
 mod retention;
 mod roles;
 mod session_question;
