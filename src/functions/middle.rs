@@ -32,7 +32,7 @@ pub fn middle(room: Room) -> AggregateUDF {
 
 /// Fields of the answer.
 fn middle_fields() -> Fields {
-    ["lower", "upper"].map(|name| Arc::new(Field::new(name, DataType::UInt64, false))).into()
+    ["lower", "upper"].map(|name| Arc::new(Field::new(name, DataType::UInt64, true))).into()
 }
 
 #[derive(Clone)]
@@ -181,11 +181,12 @@ impl GroupsAccumulator for Middles {
         }
         let asked = asked.into_iter().map(|(number, rows)| Ok((self.stores.get(number)?, rows)));
         let (_, middles) = self.stores.measure(groups.len(), &asked.collect::<Result<Vec<_>>>()?)?;
-        let known: NullBuffer = middles.iter().map(Option::is_some).collect();
+        // NULL in the fields as well: who takes a field looks no further.
         let values = |one: fn(Middle) -> i64| -> ArrayRef {
-            Arc::new(UInt64Array::from_iter_values(middles.iter().map(|middle| middle.map_or(0, |m| unsigned(one(m))))))
+            Arc::new(UInt64Array::from_iter(middles.iter().map(|middle| middle.map(|m| unsigned(one(m))))))
         };
         let columns = vec![values(|middle| middle.0), values(|middle| middle.1)];
+        let known: NullBuffer = middles.iter().map(Option::is_some).collect();
         Ok(Arc::new(StructArray::try_new(middle_fields(), columns, Some(known))?))
     }
 

@@ -57,7 +57,7 @@ const QUESTIONS: [(&str, &str); 20] = [
     ),
     (
         "nested loop join",
-        "SELECT count(*) FROM events a JOIN (SELECT ts, event FROM events WHERE event = 'purchase' LIMIT 20) b ON a.ts < b.ts",
+        "SELECT count(*) FROM events a JOIN (SELECT ts FROM events WHERE event = 'purchase' AND user_id < 3) b ON a.ts < b.ts",
     ),
     (
         "sort",
