@@ -20,7 +20,7 @@ use arrow::record_batch::RecordBatch;
 use datafusion::catalog::{CatalogProviderList, DynamicFileCatalog, MemoryCatalogProviderList, UrlTableFactory};
 use datafusion::common::TableReference;
 use datafusion::error::DataFusionError;
-use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::memory_pool::TrackConsumersPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SendableRecordBatchStream, SessionStateBuilder};
 use datafusion::logical_expr::{CreateExternalTable, DdlStatement, LogicalPlan, LogicalPlanBuilder};
@@ -37,6 +37,7 @@ use self::read_files::ReadFiles;
 use crate::config::notes::Notes;
 use crate::config::{TableEntry, TenureOptions, WORKSPACE_FILE, Workspace};
 use crate::error::{Error, Result, suggest};
+use crate::exec::memory_pool::FairPool;
 use crate::files::parquet::Footers;
 use crate::functions::FunctionDoc;
 use crate::relations::BehaviourRelations;
@@ -154,7 +155,7 @@ impl Engine {
             .with_physical_optimizer_rules(plan::physical_rules(footers))
             .with_relation_planners(vec![
                 Arc::new(ReadFiles(Arc::clone(&files))),
-                Arc::new(BehaviourRelations::new(Arc::clone(&catalogs))),
+                Arc::new(BehaviourRelations::new(Arc::clone(&catalogs), current_runtime(&files))),
             ])
             .build();
         functions::register_all(&mut state)?;
@@ -309,6 +310,16 @@ impl Engine {
     }
 }
 
+/// The runtime of the session that these files belong to: `SET datafusion.runtime..` puts another in its place.
+fn current_runtime(files: &Arc<LocalFiles>) -> relations::Runtime {
+    let files = Arc::downgrade(files);
+    Arc::new(move || {
+        let session = files.upgrade()?.session.read().as_ref()?.upgrade()?;
+        let runtime = Arc::clone(session.read().runtime_env());
+        Some(runtime)
+    })
+}
+
 fn session_config(settings: &Settings, workspace: &Workspace) -> Result<SessionConfig> {
     let mut config =
         SessionConfig::new().with_option_extension(TenureOptions::default()).with_option_extension(Notes::default());
@@ -337,7 +348,7 @@ fn runtime(settings: &Settings) -> Result<RuntimeEnv> {
     if let Some(bytes) = settings.memory {
         // Fair: a hash aggregation that may spill does not starve the operator above it. Five consumers are enough to
         // see which operator of a query holds the memory.
-        let pool = TrackConsumersPool::new(FairSpillPool::new(bytes), NonZeroUsize::MIN.saturating_add(4));
+        let pool = TrackConsumersPool::new(FairPool::new(bytes), NonZeroUsize::MIN.saturating_add(4));
         builder = builder.with_memory_pool(Arc::new(pool));
     }
     Ok(builder.build()?)

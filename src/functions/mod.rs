@@ -20,11 +20,14 @@ pub mod funnel;
 pub mod grouped;
 pub mod kept_values;
 pub mod lifecycle;
+pub mod middle;
 pub mod path;
 pub mod retention;
+pub mod room;
 pub mod sequence;
 pub mod session;
 mod single_group;
+mod stores;
 pub mod wilson;
 
 /// What kind of thing an entry of the catalogue is.
@@ -109,7 +112,7 @@ fn aggregates() -> Vec<AggregateUDF> {
         session::user_views(),
         path::user_transitions(),
         path::user_paths(),
-        path::flow_table(),
+        path::flow_table(room::Room::new("flow_table", None)),
         churn::activity_days(),
         attribution::user_attribution(),
         attribution::attribution_credits(),

@@ -15,6 +15,7 @@ mod row_cuts;
 mod rows_asked;
 mod unordered_scan;
 mod user_cuts;
+mod windows;
 
 use std::sync::Arc;
 
@@ -40,6 +41,7 @@ pub fn physical_rules(footers: Footers) -> Vec<Arc<dyn PhysicalOptimizerRule + S
     rules.insert(at, Arc::new(ordered_aggregation::OrderedAggregation(footers.clone())));
     rules.insert(at + 1, Arc::new(partition_first::PartitionFirst));
     rules.insert(at + 2, Arc::new(filters_by_value::FiltersByValue));
+    rules.insert(at + 3, Arc::new(windows::Windows));
     rules.insert(0, Arc::new(unordered_scan::UnorderedScan));
     rules.insert(1, Arc::new(believed_order::BelievedOrder(footers)));
     rules

@@ -20,9 +20,11 @@ mod merged;
 mod oracle;
 mod ordered;
 mod output;
+mod peaks;
 mod peers_fixture;
 mod program;
 mod repl;
+mod windows;
 
 /// A file that nobody declares is a test that nobody runs.
 #[test]
