@@ -48,7 +48,10 @@ impl ParquetFiles {
             match key.strip_prefix("format.").unwrap_or(&key) {
                 "binary_as_text" | "binary_as_string" => {
                     let wanted = value.parse().map_err(|_| {
-                        Error::user(format!("CREATE EXTERNAL TABLE {}: {key} is true or false, not '{value}'", command.name))
+                        Error::user(format!(
+                            "CREATE EXTERNAL TABLE {}: {key} is true or false, not '{value}'",
+                            command.name
+                        ))
                     })?;
                     options.binary_as_text = Some(wanted);
                 }

@@ -18,8 +18,8 @@ use datafusion::logical_expr::{CreateExternalTable, SortExpr, col};
 use super::managed::provider::ManagedTable;
 use super::managed::{LOG_FOLDER, is_managed};
 use crate::config::TableEntry;
-use crate::files::followed::Followed;
 use crate::error::{Error, Result, suggest};
+use crate::files::followed::Followed;
 
 /// Key of the column metadata that says which role a column has.
 pub const ROLE_KEY: &str = "tenure.role";
@@ -163,7 +163,9 @@ pub async fn create(
     if command.file_type.eq_ignore_ascii_case("PARQUET") {
         let files = super::parquet_files::ParquetFiles::new(command, entry)?;
         let opened = Followed::open(state, Arc::new(files)).await;
-        return Ok(Arc::new(opened.map_err(|e| e.within(&subject))?));
+        // What is declared of a column names the table itself.
+        let named = |e: Error| if e.message().starts_with(&subject) { e } else { e.within(&subject) };
+        return Ok(Arc::new(opened.map_err(named)?));
     }
     let table = match ListingTableFactory::new().create(state, command).await {
         Ok(table) => table,

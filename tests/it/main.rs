@@ -19,6 +19,7 @@ mod merged;
 mod oracle;
 mod ordered;
 mod output;
+mod parquet_files;
 mod peers_fixture;
 mod program;
 mod repl;

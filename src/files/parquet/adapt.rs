@@ -114,13 +114,12 @@ impl PhysicalExpr for Widened {
         let converted = convert(&array, to).map_err(|misfit| {
             let name = self.field.name();
             let error = match misfit {
-                Misfit::Value(value) => {
-                    Error::data(format!("column '{name}': {value} does not fit {to}, the type of the column in all files"))
-                }
-                Misfit::Types(why) => Error::data(format!(
-                    "column '{name}': {} cannot be read as {to}: {why}",
-                    array.data_type()
+                Misfit::Value(value) => Error::data(format!(
+                    "column '{name}': {value} does not fit {to}, the type of the column in all files"
                 )),
+                Misfit::Types(why) => {
+                    Error::data(format!("column '{name}': {} cannot be read as {to}: {why}", array.data_type()))
+                }
             };
             DataFusionError::from(error)
         })?;

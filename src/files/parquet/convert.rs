@@ -54,12 +54,8 @@ pub fn convert(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, Misfit> {
         (T::FixedSizeList(_, _), T::FixedSizeList(item, size)) => {
             let lists = array.as_fixed_size_list();
             let values = convert(lists.values(), item.data_type())?;
-            let lists = arrow::array::FixedSizeListArray::try_new(
-                Arc::clone(item),
-                *size,
-                values,
-                lists.nulls().cloned(),
-            );
+            let lists =
+                arrow::array::FixedSizeListArray::try_new(Arc::clone(item), *size, values, lists.nulls().cloned());
             Ok(Arc::new(lists.map_err(types)?))
         }
         (T::Map(_, _), T::Map(entries, sorted)) => maps(array.as_map(), entries, *sorted),
@@ -73,9 +69,7 @@ pub fn convert(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, Misfit> {
             convert(&plain, to)
         }
         (T::FixedSizeBinary(16), T::Utf8View | T::Utf8 | T::LargeUtf8) => simple(&uuids(array), to),
-        (T::Timestamp(unit, _), T::Timestamp(wanted, zone)) => {
-            times(&ticks(array)?, *unit, *wanted, zone, array)
-        }
+        (T::Timestamp(unit, _), T::Timestamp(wanted, zone)) => times(&ticks(array)?, *unit, *wanted, zone, array),
         (T::Date32, T::Timestamp(unit, zone)) => {
             let days = array.as_primitive::<Date32Type>();
             let seconds: PrimitiveArray<Int64Type> = days.unary(|days| i64::from(days) * 86_400);
@@ -230,12 +224,7 @@ fn structs(from: &StructArray, fields: &Fields) -> Result<ArrayRef, Misfit> {
 
 fn lists<O: OffsetSizeTrait>(from: &GenericListArray<O>, item: &FieldRef) -> Result<ArrayRef, Misfit> {
     let values = convert(from.values(), item.data_type())?;
-    let made = GenericListArray::<O>::try_new(
-        Arc::clone(item),
-        from.offsets().clone(),
-        values,
-        from.nulls().cloned(),
-    );
+    let made = GenericListArray::<O>::try_new(Arc::clone(item), from.offsets().clone(), values, from.nulls().cloned());
     Ok(Arc::new(made.map_err(types)?))
 }
 

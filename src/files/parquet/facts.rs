@@ -168,7 +168,6 @@ fn order(footer: &ParquetMetaData) -> Vec<(String, SortOptions)> {
         columns.collect::<Vec<_>>()
     });
     let first = groups.next().unwrap_or_default();
-    groups.fold(first, |common, next| {
-        common.into_iter().zip(next).take_while(|(a, b)| a == b).map(|(a, _)| a).collect()
-    })
+    groups
+        .fold(first, |common, next| common.into_iter().zip(next).take_while(|(a, b)| a == b).map(|(a, _)| a).collect())
 }

@@ -14,6 +14,7 @@
 mod adapt;
 mod believed;
 mod convert;
+mod encryption;
 mod facts;
 mod footers;
 mod order;

@@ -38,6 +38,7 @@ use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
 
+use super::encryption;
 use super::footers::{self, Footers};
 use crate::error::{Error, Kind};
 
@@ -201,6 +202,9 @@ fn of_file(error: DataFusionError, path: &Path) -> DataFusionError {
         },
         other => other,
     };
+    if decoding && encryption::names_an_algorithm(path) {
+        return footers::encrypted(path).into();
+    }
     let error = Error::from(error);
     let shown = path.display().to_string();
     if error.kind() == Kind::Resources || error.message().contains(&shown) {
@@ -294,6 +298,10 @@ impl AsyncFileReader for Reader {
     }
 
     fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, parquet::errors::Result<Vec<Bytes>>> {
+        if ranges.iter().any(|range| range.start > range.end || range.end > self.meta.size) {
+            let error = footers::unreadable(&self.path, "it is damaged: its footer points beyond its end");
+            return async move { Err(ParquetError::External(Box::new(error))) }.boxed();
+        }
         self.bytes.get_byte_ranges(ranges)
     }
 

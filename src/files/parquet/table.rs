@@ -153,7 +153,8 @@ fn as_declared(found: &SchemaRef, declared: &SchemaRef) -> Result<SchemaRef, Err
     let fields = declared.fields().iter().map(|field| {
         if found.field_with_name(field.name()).is_err() {
             let known: Vec<&str> = found.fields().iter().map(|f| f.name().as_str()).collect();
-            let message = format!("column '{}' is in none of the files; {}", field.name(), suggest(field.name(), known));
+            let message =
+                format!("column '{}' is in none of the files; {}", field.name(), suggest(field.name(), known));
             return Err(Error::user(message));
         }
         Ok(Arc::clone(field))

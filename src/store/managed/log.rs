@@ -5,11 +5,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use datafusion::common::ScalarValue;
 use deltalake_core::kernel::Protocol;
 use deltalake_core::{DeltaTable, DeltaTableBuilder, DeltaTableError};
+use object_store::local::LocalFileSystem;
 use url::Url;
 
 use super::statistics::{self, Facts, Writer};
@@ -22,8 +24,12 @@ pub(super) const ORDER_TAG: &str = "tenure.order";
 /// Prefix of our keys in a table's configuration.
 pub(super) const OURS: &str = "tenure.";
 
-/// Features of the format that a reader must know, and that we do.
-const READER_FEATURES: [&str; 4] = ["timestampNtz", "deletionVectors", "v2Checkpoint", "vacuumProtocolCheck"];
+/// Features of the format that a reader must know, and that we do: files with narrower types are widened as any others are.
+const READER_FEATURES: [&str; 6] =
+    ["timestampNtz", "deletionVectors", "v2Checkpoint", "vacuumProtocolCheck", "typeWidening", "typeWidening-preview"];
+
+/// Features that a table may name without using them: only a column of the type variant does.
+const VARIANTS: [&str; 3] = ["variantType", "variantType-preview", "variantShredding-preview"];
 
 /// Which version of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,7 +121,9 @@ impl TableLog {
         let metadata = state.metadata();
         let settings: BTreeMap<String, String> =
             metadata.configuration().iter().map(|(k, v)| (k.clone(), v.clone())).collect();
-        check_readable(&folder, state.protocol(), &settings)?;
+        // The library tells of no type by name but in the words of the log.
+        let columns = serde_json::to_string(state.schema().as_ref()).unwrap_or_default();
+        check_readable(&folder, state.protocol(), &settings, columns.contains("\"variant\""))?;
         let roles = roles(&settings);
         let schema = schema::from_delta(state.schema().as_ref(), roles.as_ref())
             .map_err(|e| e.within(&format!("'{}': ", folder.display())))?;
@@ -274,12 +282,28 @@ pub(super) fn connect_new(folder: &Path) -> Result<DeltaTable> {
     let path = std::fs::canonicalize(folder).map_err(|e| Error::io("open", folder, &e))?;
     let url = Url::from_directory_path(&path)
         .map_err(|()| Error::data(format!("'{}' is not a path that a table can have", folder.display())))?;
-    let table = DeltaTableBuilder::from_url(url).and_then(DeltaTableBuilder::build);
+    let builder = DeltaTableBuilder::from_url(url.clone());
+    let builder = match path.as_os_str().as_encoded_bytes().contains(&b'%') {
+        // The library decodes such a path twice: it is told that the folder is the root of everything.
+        true => {
+            let root = LocalFileSystem::new_with_prefix(&path)
+                .map_err(|e| Error::data(format!("cannot open '{}': {e}", folder.display())))?;
+            let place = Url::parse("file:///").unwrap_or(url);
+            builder.map(|builder| builder.with_storage_backend(Arc::new(root), place))
+        }
+        false => builder,
+    };
+    let table = builder.and_then(DeltaTableBuilder::build);
     table.map_err(|e| failed("open", folder, &e))
 }
 
 /// Refuses tables whose rows we would not read right.
-fn check_readable(folder: &Path, protocol: &Protocol, settings: &BTreeMap<String, String>) -> Result<()> {
+fn check_readable(
+    folder: &Path,
+    protocol: &Protocol,
+    settings: &BTreeMap<String, String>,
+    has_variants: bool,
+) -> Result<()> {
     let refuse = |what: String| {
         Err(Error::data(format!("'{}' cannot be read: the table {what}", folder.display()))
             .hint("tenure reads Delta tables without column mapping and deletion vectors"))
@@ -287,9 +311,12 @@ fn check_readable(folder: &Path, protocol: &Protocol, settings: &BTreeMap<String
     if let Some(mode) = settings.get("delta.columnMapping.mode").filter(|mode| *mode != "none") {
         return refuse(format!("maps its columns to other names (delta.columnMapping.mode = {mode})"));
     }
+    if has_variants {
+        return refuse("has a column of the type variant".to_string());
+    }
+    let known = |feature: &str| READER_FEATURES.contains(&feature) || VARIANTS.contains(&feature);
     let needed = protocol.reader_features().unwrap_or_default().iter().map(ToString::to_string);
-    let unknown: Vec<String> =
-        needed.filter(|f| !READER_FEATURES.contains(&f.as_str()) && f != "columnMapping").collect();
+    let unknown: Vec<String> = needed.filter(|f| !known(f) && f != "columnMapping").collect();
     if !unknown.is_empty() {
         return refuse(format!("needs features that tenure does not know: {}", unknown.join(", ")));
     }
