@@ -111,8 +111,8 @@ fn existing(log: &TableLog) -> Result<Existing> {
             log.folder().display()
         )));
     };
-    if !log.partitioned_by().is_empty() {
-        return Err(Error::data(format!("'{}' is partitioned, and can be read only", log.folder().display())));
+    if let Some(why) = log.only_read() {
+        return Err(Error::data(format!("'{}' {why}, and can be read only", log.folder().display())));
     }
     let dedup_key = log.setting(DEDUP_KEY).map(str::to_string);
     Ok(Existing { schema: log.schema().clone(), roles: roles.clone(), dedup_key })

@@ -21,6 +21,7 @@ mod oracle;
 mod ordered;
 mod output;
 mod peaks;
+mod parquet_files;
 mod peers_fixture;
 mod program;
 mod repl;

@@ -19,7 +19,9 @@
 use std::cmp::Ordering;
 
 use parquet::basic::{ColumnOrder, ConvertedType, LogicalType, Type};
-use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
+use parquet::file::metadata::{
+    ColumnChunkMetaData, FileMetaData, ParquetMetaData, ParquetMetaDataBuilder, RowGroupMetaData,
+};
 use parquet::file::statistics::{Statistics, ValueStatistics};
 use parquet::schema::types::ColumnDescriptor;
 
@@ -57,7 +59,21 @@ pub fn believed(footer: ParquetMetaData) -> Result<ParquetMetaData, String> {
     if counted != 0 && counted != total {
         return Err(format!("the footer counts {counted} rows, its row groups hold {total}"));
     }
-    Ok(builder.set_row_groups(groups).build())
+    let footer = builder.set_row_groups(groups).build();
+    if counted == total {
+        return Ok(footer);
+    }
+    // Readers stop at the number of rows of the file, whatever its row groups hold.
+    let file = footer.file_metadata();
+    let file = FileMetaData::new(
+        file.version(),
+        total,
+        file.created_by().map(str::to_string),
+        file.key_value_metadata().cloned(),
+        file.schema_descr_ptr(),
+        file.column_orders().cloned(),
+    );
+    Ok(ParquetMetaDataBuilder::new(file).set_row_groups(footer.row_groups().to_vec()).build())
 }
 
 /// The rows of a row group, by itself and by its columns that have one value for each row.

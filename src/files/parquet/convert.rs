@@ -9,8 +9,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, ArrowPrimitiveType, AsArray, GenericListArray, MapArray, OffsetSizeTrait, PrimitiveArray,
-    StringViewBuilder, StructArray, new_null_array,
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, GenericListArray, ListArray, MapArray, OffsetSizeTrait,
+    PrimitiveArray, StringViewBuilder, StructArray, new_null_array,
 };
 use arrow::compute::kernels::cmp::not_distinct;
 use arrow::compute::{CastOptions, cast_with_options};
@@ -238,4 +238,36 @@ fn maps(from: &MapArray, entries: &FieldRef, sorted: bool) -> Result<ArrayRef, M
         MapArray::try_new(Arc::clone(entries), from.offsets().clone(), pairs, from.nulls().cloned(), sorted)
     });
     Ok(Arc::new(made.map_err(types)?))
+}
+
+/// The array as one of a type of the same shape that calls its fields otherwise.
+pub fn relabelled(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, Misfit> {
+    use DataType as T;
+    match (array.data_type(), to) {
+        (from, to) if from == to => Ok(Arc::clone(array)),
+        (T::Struct(_), T::Struct(fields)) => {
+            let from = array.as_struct();
+            let columns =
+                from.columns().iter().zip(fields).map(|(column, field)| relabelled(column, field.data_type()));
+            let columns = columns.collect::<Result<Vec<_>, _>>()?;
+            let nulls = from.nulls().cloned();
+            let made = StructArray::try_new_with_length(fields.clone(), columns, nulls, from.len());
+            Ok(Arc::new(made.map_err(types)?))
+        }
+        (T::List(_), T::List(item)) => {
+            let from = array.as_list::<i32>();
+            let values = relabelled(from.values(), item.data_type())?;
+            let made = ListArray::try_new(Arc::clone(item), from.offsets().clone(), values, from.nulls().cloned());
+            Ok(Arc::new(made.map_err(types)?))
+        }
+        (T::Map(_, _), T::Map(entries, sorted)) => {
+            let from = array.as_map();
+            let pairs: ArrayRef = Arc::new(from.entries().clone());
+            let pairs = relabelled(&pairs, entries.data_type())?.as_struct().clone();
+            let (offsets, nulls) = (from.offsets().clone(), from.nulls().cloned());
+            let made = MapArray::try_new(Arc::clone(entries), offsets, pairs, nulls, *sorted);
+            Ok(Arc::new(made.map_err(types)?))
+        }
+        _ => convert(array, to),
+    }
 }

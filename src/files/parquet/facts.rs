@@ -22,7 +22,7 @@ pub const BYTES_ARE: &str = "tenure.bytes";
 /// The bytes are a UUID.
 pub const UUID: &str = "uuid";
 /// The file does not say whether the bytes are text: old writers, Impala.
-pub const UNTOLD: &str = "untold";
+const UNTOLD: &str = "untold";
 
 /// What is known of a file.
 #[derive(Debug)]
@@ -170,4 +170,9 @@ fn order(footer: &ParquetMetaData) -> Vec<(String, SortOptions)> {
     let first = groups.next().unwrap_or_default();
     groups
         .fold(first, |common, next| common.into_iter().zip(next).take_while(|(a, b)| a == b).map(|(a, _)| a).collect())
+}
+
+/// Whether the file does not say if the bytes of a column are text.
+pub fn is_untold(field: &Field) -> bool {
+    field.metadata().get(BYTES_ARE).is_some_and(|bytes| bytes == UNTOLD)
 }

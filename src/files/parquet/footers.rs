@@ -25,6 +25,7 @@ use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataR
 
 use super::believed::believed;
 use super::facts::Facts;
+use super::texts::{as_strings, is_said_to_be_text};
 use crate::error::{Error, Result};
 
 /// Files of which facts are kept, at most: some hundred bytes for each column of each.
@@ -166,6 +167,8 @@ fn read(path: &Path, size: u64, index: PageIndexPolicy) -> Result<ParquetMetaDat
     let parsed = reader.try_parse(&file).and_then(|()| reader.finish());
     let footer = parsed.map_err(|error| damaged(path, &file, &error))?;
     let footer = believed(footer).map_err(|why| unreadable(path, why))?;
+    let strings = as_strings(&footer, &is_said_to_be_text).map_err(|why| unreadable(path, why))?;
+    let footer = strings.unwrap_or(footer);
     if index == PageIndexPolicy::Skip {
         return Ok(footer);
     }

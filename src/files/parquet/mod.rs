@@ -14,6 +14,7 @@
 mod adapt;
 mod believed;
 mod convert;
+mod encryption;
 mod facts;
 mod footers;
 mod order;
@@ -30,7 +31,7 @@ use arrow::datatypes::SchemaRef;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::logical_expr::SortExpr;
 
-pub use adapt::ByName;
+pub use adapt::{ByName, Renamed};
 pub use footers::Footers;
 pub use source::{FilePath, parquet_scan, path_of, scan};
 pub use statistics::constant;

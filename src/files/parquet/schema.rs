@@ -25,7 +25,7 @@ use arrow::datatypes::{
     DECIMAL128_MAX_PRECISION, DECIMAL256_MAX_PRECISION, DataType, Field, FieldRef, Fields, SchemaRef, TimeUnit,
 };
 
-use super::facts::{BYTES_ARE, UNTOLD, UUID};
+use super::facts::{BYTES_ARE, UUID, is_untold};
 use crate::error::{Error, Result};
 
 /// Two types that nothing holds, and where in the column.
@@ -98,8 +98,7 @@ pub fn merged(files: &[(&Path, &SchemaRef)], views: bool, text: &dyn Fn(&str) ->
 fn as_read(field: &Field, views: bool, text: &dyn Fn(&str) -> bool) -> Field {
     let is_text = match field.metadata().get(BYTES_ARE).map(String::as_str) {
         Some(UUID) => true,
-        Some(UNTOLD) => text(field.name()),
-        _ => false,
+        _ => is_untold(field) && text(field.name()),
     };
     let data_type = match field.data_type() {
         _ if is_text => DataType::Utf8,

@@ -37,8 +37,11 @@ use parquet::arrow::arrow_reader::ArrowReaderOptions;
 use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
+use parquet::schema::types::Type;
 
+use super::encryption;
 use super::footers::{self, Footers};
+use super::texts::{as_strings, is_untyped};
 use crate::error::{Error, Kind};
 
 /// Where a file of a scan is, as messages name it. Put on a [`PartitionedFile`] as an extension.
@@ -53,7 +56,9 @@ pub struct Named {
 /// The scan of local Parquet files with these columns.
 pub fn scan(state: &dyn Session, columns: TableSchema, footers: &Footers) -> Result<Arc<dyn FileSource>> {
     let store = state.runtime_env().object_store(ObjectStoreUrl::local_filesystem())?;
-    let readers = Readers { bytes: DefaultParquetFileReaderFactory::new(store), footers: footers.clone() };
+    let texts = columns.file_schema().fields().iter().filter(|field| field.data_type().is_string());
+    let texts = texts.map(|field| field.name().clone()).collect();
+    let readers = Readers { bytes: DefaultParquetFileReaderFactory::new(store), footers: footers.clone(), texts };
     let options = state.default_table_options().parquet;
     let options = TableParquetOptions {
         global: datafusion::common::config::ParquetOptions {
@@ -201,6 +206,9 @@ fn of_file(error: DataFusionError, path: &Path) -> DataFusionError {
         },
         other => other,
     };
+    if decoding && encryption::names_an_algorithm(path) {
+        return footers::encrypted(path).into();
+    }
     let error = Error::from(error);
     let shown = path.display().to_string();
     if error.kind() == Kind::Resources || error.message().contains(&shown) {
@@ -265,6 +273,8 @@ impl Morsel for NamedMorsel {
 struct Readers {
     bytes: DefaultParquetFileReaderFactory,
     footers: Footers,
+    /// The columns that the table has as text.
+    texts: Arc<[String]>,
 }
 
 impl ParquetFileReaderFactory for Readers {
@@ -277,7 +287,7 @@ impl ParquetFileReaderFactory for Readers {
     ) -> Result<Box<dyn AsyncFileReader + Send>> {
         let (meta, path) = (file.object_meta.clone(), path_of(&file));
         let bytes = self.bytes.create_reader(partition, file, size_hint, metrics)?;
-        Ok(Box::new(Reader { bytes, footers: self.footers.clone(), meta, path }))
+        Ok(Box::new(Reader { bytes, footers: self.footers.clone(), meta, path, texts: Arc::clone(&self.texts) }))
     }
 }
 
@@ -286,6 +296,7 @@ struct Reader {
     footers: Footers,
     meta: ObjectMeta,
     path: PathBuf,
+    texts: Arc<[String]>,
 }
 
 impl AsyncFileReader for Reader {
@@ -294,6 +305,10 @@ impl AsyncFileReader for Reader {
     }
 
     fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, parquet::errors::Result<Vec<Bytes>>> {
+        if ranges.iter().any(|range| range.start > range.end || range.end > self.meta.size) {
+            let error = footers::unreadable(&self.path, "it is damaged: its footer points beyond its end");
+            return async move { Err(ParquetError::External(Box::new(error))) }.boxed();
+        }
         self.bytes.get_byte_ranges(ranges)
     }
 
@@ -302,14 +317,20 @@ impl AsyncFileReader for Reader {
         options: Option<&'a ArrowReaderOptions>,
     ) -> BoxFuture<'a, parquet::errors::Result<Arc<ParquetMetaData>>> {
         let index = options.is_some_and(|options| options.column_index_policy() != PageIndexPolicy::Skip);
-        let (footers, meta, path) = (self.footers.clone(), self.meta.clone(), self.path.clone());
+        let (footers, meta, path, texts) =
+            (self.footers.clone(), self.meta.clone(), self.path.clone(), Arc::clone(&self.texts));
         let read = tokio::task::spawn_blocking(move || {
             // Its bytes are read by the footer that is known: of another file they would be nonsense.
             let found = std::fs::metadata(&path).map_err(|e| Error::io("open", &path, &e))?;
             if found.len() != meta.size {
                 return Err(footers::changed(&path));
             }
-            footers.whole(&meta, &path, index)
+            let footer = footers.whole(&meta, &path, index)?;
+            let is_text = |column: &Type, depth: usize| {
+                depth == 1 && is_untyped(column) && texts.iter().any(|text| text == column.name())
+            };
+            let strings = as_strings(&footer, &is_text).map_err(|why| footers::unreadable(&path, why))?;
+            Ok(strings.map_or(footer, Arc::new))
         });
         async move {
             match read.await {

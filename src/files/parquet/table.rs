@@ -264,7 +264,7 @@ impl TableProvider for ParquetTable {
             .with_projection_indices(projection.cloned())?
             .with_limit(limit)
             .with_output_ordering(orders)
-            .with_expr_adapter(Some(Arc::new(ByName)))
+            .with_expr_adapter(Some(Arc::new(ByName::default())))
             .build();
         Ok(DataSourceExec::from_data_source(config))
     }

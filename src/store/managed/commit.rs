@@ -184,10 +184,8 @@ impl TableLog {
     /// Whether the change still makes sense on this version.
     async fn check(&self, seen: &TableLog, change: &Change) -> Result<(), Refused> {
         let folder = self.folder().display();
-        if !self.partitioned_by().is_empty() {
-            let by = self.partitioned_by().join(", ");
-            let message =
-                format!("'{folder}' is partitioned by {by}: tenure reads such tables but does not write them");
+        if let Some(why) = self.only_read() {
+            let message = format!("'{folder}' {why}: tenure reads such tables but does not write them");
             return Err(Error::data(message).into());
         }
         if self.version() < seen.version() || self.identity()? != seen.identity()? {
