@@ -22,6 +22,7 @@ pub mod kept_values;
 pub mod lifecycle;
 pub mod middle;
 pub mod path;
+pub mod plain_sql;
 pub mod retention;
 pub mod room;
 pub mod sequence;
@@ -88,6 +89,7 @@ pub fn docs() -> Vec<FunctionDoc> {
         churn::docs(),
         bg_nbd::docs(),
         wilson::docs(),
+        plain_sql::docs(),
     ]
     .concat()
 }
@@ -136,6 +138,11 @@ fn scalars() -> Vec<ScalarUDF> {
         bg_nbd::expected_purchases(),
         wilson::wilson_low(),
         wilson::wilson_high(),
+        plain_sql::date_diff(),
+        plain_sql::age(),
+        plain_sql::in_sample(),
+        plain_sql::time_length(),
+        plain_sql::as_number(),
     ]
 }
 
