@@ -13,7 +13,7 @@ use super::decoded::{Decoded, IS_NULL, batch, same_everywhere};
 use super::infer::Seen;
 use super::json_text::{Broken, JsonText, Value, unescape};
 use super::nodes::{Finished, Node, lead, plant};
-use super::reject::{Reject, kept, shortened};
+use super::reject::{NOT_UTF8, Reject, kept, shortened};
 use super::unseen::OfBlock;
 use crate::error::{Error, Result};
 
@@ -148,7 +148,7 @@ pub fn decode(text: &[u8], first_line: u64, paths: &Paths, layout: &Columns) -> 
             read += 1;
             let outcome = match clean || std::str::from_utf8(raw).is_ok() {
                 true => reader.row(raw, rows),
-                false => Err(Problem::from("not UTF-8 text")),
+                false => Err(Problem::from(NOT_UTF8)),
             };
             match outcome {
                 Ok(()) => {

@@ -453,7 +453,9 @@ fn time_reader(
         (None, None) if draft.numbers() => TimeFormat::Epoch(draft.seen.unit().map_err(at)?),
         (None, None) => draft.seen.time_format().map_err(at)?,
     };
-    Ok(TimeReader::new(format, zone(draft, mapping)?, wishes.floor_time))
+    let by_size = told.is_none() && matches!(format, TimeFormat::Epoch(_));
+    let reader = TimeReader::new(format, zone(draft, mapping)?, wishes.floor_time);
+    Ok(if by_size { reader.guessed() } else { reader })
 }
 
 /// The zone of times that name none; `None` is UTC.

@@ -22,7 +22,7 @@ use crate::files::blocks::BLOCK;
 use crate::files::csv::CsvOptions;
 use crate::files::heads::{self, Head, HeadOptions, Heads, SAMPLE_BYTES, SAMPLE_ROWS, Sample};
 use crate::files::read::{Place, Sources};
-use crate::files::reject::Counted;
+use crate::files::reject::{Counted, NOT_UTF8};
 use crate::files::source::{self, Said, Source, SourceFormat};
 use crate::files::types::type_name;
 use crate::files::unseen::Unseen;
@@ -165,6 +165,11 @@ fn once(
     }
     let said = Said { format: options.format, encoding: mapping.read.said.encoding };
     let mut sources = source::find(&options.sources, said)?;
+    for source in &sources {
+        if let Some(encoding) = source.told_encoding().filter(|_| said.encoding.is_none()) {
+            watch.warn(&format!("'{}' is read as {encoding}, as its byte order mark says", source.name));
+        }
+    }
     let log = open_table(&options.table, runtime)?;
     let period = period(options, log.as_ref())?;
     let loaded = match &log {
@@ -619,6 +624,10 @@ fn too_many(rejects: &Rejects, rows: u64, limit: &str) -> Error {
     let mut error = Error::data(format!("{} of {rows} rows cannot be taken in: {limit}", rejects.rows()));
     for (kind, counted) in reasons.into_iter().take(5) {
         error = error.hint(format!("{} x {kind}, first at {}", counted.rows, counted.first));
+    }
+    if rejects.reasons.contains_key(NOT_UTF8) {
+        error = error
+            .hint("say in a mapping how it is written: [read], then encoding = \"latin1\" (or gbk, windows-1252, ..)");
     }
     error
 }
