@@ -348,9 +348,8 @@ fn widened(has: &DataType, comes: &DataType) -> Option<DataType> {
     use DataType as T;
     match (has, comes) {
         (has, comes) if has == comes || *comes == T::Null => Some(has.clone()),
-        (has, comes) if has.is_signed_integer() && comes.is_signed_integer() => {
-            Some(if has.primitive_width() < comes.primitive_width() { comes.clone() } else { has.clone() })
-        }
+        // Text shows no width: a number that a narrower column does not hold is its row's fault.
+        (has, comes) if has.is_signed_integer() && comes.is_signed_integer() => Some(has.clone()),
         (has, T::Float32 | T::Float64) if has.is_signed_integer() || *has == T::Float32 => Some(T::Float64),
         (T::Decimal128(_, _), T::Decimal128(_, _)) => common(has, comes),
         (T::Struct(old), T::Struct(new)) => {
@@ -616,9 +615,13 @@ mod tests {
         assert!(fails(&text, "user = 'n'").contains("the table's user column is 'user_id', not 'n'"));
         assert!(fails(&text, "[columns]\nn = { from = 'n', type = 'int' }").contains("is double in the table"));
         assert!(fails(&[USUAL[0], USUAL[1], USUAL[2], ("N", "1")], "").contains("differ only by case"));
-        // Where most are numbers, or so it is said in the mapping, texts that are no numbers are the rows' fault.
-        let mapping = Mapping::parse("[columns]\nn = { from = 'n', type = 'double' }").unwrap();
-        assert!(Layout::of(&[shape(&text)], &mapping, &Wishes::default(), Some(&table)).is_ok());
+        // A mapping cannot mean what hardly a value is.
+        let message = fails(&text, "[columns]\nn = { from = 'n', type = 'double' }");
+        assert!(
+            message.contains("the mapping says double, which 1 of 1 values of the sample are not, such as 'x'"),
+            "{message}"
+        );
+        // Where most are numbers, texts that are no numbers are the rows' fault.
         let some = |values: &str| {
             let source = shape(&[USUAL[0], USUAL[1], USUAL[2], ("n", values)]);
             Layout::of(&[source], &Mapping::default(), &Wishes::default(), Some(&table)).is_ok()
