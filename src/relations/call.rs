@@ -15,6 +15,7 @@ use datafusion::common::utils::quote_identifier;
 use datafusion::common::{Column, DFSchema, ScalarValue, TableReference};
 use datafusion::datasource::provider_as_source;
 use datafusion::error::DataFusionError;
+use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::logical_expr::expr::{WindowFunction, WindowFunctionParams};
 use datafusion::logical_expr::planner::RelationPlannerContext;
 use datafusion::logical_expr::simplify::SimplifyContext;
@@ -23,7 +24,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::sql::sqlparser::ast::{
-    Expr as SqlExpr, FunctionArg, FunctionArgExpr, Ident, ObjectName, TableAlias, TableFactor, Value,
+    Expr as SqlExpr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, TableAlias, TableFactor, Value,
 };
 use futures::FutureExt;
 
@@ -31,6 +32,7 @@ use crate::config::TenureOptions;
 use crate::error::{Error, Result, nearest, suggest};
 use crate::functions::FunctionDoc;
 use crate::functions::breakdown::breakdown;
+use crate::functions::room::Room;
 
 /// One call being planned.
 pub struct Call<'a> {
@@ -39,6 +41,7 @@ pub struct Call<'a> {
     /// The input's plan.
     input: LogicalPlan,
     arguments: Vec<(String, SqlExpr)>,
+    runtime: Option<Arc<RuntimeEnv>>,
 }
 
 /// A constant moment.
@@ -84,6 +87,7 @@ impl<'a> Call<'a> {
         arguments: Vec<FunctionArg>,
         context: &'a mut dyn RelationPlannerContext,
         catalogs: &dyn CatalogProviderList,
+        runtime: Option<Arc<RuntimeEnv>>,
     ) -> Result<Self> {
         let name = doc.name;
         let mut rest = arguments.into_iter();
@@ -116,12 +120,17 @@ impl<'a> Call<'a> {
             named.push((key, value));
         }
         let input = plan_input(name, table, context, catalogs)?;
-        Ok(Self { doc, context, input, arguments: named })
+        Ok(Self { doc, context, input, arguments: named, runtime })
     }
 
     /// The relation's name, for messages.
     pub fn name(&self) -> &'static str {
         self.doc.name
+    }
+
+    /// Room for what the aggregate of this name keeps.
+    pub fn room(&self, aggregate: &'static str) -> Room {
+        Room::new(aggregate, self.runtime.clone())
     }
 
     /// The input's plan.
@@ -514,6 +523,16 @@ fn plan_input(
     let name = match written {
         SqlExpr::Subquery(query) => {
             let factor = TableFactor::Derived { lateral: false, subquery: query, alias: None, sample: None };
+            return context.plan(factor).map_err(Error::from);
+        }
+        // Of files, as in read_csv('x.csv', delimiter => ';').
+        SqlExpr::Function(call) => {
+            let FunctionArguments::List(list) = call.args else {
+                return Err(Error::user(format!("{relation}: the first argument must be a table or (SELECT ...)")));
+            };
+            let (name, args) = (call.name, list.args);
+            let factor =
+                TableFactor::Function { lateral: false, name, args, with_ordinality: false, alias: None::<TableAlias> };
             return context.plan(factor).map_err(Error::from);
         }
         SqlExpr::Identifier(ident) => ObjectName::from(vec![ident]),

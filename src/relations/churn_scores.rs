@@ -1,6 +1,6 @@
 //! `FROM churn_scores(...)`: who is about to leave, why, and the probability that they are still active.
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, FieldRef};
 use datafusion::common::ScalarValue;
 use datafusion::functions::core::expr_ext::FieldAccessor;
 use datafusion::functions_aggregate::min_max::max_udaf;
@@ -14,7 +14,7 @@ use super::roles::{Roles, declared, with_roles};
 use crate::algo::calendar::{Calendar, Clock, Unit};
 use crate::error::{Error, Result};
 use crate::functions::bg_nbd::{bg_nbd_fit, p_alive};
-use crate::functions::churn::{SCORE_TEXT, activity_days, churn_features, churn_score};
+use crate::functions::churn::{SCORE_TEXT, activity_days, churn_features, churn_points, churn_score, feature_fields};
 use crate::functions::columns::{clock_of, window_ticks};
 use crate::functions::{ArgumentDoc, FunctionDoc, FunctionKind};
 
@@ -119,8 +119,8 @@ impl Relation for ChurnScores {
             takes_part = takes_part.and(looked_at);
         }
         let days = activity_days().call(vec![roles.time.clone(), transaction, lit(zone)]);
-        let levels = when(col("scored").field("score").gt_eq(lit(high)), lit("high"))
-            .when(col("scored").field("score").gt_eq(lit(medium)), lit("medium"))
+        let levels = when(col("score").gt_eq(lit(high)), lit("high"))
+            .when(col("score").gt_eq(lit(medium)), lit("medium"))
             .otherwise(lit("low"))?;
         compose(call, Question { roles, takes_part, days, reach, horizon, thresholds, levels }).map_err(Error::from)
     }
@@ -171,20 +171,37 @@ fn compose(call: &Call, question: Question) -> datafusion::error::Result<Logical
         .window([over_all(bg_nbd_fit().into(), customer()).alias("model")])?
         .project([
             user(),
-            churn_score().call(vec![col("features"), lit(horizon), thresholds]).alias("scored"),
+            churn_points().call(vec![col("features"), lit(horizon), thresholds.clone()]).alias("score"),
             p_alive().call(alive).alias("p_alive"),
-            col("features"),
+            cast(col("features"), sorted_features()).alias("features"),
         ])?
+        .sort([col("score").sort(false, false), user().sort(true, false)])?
         .project([
             user(),
-            col("scored").field("score").alias("score"),
+            col("score"),
+            col("p_alive"),
+            cast(col("features"), DataType::Struct(feature_fields())).alias("features"),
+        ])?
+        // Sentences are made once the order is known: rows that are sorted are held or spilled, and these are most of their bytes.
+        .project([
+            user(),
+            col("score"),
             levels.alias("level"),
             col("p_alive"),
             col("features"),
-            col("scored").field("reasons").alias("reasons"),
+            churn_score().call(vec![col("features"), lit(horizon), thresholds]).field("reasons").alias("reasons"),
         ])?
-        .sort([col("score").sort(false, false), user().sort(true, false)])?
         .build()
+}
+
+/// Features as they are sorted: days fit into half of the bytes.
+fn sorted_features() -> DataType {
+    let narrow = |field: &FieldRef| {
+        let days = !field.name().starts_with("events");
+        let data_type = if days { DataType::Int32 } else { field.data_type().clone() };
+        field.as_ref().clone().with_data_type(data_type)
+    };
+    DataType::Struct(feature_fields().iter().map(narrow).collect())
 }
 
 fn horizon_days(call: &mut Call) -> Result<i64> {

@@ -255,6 +255,12 @@ impl Question {
             _ => ticks * lit(86_400f64),
         }
     }
+
+    /// The median, in seconds, of ticks whose `middle` this is.
+    pub(super) fn median_seconds(&self, middle: Expr) -> Expr {
+        let [lower, upper] = ["lower", "upper"].map(|name| self.seconds(middle.clone().field(name)));
+        (lower + upper) / lit(2f64)
+    }
 }
 
 /// The constants, and whether key events matter.

@@ -8,6 +8,7 @@ mod clickhouse;
 mod compact;
 mod docs;
 mod features;
+mod files;
 mod funnel_relations;
 mod ingest;
 mod ingest_slips;
@@ -19,9 +20,12 @@ mod merged;
 mod oracle;
 mod ordered;
 mod output;
+mod parquet_files;
+mod peaks;
 mod peers_fixture;
 mod program;
 mod repl;
+mod windows;
 
 /// A file that nobody declares is a test that nobody runs.
 #[test]

@@ -314,6 +314,11 @@ impl Question for Views {
         Ok(())
     }
 
+    fn bytes_an_event(&self) -> usize {
+        // What is known of a view, and its page and properties as they come back.
+        size_of::<u64>() + 1 + 4 * size_of::<u32>()
+    }
+
     fn answer(&mut self, events: &[Event], kept: Option<&KeptValues>) -> Result<()> {
         let Self { visits, kernel, found, columns, offsets } = self;
         visits.cut(events, kept)?;
