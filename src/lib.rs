@@ -37,6 +37,7 @@
 //! |---|---|
 //! | [`algo`] | what a question means, for one user's events; pure functions on slices |
 //! | [`model`] | statistics: BG/NBD, the Wilson interval, Markov chains of channels |
+//! | [`files`] | from a location to typed batches: which files it names, Parquet files as one table |
 //! | [`store`] | from files to tables that know their column roles and order: ingest, ordered files, managed tables; the sample-data generator |
 //! | [`functions`] | SQL functions: arguments in, `algo` out; one folder or file for each family |
 //! | [`relations`] | `FROM funnel(..)`, `retention(..)`, ..: named arguments in, a logical plan out; a file or folder each |
@@ -62,7 +63,7 @@
 //! `plan/ordered_aggregation.rs` puts [`exec::user_aggregate::UserAggregateExec`] in place, which merges overlapping files by
 //! user; EXPLAIN shows it. Both paths feed the same accumulators.
 //!
-//! [`store::ingest`] takes events in. Its files come from [`store::sort`], which sorts rows in bounded memory, and
+//! [`ingest`] takes events in. Its files come from [`store::sort`], which sorts rows in bounded memory, and
 //! [`store::layout`], which decides where files end.
 //! [`store::compact`] merges those of a managed table that overlap; [`store::erase`] writes anew those that hold a user.
 //!
@@ -78,7 +79,9 @@ pub mod config;
 pub mod engine;
 pub mod error;
 pub mod exec;
+pub mod files;
 pub mod functions;
+pub mod ingest;
 pub mod model;
 pub mod output;
 pub mod plan;

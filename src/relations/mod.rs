@@ -15,6 +15,7 @@ mod history;
 mod lifecycle;
 mod pages;
 mod paths;
+mod reach;
 mod retention;
 mod roles;
 mod session_question;
@@ -34,7 +35,7 @@ use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, Relati
 use datafusion::sql::sqlparser::ast::{FunctionArg, TableFactor};
 
 use self::call::Call;
-pub use self::call::missing_table;
+pub use self::call::{missing_table, scan, wait_for};
 use crate::error::{Error, suggest};
 use crate::functions::FunctionDoc;
 

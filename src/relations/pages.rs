@@ -42,7 +42,7 @@ impl Relation for Pages {
             syntax: "pages(table, page => .., gap => INTERVAL '30 minutes' [, views => ..] [, by => ..])",
             arguments: arguments(&[]),
             returns: vec![
-                ("by ..", "The breakdown columns, under their own names."),
+                ("by .., first .., last ..", "The breakdown columns, under their own names."),
                 ("page", "The page."),
                 ("views BIGINT", "Its views."),
                 ("users BIGINT", "Users who viewed it."),

@@ -51,7 +51,7 @@ impl Relation for SessionSummary {
                 argument("week_start", "TEXT", Some("'monday'"), "The day on which weeks start."),
             ]),
             returns: vec![
-                ("by ..", "The breakdown columns, under their own names."),
+                ("by .., first .., last ..", "The breakdown columns, under their own names."),
                 ("period DATE", "First local date of the period; only where `period` is given."),
                 ("sessions BIGINT", "Sessions that began in it."),
                 ("users BIGINT", "Users with such a session."),

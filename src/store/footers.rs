@@ -5,7 +5,6 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::fs::File;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -13,21 +12,20 @@ use arrow::array::{Array, ArrayRef, AsArray, UInt64Array, new_null_array};
 use arrow::compute::{SortOptions, concat, interleave};
 use arrow::datatypes::{DataType, Field, UInt64Type};
 use arrow::row::{OwnedRow, RowConverter, Rows, SortField};
-use datafusion::datasource::physical_plan::parquet::metadata::CachedParquetMetaData;
-use datafusion::execution::cache::cache_manager::{CachedFileMetadataEntry, FileMetadataCache};
 use object_store::ObjectMeta;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as ObjectPath;
 use parking_lot::Mutex;
 use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
-use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::metadata::ParquetMetaData;
 
 use super::file_order::{StepBack, step_back};
+use crate::files::parquet as parquet_files;
 
 /// Footers of the session's files.
 #[derive(Clone)]
 pub struct Footers {
-    cache: Arc<FileMetadataCache>,
+    files: Arc<parquet_files::Footers>,
     judged: Arc<Mutex<HashMap<Claim, Option<StepBack>>>>,
 }
 
@@ -39,14 +37,14 @@ const JUDGED: usize = 100_000;
 
 impl fmt::Debug for Footers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Footers").field("cached", &self.cache.len()).finish()
+        f.debug_tuple("Footers").field(&self.files).finish()
     }
 }
 
 impl Footers {
-    /// Over the cache from which DataFusion's scans take them.
-    pub fn new(cache: Arc<FileMetadataCache>) -> Self {
-        Self { cache, judged: Arc::default() }
+    /// Those from which scans take theirs.
+    pub fn new(files: Arc<parquet_files::Footers>) -> Self {
+        Self { files, judged: Arc::default() }
     }
 
     /// Where a file's statistics contradict that it is ordered by a column ([`step_back`]); a file is looked at once.
@@ -68,22 +66,11 @@ impl Footers {
     /// A file's footer: the one that is cached, else that of a local file, which is cached for the scan to come. `None` where
     /// that takes more than a look at a local file.
     pub fn of(&self, store: &str, file: &ObjectMeta) -> Option<Arc<ParquetMetaData>> {
-        let cached = self.cache.get(&file.location).filter(|entry| entry.is_valid_for(file));
-        let cached =
-            cached.as_ref().and_then(|entry| entry.file_metadata.as_any().downcast_ref::<CachedParquetMetaData>());
-        if let Some(cached) = cached {
-            return Some(Arc::clone(cached.parquet_metadata()));
-        }
         if !store.starts_with("file:") {
             return None;
         }
         let path = LocalFileSystem::new().path_to_filesystem(&file.location).ok()?;
-        let mut reader = ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Optional);
-        reader.try_parse(&File::open(path).ok()?).ok()?;
-        let footer = Arc::new(reader.finish().ok()?);
-        let entry = CachedParquetMetaData::new(Arc::clone(&footer));
-        self.cache.put(&file.location, CachedFileMetadataEntry::new(file.clone(), Arc::new(entry)));
-        Some(footer)
+        self.files.whole(file, &path, true).ok()
     }
 }
 
@@ -268,7 +255,9 @@ mod tests {
     use super::*;
     use arrow::array::{Int64Array, RecordBatch};
     use parquet::arrow::ArrowWriter;
+    use parquet::file::metadata::{PageIndexPolicy, ParquetMetaDataReader};
     use parquet::file::properties::{EnabledStatistics, WriterProperties};
+    use std::fs::File;
 
     const NULLS_LAST: SortOptions = SortOptions { descending: false, nulls_first: false };
     const NULLS_FIRST: SortOptions = SortOptions { descending: false, nulls_first: true };

@@ -7,6 +7,7 @@
 //! goes the same ways through the planner as a folder of Parquet does.
 
 pub mod commit;
+mod deletions;
 pub mod log;
 pub mod provider;
 pub mod schema;
