@@ -11,6 +11,7 @@ mod names;
 mod newest;
 mod options;
 mod params;
+mod read_only;
 mod script;
 mod statement;
 
@@ -60,6 +61,8 @@ pub struct Settings {
     pub threads: Option<usize>,
     /// Whether `SELECT * FROM 'file.parquet'` may read files that were not registered.
     pub local_files: bool,
+    /// Whether statements only read, and only the tables that the session was opened with: no COPY, no DDL, no INSERT, no file named in FROM.
+    pub read_only: bool,
     /// `SET key = value` pairs applied when the session opens.
     pub options: Vec<(String, String)>,
 }
@@ -72,6 +75,7 @@ pub type Params = std::collections::BTreeMap<String, String>;
 pub struct Engine {
     context: SessionContext,
     workspace: Arc<Workspace>,
+    read_only: bool,
 }
 
 /// What a statement answers: batches that arrive while it runs. Dropping it stops the query.
@@ -135,7 +139,7 @@ impl Engine {
         let offered = if is_workspace { found } else { Vec::new() };
         let files = Arc::new(LocalFiles {
             session: RwLock::new(None),
-            allowed: settings.local_files,
+            allowed: settings.local_files && !settings.read_only,
             workspace: is_workspace.then(|| folder.clone()),
             broken: RwLock::default(),
         });
@@ -162,7 +166,7 @@ impl Engine {
         state.register_expr_planner(Arc::new(statement::counted::Counted))?;
         let context = SessionContext::new_with_state(state);
         *files.session.write() = Some(context.state_weak_ref());
-        let engine = Self { context, workspace: Arc::new(workspace) };
+        let engine = Self { context, workspace: Arc::new(workspace), read_only: settings.read_only };
         for (name, entry) in &engine.workspace.tables {
             if let Err(error) = engine.register(name, entry, &folder).await {
                 files.broken.write().insert(name.clone(), error.message().to_string());
@@ -209,6 +213,9 @@ impl Engine {
             Ok(plan) => plan,
             Err(error) => return Err(self.name_tables(error)),
         };
+        if self.read_only {
+            read_only::check(&plan)?;
+        }
         if let LogicalPlan::Ddl(DdlStatement::CreateExternalTable(command)) = plan {
             self.create_external_table(*command).await?;
             return self.start(LogicalPlanBuilder::empty(false).build()?, None).await;
@@ -216,8 +223,13 @@ impl Engine {
         if let LogicalPlan::Statement(PlanStatement::SetVariable(set)) = &plan {
             options::check_setting(state.config_options(), &set.variable, &set.value)?;
         }
+        let sets_zone = matches!(&plan, LogicalPlan::Statement(PlanStatement::SetVariable(set)) if set.variable == options::TIME_ZONE);
         let (plan, pending) = copy::redirect(plan)?;
-        self.start(plan, pending).await
+        let answer = self.start(plan, pending).await?;
+        if sets_zone {
+            options::follow_time_zone(self.context.state_ref().write().config_mut().options_mut())?;
+        }
+        Ok(answer)
     }
 
     async fn start(&self, plan: LogicalPlan, pending: Option<copy::Pending>) -> Result<Answer> {
@@ -339,6 +351,7 @@ fn session_config(settings: &Settings, workspace: &Workspace) -> Result<SessionC
         config.options_mut().set(key, value)?;
         options::check(config.options())?;
     }
+    options::follow_time_zone(config.options_mut())?;
     Ok(config)
 }
 

@@ -6,6 +6,7 @@ mod churn;
 mod cli;
 mod clickhouse;
 mod compact;
+mod differential;
 mod docs;
 mod features;
 mod funnel_relations;
@@ -22,6 +23,7 @@ mod output;
 mod peers_fixture;
 mod program;
 mod repl;
+mod statements;
 
 /// A file that nobody declares is a test that nobody runs.
 #[test]

@@ -38,9 +38,11 @@ impl ScalarUDFImpl for InSample {
         let user = match types {
             [user, _] | [user, _, _] => user,
             _ => {
-                return Err(
-                    Error::user(format!("{NAME}: needs (user, share [, seed]), got {} arguments", types.len())).into()
-                );
+                return Err(Error::user(format!(
+                    "{NAME}: needs (user, share [, seed]), got {} arguments",
+                    types.len()
+                ))
+                .into());
             }
         };
         check_user(NAME, user)?;
