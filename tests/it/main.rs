@@ -6,6 +6,7 @@ mod churn;
 mod cli;
 mod clickhouse;
 mod compact;
+mod differential;
 mod docs;
 mod features;
 mod files;
@@ -26,6 +27,7 @@ mod peers_fixture;
 mod program;
 mod repl;
 mod windows;
+mod statements;
 
 /// A file that nobody declares is a test that nobody runs.
 #[test]
