@@ -48,7 +48,7 @@ pub fn physical_rules(footers: Footers) -> Vec<Arc<dyn PhysicalOptimizerRule + S
     rules.insert(at + 2, Arc::new(filters_by_value::FiltersByValue));
     rules.insert(at + 3, Arc::new(windows::Windows));
     // After the rule that wraps the leaves, so that no leaf counts as wrapped already.
-    rules.insert(at + 4, Arc::new(cooperative_joins::CooperativeJoins));
+    rules.insert(at + 5, Arc::new(cooperative_joins::CooperativeJoins));
     rules.insert(0, Arc::new(unordered_scan::UnorderedScan));
     rules.insert(1, Arc::new(believed_order::BelievedOrder(footers)));
     rules

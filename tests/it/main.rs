@@ -26,8 +26,8 @@ mod peaks;
 mod peers_fixture;
 mod program;
 mod repl;
-mod windows;
 mod statements;
+mod windows;
 
 /// A file that nobody declares is a test that nobody runs.
 #[test]
