@@ -171,19 +171,26 @@ fn from_datafusion(error: DataFusionError) -> Error {
         DataFusionError::SQL(inner, _) => {
             Error::user(inner.to_string().replacen("sql parser error: ", "syntax error: ", 1))
         }
-        DataFusionError::Plan(message) => Error::user(unwrap_coercion(&message)),
+        DataFusionError::Plan(message) => {
+            translated(&message).unwrap_or_else(|| Error::user(unwrap_coercion(&message)))
+        }
         DataFusionError::SchemaError(inner, _) => Error::user(inner.to_string()),
         DataFusionError::Configuration(message) => Error::user(message),
-        DataFusionError::NotImplemented(message) => Error::user(format!("not supported: {message}")),
+        DataFusionError::NotImplemented(message) => {
+            translated(&message).unwrap_or_else(|| Error::user(format!("not supported: {}", without_dump(&message))))
+        }
         DataFusionError::ResourcesExhausted(message) => out_of_memory(&message),
         DataFusionError::Execution(message) if message.contains(COERCION) => Error::user(unwrap_coercion(&message)),
         DataFusionError::Execution(message) => Error::data(message),
         DataFusionError::IoError(inner) if inner.kind() == std::io::ErrorKind::StorageFull => {
             Error::resources(inner.to_string())
         }
-        DataFusionError::Internal(message) => Error::internal(message),
+        DataFusionError::Internal(message) => internal(&message),
         other => {
             let message = other.to_string();
+            if message.contains(INTERNAL) {
+                return internal(&message);
+            }
             match message.contains("No space left on device") {
                 true => Error::resources(message),
                 false => Error::data(message),
@@ -203,8 +210,71 @@ fn from_shared(error: &DataFusionError) -> Error {
     match root {
         DataFusionError::ResourcesExhausted(message) => out_of_memory(message),
         DataFusionError::Plan(message) => Error::user(message.as_str()),
+        DataFusionError::Internal(message) => internal(message),
         other => Error::data(other.to_string()),
     }
+}
+
+/// How DataFusion marks what it takes for its own fault.
+const INTERNAL: &str = "Internal error: ";
+
+/// What the planner or an operator could not do and blames itself for. What a user typed leads there too, so the message says what is known, and
+/// nothing about whose bug it is.
+fn internal(message: &str) -> Error {
+    if let Some(known) = translated(message) {
+        return known;
+    }
+    let message = message.rsplit(INTERNAL).next().unwrap_or(message);
+    let message = message.split("This issue was likely caused by").next().unwrap_or(message);
+    Error::internal(format!(
+        "this statement cannot be carried out: {}",
+        without_dump(message.trim().trim_end_matches('.'))
+    ))
+    .hint("write it in another way, in two steps with a WITH query for example; and please report it")
+}
+
+/// Messages of the planner that need other words: what is in them, what to say, the way out.
+const TRANSLATIONS: &[(&str, &str, &str)] = &[
+    ("Physical plan does not support logical expression", CORRELATED, CORRELATED_HINT),
+    ("undecorrelated", CORRELATED, CORRELATED_HINT),
+    ("Physical plan does not support logical plan Subquery", CORRELATED, CORRELATED_HINT),
+    (
+        "Correlated scalar subquery must be aggregated",
+        "a correlated subquery in the place of a value must give one row: no aggregate makes it one",
+        "as in (SELECT max(x) FROM ..); for the latest, (SELECT last_value(x ORDER BY ts) FROM ..)",
+    ),
+    ("Accessing outer reference columns is not allowed", CORRELATED, CORRELATED_HINT),
+];
+
+const CORRELATED: &str =
+    "this use of a subquery is not supported: correlated in this way, or IN and EXISTS outside WHERE";
+const CORRELATED_HINT: &str = "group it by its key in a WITH query and join that: LEFT JOIN (SELECT key, count(*) AS n FROM .. GROUP BY key) AS x USING (key)";
+
+fn translated(message: &str) -> Option<Error> {
+    if let Some((name, near)) = unknown_function(message) {
+        let known = if nearest(name, [near]).is_empty() {
+            "\\df lists the functions".to_string()
+        } else {
+            format!("did you mean '{near}'?")
+        };
+        return Some(Error::user(format!("no function is called '{name}'; {known}")));
+    }
+    TRANSLATIONS.iter().find(|(part, ..)| message.contains(part)).map(|(_, said, hint)| Error::user(*said).hint(*hint))
+}
+
+/// The name, and the one that the planner found nearest, however far.
+fn unknown_function(message: &str) -> Option<(&str, &str)> {
+    let (name, rest) = message.strip_prefix("Invalid function '")?.split_once('\'')?;
+    let (_, near) = rest.split_once("Did you mean '")?;
+    Some((name, near.split('\'').next()?))
+}
+
+/// The message up to a dump of the syntax tree.
+fn without_dump(message: &str) -> &str {
+    let marks = ["Ident {", "Identifier(", "ValueWithSpan {", "span: Span", "Span(", "Some(", "BinaryOp {", "Literal("];
+    let Some(at) = marks.iter().filter_map(|mark| message.find(mark)).min() else { return message };
+    let before = &message[..at];
+    before.rsplit_once(": ").map_or(before, |(said, _)| said).trim_end_matches([':', ' ', '{', '('])
 }
 
 /// The pool's report cut to who needed how much, and what the limit is; other exhausted resources keep their message.
@@ -297,6 +367,25 @@ mod tests {
     fn a_function_s_own_words_come_first() {
         let wrapped = format!("Execution error: Function 'f' {COERCION}External error: f: needs a window");
         assert_eq!(Error::from(DataFusionError::Execution(wrapped)).message(), "f: needs a window");
+    }
+
+    #[test]
+    fn nobody_is_told_of_bugs_or_syntax_trees() {
+        let internal =
+            "Assertion failed: x: y. This issue was likely caused by a bug in DataFusion's code. Please help us";
+        let error = Error::from(DataFusionError::Internal(internal.into()));
+        assert_eq!(error.message(), "this statement cannot be carried out: Assertion failed: x: y");
+        let dump = "Unsupported ast node in sqltorel: Prior(Identifier(Ident { value: \"a\" }))";
+        assert_eq!(
+            Error::from(DataFusionError::NotImplemented(dump.into())).message(),
+            "not supported: Unsupported ast node in sqltorel"
+        );
+        let function = |name: &str| format!("Invalid function '{name}'.\nDid you mean 'sum'?");
+        assert_eq!(
+            Error::from(DataFusionError::Plan(function("sums"))).message(),
+            "no function is called 'sums'; did you mean 'sum'?"
+        );
+        assert!(!Error::from(DataFusionError::Plan(function("geo_distance"))).message().contains("sum"));
     }
 
     #[test]

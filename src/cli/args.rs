@@ -58,7 +58,8 @@ pub enum Input {
 #[command(next_help_heading = "Statements (default: the prompt, or a script on standard input)")]
 struct InputArgs {
     /// Run these statements; may be repeated
-    #[arg(short = 'c', long = "command", value_name = "SQL", id = "sql")]
+    // Hyphens begin a comment, too.
+    #[arg(short = 'c', long = "command", value_name = "SQL", id = "sql", allow_hyphen_values = true)]
     sql: Vec<String>,
     /// Run the statements of this file ('-': standard input); may be repeated and mixed with -c
     #[arg(short = 'f', long = "file", value_name = "FILE", id = "script")]
@@ -84,6 +85,12 @@ pub struct SessionArgs {
     /// Threads [default: one for each core]
     #[arg(long, value_name = "N", value_parser = threads)]
     pub threads: Option<usize>,
+    /// Only read the registered tables: no COPY, CREATE, DROP or INSERT, no files named in FROM
+    #[arg(long)]
+    pub read_only: bool,
+    /// Stop a statement that takes longer, as in 30s, 5m or 1h [default: no limit]
+    #[arg(long, value_name = "TIME", value_parser = limit)]
+    pub timeout: Option<Duration>,
     /// Set a session option, as SET does; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = pair)]
     pub options: Vec<(String, String)>,
@@ -402,10 +409,13 @@ fn delimiter(text: &str) -> Result<u8, String> {
     }
 }
 
+/// Each has a stack and a share of the memory.
+const MOST_THREADS: usize = 1024;
+
 fn threads(text: &str) -> Result<usize, String> {
     match text.parse() {
-        Ok(n) if n >= 1 => Ok(n),
-        _ => Err("expected a whole number from 1".into()),
+        Ok(n) if (1..=MOST_THREADS).contains(&n) => Ok(n),
+        _ => Err(format!("expected a whole number from 1 to {MOST_THREADS}")),
     }
 }
 
@@ -420,6 +430,14 @@ fn age(text: &str) -> Result<Duration, String> {
         _ => None,
     };
     seconds.map(Duration::from_secs).ok_or_else(|| "expected an age such as 7d, 12h or 30m (s, m, h, d, w)".into())
+}
+
+/// An age that is not nothing.
+fn limit(text: &str) -> Result<Duration, String> {
+    match age(text) {
+        Ok(limit) if !limit.is_zero() => Ok(limit),
+        _ => Err("expected a time such as 30s, 5m or 1h".into()),
+    }
 }
 
 /// `512MB`, `4GiB`, `1.5GB`, `1000` (bytes).

@@ -84,6 +84,7 @@ async fn statements(cli: Cli, terminal: Terminal, queries: Handle) -> Result<(),
         memory: cli.session.memory,
         threads: cli.session.threads,
         local_files: true,
+        read_only: cli.session.read_only,
         options: cli.session.options,
     };
     let engine = Engine::open(&settings).await?;
@@ -93,6 +94,7 @@ async fn statements(cli: Cli, terminal: Terminal, queries: Handle) -> Result<(),
     session.expanded = cli.output.expanded;
     session.timing = cli.output.timing;
     session.quiet = cli.output.quiet;
+    session.timeout = cli.session.timeout;
     session.out = out;
     if interactive {
         return repl::run(&mut session).await;

@@ -20,7 +20,7 @@ use super::progress::Progress;
 use super::terminal::Terminal;
 use crate::engine::{Engine, Params, ProgressMeter};
 use crate::error::{Error, Result};
-use crate::output::{Faults, Format, NewFile, Sink, Style, Watched, sink, thousands};
+use crate::output::{Faults, Format, NewFile, Sink, Style, Visible, Watched, sink, thousands};
 
 /// Rows of a table on a terminal, unless `\rows` says otherwise.
 const ROWS_ON_TERMINAL: usize = 40;
@@ -58,6 +58,8 @@ pub(super) struct Session {
     pub rows: Option<usize>,
     /// Where results go instead of standard output.
     pub out: Option<OutFile>,
+    /// How long a statement may take.
+    pub timeout: Option<Duration>,
     /// Where queries run.
     queries: Handle,
     /// Whether somebody types the statements: Ctrl-C ends the query, not the process.
@@ -101,6 +103,7 @@ impl Session {
             quiet: false,
             rows: Some(ROWS_ON_TERMINAL),
             out: None,
+            timeout: None,
             queries,
             interactive,
             results_on_stdout: 0,
@@ -131,12 +134,25 @@ impl Session {
         let mut ticks = tokio::time::interval(Duration::from_millis(100));
         let faults = Faults::default();
         let mut used = Use::Nothing;
+        let timeout = self.timeout;
+        let over = async {
+            match timeout {
+                Some(limit) => tokio::time::sleep(limit).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::pin!(over);
         loop {
             let event = tokio::select! {
                 biased;
                 signal = signals.next() => {
                     task.stop().await;
                     return Err(Stop::Interrupted(signal));
+                }
+                () = &mut over => {
+                    task.stop().await;
+                    let limit = timeout.unwrap_or_default().as_secs();
+                    return Err(Error::resources(format!("stopped after {limit} s")).hint("--timeout sets the limit").into());
                 }
                 event = events.recv() => event,
                 _ = ticks.tick() => {
@@ -217,7 +233,13 @@ impl Session {
             return sink(out.format, schema, style, writer).map(Use::Result);
         }
         self.check_stdout()?;
-        let mut writer = BufWriter::with_capacity(1 << 16, Watched::new(std::io::stdout(), faults));
+        let watched = Watched::new(std::io::stdout(), faults);
+        // A terminal obeys control characters; files and pipes get the bytes.
+        if self.terminal.stdout && self.format != Format::Table {
+            let writer = BufWriter::with_capacity(1 << 16, Visible::new(watched));
+            return sink(self.format, schema, self.style(), writer).map(Use::Result);
+        }
+        let mut writer = BufWriter::with_capacity(1 << 16, watched);
         if self.format.concatenates() && self.results_on_stdout > 0 && !self.interactive {
             let _ = writer.write_all(b"\n");
         }

@@ -53,7 +53,7 @@ impl Terminal {
         let mut text =
             format!("{} {}\n", self.label("error:", Color::Red.bold()), crate::output::escape(error.message()));
         for hint in error.hints() {
-            text.push_str(&format!("{} {hint}\n", self.label("hint:", Color::Cyan.bold())));
+            text.push_str(&format!("{} {}\n", self.label("hint:", Color::Cyan.bold()), crate::output::escape(hint)));
         }
         write_stderr(&text);
     }

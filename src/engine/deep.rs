@@ -22,7 +22,7 @@ const STACK: usize = 2 << 30;
 const MOST: usize = 60_000;
 
 /// Set operations and joins of one statement: planning takes time that grows with their square.
-const MOST_PARTS: usize = 2_000;
+const MOST_PARTS: usize = 500;
 
 /// Texts below this have no chain that a usual stack does not hold.
 const SHORT: usize = 1 << 10;
@@ -134,7 +134,7 @@ mod tests {
         assert!(check(&chain(100_000, " OR ")).unwrap_err().message().contains("100000"));
         assert!(check(&chain(200_000, ",-")).is_ok());
         assert!(check(&format!("SELECT {}1{}", "(".repeat(70_000), ")".repeat(70_000))).is_err());
-        assert!(check(&format!("SELECT 1 {}", " UNION ALL SELECT 1".repeat(3_000))).is_err());
+        assert!(check(&format!("SELECT 1 {}", " UNION ALL SELECT 1".repeat(501))).is_err());
         assert!(check(&format!("SELECT ({}) , ({})", chain(40_000, "+"), chain(40_000, "+"))).is_ok());
     }
 }

@@ -12,6 +12,7 @@ mod newest;
 mod options;
 mod params;
 mod read_files;
+mod read_only;
 mod script;
 mod statement;
 
@@ -65,6 +66,8 @@ pub struct Settings {
     pub threads: Option<usize>,
     /// Whether `SELECT * FROM 'file.parquet'` may read files that were not registered.
     pub local_files: bool,
+    /// Whether statements only read, and only the tables that the session was opened with: no COPY, no DDL, no INSERT, no file named in FROM.
+    pub read_only: bool,
     /// `SET key = value` pairs applied when the session opens.
     pub options: Vec<(String, String)>,
 }
@@ -77,6 +80,7 @@ pub type Params = std::collections::BTreeMap<String, String>;
 pub struct Engine {
     context: SessionContext,
     workspace: Arc<Workspace>,
+    read_only: bool,
 }
 
 /// What a statement answers: batches that arrive while it runs. Dropping it stops the query.
@@ -140,7 +144,7 @@ impl Engine {
         let offered = if is_workspace { found } else { Vec::new() };
         let files = Arc::new(LocalFiles {
             session: RwLock::new(None),
-            allowed: settings.local_files,
+            allowed: settings.local_files && !settings.read_only,
             workspace: is_workspace.then(|| folder.clone()),
             broken: RwLock::default(),
             opened: RwLock::default(),
@@ -171,7 +175,7 @@ impl Engine {
         state.register_expr_planner(Arc::new(statement::counted::Counted))?;
         let context = SessionContext::new_with_state(state);
         *files.session.write() = Some(context.state_weak_ref());
-        let engine = Self { context, workspace: Arc::new(workspace) };
+        let engine = Self { context, workspace: Arc::new(workspace), read_only: settings.read_only };
         for (name, entry) in &engine.workspace.tables {
             if let Err(error) = engine.register(name, entry, &folder).await {
                 files.broken.write().insert(name.clone(), error.message().to_string());
@@ -223,6 +227,9 @@ impl Engine {
             Ok(plan) => plan,
             Err(error) => return Err(self.name_tables(error)),
         };
+        if self.read_only {
+            read_only::check(&plan)?;
+        }
         if let LogicalPlan::Ddl(DdlStatement::CreateExternalTable(command)) = plan {
             self.create_external_table(*command).await?;
             return self.start(LogicalPlanBuilder::empty(false).build()?, None).await;
@@ -230,8 +237,13 @@ impl Engine {
         if let LogicalPlan::Statement(PlanStatement::SetVariable(set)) = &plan {
             options::check_setting(state.config_options(), &set.variable, &set.value)?;
         }
+        let sets_zone = matches!(&plan, LogicalPlan::Statement(PlanStatement::SetVariable(set)) if set.variable == options::TIME_ZONE);
         let (plan, pending) = copy::redirect(plan)?;
-        self.start(plan, pending).await
+        let answer = self.start(plan, pending).await?;
+        if sets_zone {
+            options::follow_time_zone(self.context.state_ref().write().config_mut().options_mut())?;
+        }
+        Ok(answer)
     }
 
     async fn start(&self, plan: LogicalPlan, pending: Option<copy::Pending>) -> Result<Answer> {
@@ -361,6 +373,7 @@ fn session_config(settings: &Settings, workspace: &Workspace) -> Result<SessionC
         config.options_mut().set(key, value)?;
         options::check(config.options())?;
     }
+    options::follow_time_zone(config.options_mut())?;
     Ok(config)
 }
 

@@ -2,6 +2,7 @@
 
 use datafusion::common::config::ConfigOptions;
 
+use crate::config::TenureOptions;
 use crate::error::{Error, Result};
 
 /// Partitions, each with tasks and buffers of its own.
@@ -26,6 +27,28 @@ pub fn check(options: &ConfigOptions) -> Result<()> {
     Ok(())
 }
 
+/// Name of the option for the session's time zone.
+pub const TIME_ZONE: &str = "tenure.time_zone";
+
+/// `now()` and `current_date` follow the session's time zone, which must be one.
+pub fn follow_time_zone(options: &mut ConfigOptions) -> Result<()> {
+    let zone = options
+        .extensions
+        .get::<TenureOptions>()
+        .map_or_else(|| "UTC".to_string(), |options| options.time_zone.clone());
+    if jiff::tz::TimeZone::get(&zone).is_err() {
+        return Err(Error::user(format!("{TIME_ZONE}: unknown time zone '{zone}'"))
+            .hint("an IANA name, such as 'Europe/Berlin'"));
+    }
+    let is_utc = zone.eq_ignore_ascii_case("utc") || zone == "Z";
+    options.execution.time_zone = match (is_utc, &options.execution.time_zone) {
+        (true, None) => None,
+        (true, Some(_)) => Some("+00:00".into()),
+        (false, _) => Some(zone),
+    };
+    Ok(())
+}
+
 /// Checks a `SET` before it is carried out.
 pub fn check_setting(options: &ConfigOptions, key: &str, value: &str) -> Result<()> {
     let mut changed = options.clone();
@@ -33,7 +56,8 @@ pub fn check_setting(options: &ConfigOptions, key: &str, value: &str) -> Result<
     if changed.set(key, value).is_err() {
         return Ok(());
     }
-    check(&changed)
+    check(&changed)?;
+    if key == TIME_ZONE { follow_time_zone(&mut changed) } else { Ok(()) }
 }
 
 #[cfg(test)]

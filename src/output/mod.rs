@@ -15,6 +15,7 @@ mod parquet_file;
 mod plan;
 mod portable;
 mod table;
+mod visible;
 
 use std::io::Write;
 use std::path::Path;
@@ -26,6 +27,7 @@ use crate::error::{Error, Result, suggest};
 
 pub use cell::escape;
 pub use file::{Faults, NewFile, Watched};
+pub use visible::Visible;
 
 /// Writes one result.
 pub trait Sink: Send {

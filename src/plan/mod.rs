@@ -4,8 +4,10 @@
 //! Does not deal with: the operators they put in place (`exec`).
 
 mod believed_order;
+mod cooperative_joins;
 mod correlated;
 mod filters_by_value;
+mod local_calendar;
 mod order_check;
 mod ordered_aggregation;
 mod ordered_join;
@@ -45,6 +47,8 @@ pub fn physical_rules(footers: Footers) -> Vec<Arc<dyn PhysicalOptimizerRule + S
     rules.insert(at + 1, Arc::new(partition_first::PartitionFirst));
     rules.insert(at + 2, Arc::new(filters_by_value::FiltersByValue));
     rules.insert(at + 3, Arc::new(windows::Windows));
+    // After the rule that wraps the leaves, so that no leaf counts as wrapped already.
+    rules.insert(at + 5, Arc::new(cooperative_joins::CooperativeJoins));
     rules.insert(0, Arc::new(unordered_scan::UnorderedScan));
     rules.insert(1, Arc::new(believed_order::BelievedOrder(footers)));
     rules
@@ -53,7 +57,8 @@ pub fn physical_rules(footers: Footers) -> Vec<Arc<dyn PhysicalOptimizerRule + S
 /// DataFusion's analyzer rules with ours among them: the meaning of spans of time before types are coerced, correlated conditions after.
 pub fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
     let mut rules = Analyzer::new().rules;
-    rules.insert(0, Arc::new(spans_of_time::SpansOfTime));
+    rules.insert(0, Arc::new(local_calendar::LocalCalendar));
+    rules.insert(1, Arc::new(spans_of_time::SpansOfTime));
     rules.push(Arc::new(correlated::Correlated));
     rules
 }

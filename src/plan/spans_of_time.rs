@@ -5,7 +5,7 @@
 //! | `ts - before > INTERVAL '90 days'` | compares months, then days, then nanoseconds: never true | a duration of 90 days |
 //! | `INTERVAL '1 day' = INTERVAL '24 hours'` | false | lengths in nanoseconds, a month being 30 days, a day 24 hours |
 //! | `ORDER BY ts RANGE 6 PRECEDING` | six months | an error that asks for INTERVAL |
-//! | `ts < '9999-12-31'` with nanoseconds | an error | both sides in microseconds |
+//! | `ts < '9999-12-31'` | an error: nanoseconds do not reach it | both sides in microseconds |
 //!
 //! Comes before the coercion of types, which would make one interval of a duration and another.
 
@@ -56,8 +56,12 @@ fn of_expr(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         }
         Expr::Between(Between { expr, negated, low, high }) if kind(&expr, schema) != Kind::Other => {
             // Each bound is compared on its own, since one may be a literal and the other a column.
-            let (low_of, low, _) = compared(expr.as_ref().clone(), *low, schema)?;
-            let (high_of, high, _) = compared(*expr, *high, schema)?;
+            let (low_of, new_low, low_changed) = compared(expr.as_ref().clone(), *low.clone(), schema)?;
+            let (high_of, new_high, high_changed) = compared(expr.as_ref().clone(), *high.clone(), schema)?;
+            if !low_changed && !high_changed {
+                return Ok(Transformed::no(Expr::Between(Between { expr, negated, low, high })));
+            }
+            let (low, high) = (new_low, new_high);
             let inside = low_of.gt_eq(low).and(high_of.lt_eq(high));
             Ok(Transformed::yes(if negated { Expr::Not(Box::new(inside)) } else { inside }))
         }
@@ -78,15 +82,14 @@ fn of_expr(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
 enum Kind {
     /// A duration or an interval.
     Span,
-    /// A timestamp of nanoseconds.
-    Nanoseconds,
+    Timestamp,
     Other,
 }
 
 fn kind(expr: &Expr, schema: &DFSchema) -> Kind {
     match expr.get_type(schema) {
         Ok(DataType::Duration(_) | DataType::Interval(_)) => Kind::Span,
-        Ok(DataType::Timestamp(TimeUnit::Nanosecond, _)) => Kind::Nanoseconds,
+        Ok(DataType::Timestamp(_, _)) => Kind::Timestamp,
         _ => Kind::Other,
     }
 }
@@ -106,11 +109,12 @@ fn compared(left: Expr, right: Expr, schema: &DFSchema) -> Result<(Expr, Expr, b
         (Ok(DataType::Duration(_) | DataType::Interval(_)), Ok(DataType::Duration(_) | DataType::Interval(_))) => {
             Ok((time_length().call(vec![left]), time_length().call(vec![right]), true))
         }
-        (Ok(DataType::Timestamp(TimeUnit::Nanosecond, zone)), Ok(other)) if is_far(&right, &other) => {
+        // A text or date beside a timestamp of any unit would become one of nanoseconds.
+        (Ok(DataType::Timestamp(_, zone)), Ok(other)) if is_far(&right, &other) => {
             let common = DataType::Timestamp(TimeUnit::Microsecond, zone);
             Ok((cast(left, common.clone()), cast(right, common), true))
         }
-        (Ok(other), Ok(DataType::Timestamp(TimeUnit::Nanosecond, zone))) if is_far(&left, &other) => {
+        (Ok(other), Ok(DataType::Timestamp(_, zone))) if is_far(&left, &other) => {
             let common = DataType::Timestamp(TimeUnit::Microsecond, zone);
             Ok((cast(left, common.clone()), cast(right, common), true))
         }

@@ -28,6 +28,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 use futures::FutureExt;
 
+use super::names;
 use crate::config::TenureOptions;
 use crate::error::{Error, Result, nearest, suggest};
 use crate::functions::FunctionDoc;
@@ -178,7 +179,7 @@ impl<'a> Call<'a> {
     fn plan_expression(&mut self, key: &str, written: SqlExpr) -> Result<Expr> {
         let name = self.name();
         let schema = Arc::clone(self.input.schema());
-        let planned = self.context.sql_to_expr(written.clone(), &schema).map_err(|e| {
+        let planned = self.context.sql_to_expr(names::fitted(written.clone(), &schema), &schema).map_err(|e| {
             let inner = Error::from(e);
             Error::user(format!("{name}: argument '{key}' ({written}): {}", inner.message()))
         })?;

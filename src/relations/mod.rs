@@ -13,6 +13,7 @@ mod churn_scores;
 mod funnel;
 mod history;
 mod lifecycle;
+mod names;
 mod pages;
 mod paths;
 mod reach;

@@ -6,6 +6,7 @@ mod churn;
 mod cli;
 mod clickhouse;
 mod compact;
+mod differential;
 mod docs;
 mod features;
 mod files;
@@ -25,6 +26,7 @@ mod peaks;
 mod peers_fixture;
 mod program;
 mod repl;
+mod statements;
 mod windows;
 
 /// A file that nobody declares is a test that nobody runs.

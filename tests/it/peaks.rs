@@ -113,8 +113,8 @@ fn sorted(text: &str) -> Vec<&str> {
 fn the_process_stays_within_the_limit_and_150_megabytes() {
     const MB: u64 = 1_000_000;
     let asked = std::env::var("TENURE_PEAK_EVENTS").ok().map(|n| n.parse::<u64>().expect("a number of events"));
-    let events = asked.unwrap_or(200_000);
-    let limits: &[u64] = if asked.is_some() { &[64, 128, 256, 512, 1_000] } else { &[16, 64] };
+    let events = asked.unwrap_or(100_000);
+    let limits: &[u64] = if asked.is_some() { &[64, 128, 256, 512, 1_000] } else { &[16] };
     let place = Place::new();
     let (many, users) = (events.to_string(), (events / 50).max(1).to_string());
     for made in [

@@ -287,3 +287,32 @@ fn data_cannot_drive_the_terminal() {
     let answer = terminal.answer("SELECT concat('a', chr(27), '[2Jb', chr(10), 'c') AS text;");
     assert!(answer.contains("│ a\\x1b[2Jb\\nc │"), "{answer}");
 }
+
+#[test]
+fn a_stopped_join_of_everything_leaves_the_prompt_free() {
+    let place = Place::new();
+    let terminal = Terminal::open(&place, &["--threads", "2"]);
+    terminal.wait("the first prompt", |text| last_line(text) == "tenure>");
+    let endless = "SELECT count(*) FROM range(100000) AS a, range(100000) AS b, range(100000) AS c;";
+    for _ in 0..2 {
+        terminal.press("\x0c");
+        terminal.wait("an empty screen", |text| text.trim() == "tenure>");
+        terminal.press(&format!("{endless}\r"));
+        terminal
+            .wait("the statement to run", |text| text.contains("range(100000) AS c;") && last_line(text) != "tenure>");
+        // Into the middle of the join.
+        std::thread::sleep(Duration::from_millis(300));
+        terminal.press("\x03");
+        terminal.wait("the next prompt", |text| text.contains("stopped") && last_line(text) == "tenure>");
+        assert!(terminal.answer("SELECT 40 + 2 AS answer;").contains("42"));
+    }
+    assert_eq!(terminal.leave(), 0);
+}
+
+#[test]
+fn control_characters_in_data_do_not_reach_the_terminal() {
+    let place = Place::new();
+    let terminal = Terminal::open(&place, &["--format", "csv", "-c", "SELECT 'a' || chr(27) || '[2Jb' || chr(7) AS x"]);
+    let text = terminal.wait("the answer", |text| text.contains("[2Jb"));
+    assert!(text.contains(r"a\x1b[2Jb\x07"), "{text}");
+}

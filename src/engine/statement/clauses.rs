@@ -412,6 +412,10 @@ impl Clauses<'_> {
         let is_scalar = self.state.scalar_functions().contains_key(&lower);
         let is_window_only = self.state.window_functions().contains_key(&lower)
             && !self.state.aggregate_functions().contains_key(&lower);
+        if is_window_only && over.is_none() {
+            let told = Error::user(format!("{name} is a window function and needs OVER"));
+            return ControlFlow::Break(told.hint(format!("{name}(..) OVER (PARTITION BY user_id ORDER BY ts)")));
+        }
         // A scalar function takes none of these, and the planner does not say so.
         if is_scalar || is_window_only {
             let kind = if is_scalar { "a function of one row" } else { "a window function" };
@@ -553,6 +557,7 @@ fn set_expression(body: &SetExpr) -> Flow {
             if by_name && !matches!(op, SetOperator::Union) {
                 unknown(&format!("{op} BY NAME"), "list the columns in one order")?;
             }
+            counted(*op, *set_quantifier)?;
             for side in [left, right] {
                 if let SetExpr::Select(select) = side.as_ref()
                     && select.into.is_some()
@@ -576,15 +581,24 @@ fn set_expression(body: &SetExpr) -> Flow {
     }
 }
 
+/// The planner keeps or drops all rows that are alike, whatever their number on the other side.
+fn counted(op: SetOperator, quantifier: SetQuantifier) -> Flow {
+    refuse_if(
+        quantifier == SetQuantifier::All && op != SetOperator::Union,
+        &format!("ALL after {op}"),
+        "number the rows that are alike on both sides, row_number() OVER (PARTITION BY a, b), and use EXCEPT or INTERSECT",
+    )
+}
+
 fn pipe(operator: &PipeOperator) -> Flow {
     match operator {
         PipeOperator::Limit { expr: _, offset: _ }
         | PipeOperator::Where { expr: _ }
         | PipeOperator::OrderBy { exprs: _ }
         | PipeOperator::As { alias: _ }
-        | PipeOperator::Union { set_quantifier: _, queries: _ }
-        | PipeOperator::Intersect { set_quantifier: _, queries: _ }
-        | PipeOperator::Except { set_quantifier: _, queries: _ } => GO_ON,
+        | PipeOperator::Union { set_quantifier: _, queries: _ } => GO_ON,
+        PipeOperator::Intersect { set_quantifier, queries: _ } => counted(SetOperator::Intersect, *set_quantifier),
+        PipeOperator::Except { set_quantifier, queries: _ } => counted(SetOperator::Except, *set_quantifier),
         PipeOperator::Select { exprs } | PipeOperator::Extend { exprs } => exprs.iter().try_for_each(select_item),
         PipeOperator::Aggregate { full_table_exprs, group_by_expr } => {
             for ExprWithAliasAndOrderBy { expr: _, order_by } in full_table_exprs.iter().chain(group_by_expr) {

@@ -20,6 +20,7 @@ pub mod counted;
 mod fields;
 mod patterns;
 pub mod pivot;
+mod precedence;
 mod rewrite;
 pub mod sample;
 mod windows;

@@ -13,6 +13,8 @@
 //! | `if(c, a, b)` | `CASE WHEN c THEN a ELSE b END` |
 //! | `datediff(day, a, b)` | `date_diff('day', a, b)` |
 //! | `age(a)` | `age(current_date(), a)` |
+//! | `a IS DISTINCT FROM b AND c` | `(a IS DISTINCT FROM b) AND c` ([`precedence`]) |
+//! | `a AND b AND c AND ..`, hundreds of them | `(.. AND ..) AND (.. AND ..)`: as deep as their logarithm |
 //! | `TIMESTAMP '9999-12-31'` | `TIMESTAMP(6) '9999-12-31'`, which nanoseconds do not reach |
 //! | `to_char(t, 'YYYY-MM')` | `to_char(t, '%Y-%m')` |
 //!
@@ -30,7 +32,7 @@ use datafusion::sql::sqlparser::ast::{
     WindowType,
 };
 
-use super::{patterns, windows};
+use super::{patterns, precedence, windows};
 use crate::error::Error;
 
 /// The pass.
@@ -88,6 +90,8 @@ impl VisitorMut for Rewriter {
     }
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> Flow {
+        precedence::put_right(expr);
+        balance(expr);
         far_time(expr);
         call(expr).map_or(GO_ON, ControlFlow::Break)
     }
@@ -225,6 +229,64 @@ fn keep_name(item: &mut SelectItem) -> Flow {
     let expr = mem::replace(expr, Expr::Value(Value::Null.into()));
     *item = SelectItem::ExprWithAlias { expr, alias: Ident::with_quote('"', name) };
     GO_ON
+}
+
+/// Chains that people do not write by hand.
+const LONG_CHAIN: usize = 200;
+
+/// A long chain of one operator as a balanced tree. The parser makes a chain as deep as it is long, and planning takes time with the square
+/// of its depth.
+///
+/// AND, OR and `||` may be regrouped at will; of `+`, whole numbers and decimals give the same sum, and doubles one that is rounded elsewhere (less, in
+/// fact). Times and intervals do not: a month and a month more is not always two months.
+fn balance(expr: &mut Expr) {
+    let Expr::BinaryOp { op, .. } = expr else { return };
+    let wanted = op.clone();
+    if !matches!(wanted, BinaryOperator::And | BinaryOperator::Or | BinaryOperator::Plus | BinaryOperator::StringConcat)
+    {
+        return;
+    }
+    let same = |expr: &Expr| matches!(expr, Expr::BinaryOp { op, .. } if *op == wanted);
+    let mut length = 0;
+    let mut node = &*expr;
+    while let Expr::BinaryOp { left, op, right } = node
+        && *op == wanted
+    {
+        if wanted == BinaryOperator::Plus && is_span(right) {
+            return;
+        }
+        length += 1;
+        node = left;
+    }
+    if length < LONG_CHAIN || (wanted == BinaryOperator::Plus && is_span(node)) {
+        return;
+    }
+    let nothing = || Expr::Value(Value::Null.into());
+    let mut terms = Vec::with_capacity(length + 1);
+    let mut rest = mem::replace(expr, nothing());
+    while same(&rest) {
+        let Expr::BinaryOp { left, right, .. } = rest else { break };
+        terms.push(*right);
+        rest = *left;
+    }
+    terms.push(rest);
+    terms.reverse();
+    while terms.len() > 1 {
+        let mut halved = Vec::with_capacity(terms.len().div_ceil(2));
+        let mut pairs = terms.into_iter();
+        while let Some(left) = pairs.next() {
+            halved.push(match pairs.next() {
+                Some(right) => binary(left, wanted.clone(), right),
+                None => left,
+            });
+        }
+        terms = halved;
+    }
+    *expr = terms.pop().unwrap_or_else(nothing);
+}
+
+fn is_span(expr: &Expr) -> bool {
+    matches!(expr, Expr::Interval(_) | Expr::TypedString(_) | Expr::Cast { .. } | Expr::Function(_))
 }
 
 /// A time that nanoseconds since 1970 do not reach is one of microseconds.
