@@ -70,6 +70,9 @@ pub struct TableEntry {
     /// Columns by which the files are sorted.
     #[serde(default)]
     pub order: Vec<String>,
+    /// How its files are read, where they do not say it themselves: the options of `read_csv(..)` and its like.
+    #[serde(default)]
+    pub read: toml::Table,
     /// What the table is, for `\d`.
     pub description: Option<String>,
 }

@@ -8,6 +8,7 @@ mod dialect;
 mod files;
 mod newest;
 mod params;
+mod read_files;
 mod script;
 
 use std::num::NonZeroUsize;
@@ -32,6 +33,7 @@ use parking_lot::RwLock;
 
 use self::files::LocalFiles;
 use self::newest::NewestCatalogs;
+use self::read_files::ReadFiles;
 use crate::config::{TableEntry, TenureOptions, WORKSPACE_FILE, Workspace};
 use crate::error::{Error, Result, suggest};
 use crate::files::parquet::Footers;
@@ -115,7 +117,7 @@ pub struct ColumnInfo {
 
 /// Every function and relation of tenure, in the order of the manual: relations first.
 pub fn catalogue() -> Vec<FunctionDoc> {
-    [relations::docs(), functions::docs()].concat()
+    [relations::docs(), read_files::docs(), functions::docs()].concat()
 }
 
 impl Engine {
@@ -133,6 +135,7 @@ impl Engine {
             allowed: settings.local_files,
             workspace: is_workspace.then(|| folder.clone()),
             broken: RwLock::default(),
+            opened: RwLock::default(),
         });
         let found: Arc<dyn CatalogProviderList> = Arc::new(DynamicFileCatalog::new(
             Arc::new(MemoryCatalogProviderList::new()),
@@ -148,7 +151,10 @@ impl Engine {
             .with_catalog_list(Arc::clone(&catalogs))
             .with_default_features()
             .with_physical_optimizer_rules(plan::physical_rules(footers))
-            .with_relation_planners(vec![Arc::new(BehaviourRelations::new(Arc::clone(&catalogs)))])
+            .with_relation_planners(vec![
+                Arc::new(ReadFiles(Arc::clone(&files))),
+                Arc::new(BehaviourRelations::new(Arc::clone(&catalogs))),
+            ])
             .build();
         functions::register_all(&mut state)?;
         let context = SessionContext::new_with_state(state);
@@ -237,9 +243,6 @@ impl Engine {
                     .hint("CREATE OR REPLACE EXTERNAL TABLE replaces it"));
             }
             _ => {}
-        }
-        if ["NDJSON", "JSONL"].iter().any(|name| command.file_type.eq_ignore_ascii_case(name)) {
-            command.file_type = "JSON".to_string();
         }
         let mut entry = TableEntry::default();
         let mut options = std::mem::take(&mut command.options);

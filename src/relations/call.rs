@@ -23,7 +23,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::sql::sqlparser::ast::{
-    Expr as SqlExpr, FunctionArg, FunctionArgExpr, Ident, ObjectName, TableAlias, TableFactor, Value,
+    Expr as SqlExpr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, TableAlias, TableFactor, Value,
 };
 use futures::FutureExt;
 
@@ -490,6 +490,16 @@ fn plan_input(
     let name = match written {
         SqlExpr::Subquery(query) => {
             let factor = TableFactor::Derived { lateral: false, subquery: query, alias: None, sample: None };
+            return context.plan(factor).map_err(Error::from);
+        }
+        // Of files, as in read_csv('x.csv', delimiter => ';').
+        SqlExpr::Function(call) => {
+            let FunctionArguments::List(list) = call.args else {
+                return Err(Error::user(format!("{relation}: the first argument must be a table or (SELECT ...)")));
+            };
+            let (name, args) = (call.name, list.args);
+            let factor =
+                TableFactor::Function { lateral: false, name, args, with_ordinality: false, alias: None::<TableAlias> };
             return context.plan(factor).map_err(Error::from);
         }
         SqlExpr::Identifier(ident) => ObjectName::from(vec![ident]),

@@ -33,7 +33,7 @@ use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, Relati
 use datafusion::sql::sqlparser::ast::{FunctionArg, TableFactor};
 
 use self::call::Call;
-pub use self::call::missing_table;
+pub use self::call::{missing_table, scan, wait_for};
 use crate::error::{Error, suggest};
 use crate::functions::FunctionDoc;
 
