@@ -75,8 +75,7 @@ fn add(path: &str, size: u64, partition: &BTreeMap<&str, Option<&str>>, statisti
 #[test]
 fn partitions_of_any_value_and_name() {
     let folder = tempfile::tempdir().unwrap();
-    // The folder's own name is as odd as those in it.
-    let table = folder.path().join("my table %20/%41");
+    let table = folder.path().join("my table 50% é/[1]");
     let values = [("a", Some("DE")), ("b", None), ("c", Some("New York")), ("d", Some("50%25")), ("e", Some(""))];
     let mut adds = Vec::new();
     for (at, (name, value)) in values.iter().enumerate() {
@@ -97,6 +96,11 @@ fn partitions_of_any_value_and_name() {
     assert_eq!(asked.one("SELECT count(*) FROM t WHERE country IS NOT NULL"), "3");
     assert_eq!(asked.one("SELECT id FROM t WHERE country = '50%25'"), "3");
     assert_eq!(asked.one("SELECT count(*) FROM t WHERE country <> 'DE'"), "2");
+    // What the library would look for elsewhere is refused.
+    let odd = folder.path().join("my%20table");
+    std::fs::rename(&table, &odd).unwrap();
+    let told = asked.batches(&format!("SELECT * FROM '{}'", odd.display())).unwrap_err();
+    assert!(told.message().contains("my%20table") && !told.hints().is_empty(), "{}", told.message());
 }
 
 #[test]
