@@ -1,6 +1,9 @@
 //! `tenure.*` session options and the workspace file `tenure.toml`.
 //!
-//! Deals with: reading and checking what the user configured. Does not deal with: acting on it (`engine`, `relations`).
+//! Deals with: reading and checking what the user configured, and what travels with a session's options (`notes`).
+//! Does not deal with: acting on it (`engine`, `relations`).
+
+pub mod notes;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -211,6 +211,10 @@ impl Watch for Shown {
         }
     }
 
+    fn warn(&self, text: &str) {
+        self.bar.suspend(|| self.terminal.print_note(text));
+    }
+
     fn stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }

@@ -4,12 +4,16 @@
 //! Does not deal with: printing, files of results, the command line (`cli`, `output`).
 
 mod copy;
+mod deep;
 mod dialect;
 mod files;
+mod names;
 mod newest;
+mod options;
 mod params;
 mod read_files;
 mod script;
+mod statement;
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -20,10 +24,12 @@ use arrow::record_batch::RecordBatch;
 use datafusion::catalog::{CatalogProviderList, DynamicFileCatalog, MemoryCatalogProviderList, UrlTableFactory};
 use datafusion::common::TableReference;
 use datafusion::error::DataFusionError;
-use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::memory_pool::TrackConsumersPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
-use datafusion::execution::{SendableRecordBatchStream, SessionStateBuilder};
-use datafusion::logical_expr::{CreateExternalTable, DdlStatement, LogicalPlan, LogicalPlanBuilder};
+use datafusion::execution::{FunctionRegistry, SendableRecordBatchStream, SessionStateBuilder};
+use datafusion::logical_expr::{
+    CreateExternalTable, DdlStatement, LogicalPlan, LogicalPlanBuilder, Statement as PlanStatement,
+};
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
@@ -34,8 +40,10 @@ use parking_lot::RwLock;
 use self::files::LocalFiles;
 use self::newest::NewestCatalogs;
 use self::read_files::ReadFiles;
+use crate::config::notes::Notes;
 use crate::config::{TableEntry, TenureOptions, WORKSPACE_FILE, Workspace};
 use crate::error::{Error, Result, suggest};
+use crate::exec::memory_pool::FairPool;
 use crate::files::parquet::Footers;
 use crate::functions::FunctionDoc;
 use crate::relations::BehaviourRelations;
@@ -150,13 +158,17 @@ impl Engine {
             .with_runtime_env(runtime)
             .with_catalog_list(Arc::clone(&catalogs))
             .with_default_features()
+            .with_analyzer_rules(plan::analyzer_rules())
             .with_physical_optimizer_rules(plan::physical_rules(footers))
             .with_relation_planners(vec![
+                statement::sample::planner(),
+                statement::pivot::planner(),
                 Arc::new(ReadFiles(Arc::clone(&files))),
-                Arc::new(BehaviourRelations::new(Arc::clone(&catalogs))),
+                Arc::new(BehaviourRelations::new(Arc::clone(&catalogs), current_runtime(&files))),
             ])
             .build();
         functions::register_all(&mut state)?;
+        state.register_expr_planner(Arc::new(statement::counted::Counted))?;
         let context = SessionContext::new_with_state(state);
         *files.session.write() = Some(context.state_weak_ref());
         let engine = Self { context, workspace: Arc::new(workspace) };
@@ -185,6 +197,11 @@ impl Engine {
         Ok(())
     }
 
+    /// What the statements run so far wanted said beside their answers; each sentence is given once.
+    pub fn notes(&self) -> Vec<String> {
+        Notes::of(self.context.state().config_options()).take()
+    }
+
     /// The session below, for callers that build plans themselves.
     pub fn context(&self) -> &SessionContext {
         &self.context
@@ -192,17 +209,26 @@ impl Engine {
 
     /// Plans exactly one statement and starts it.
     pub async fn run(&self, statement: &str, params: &Params) -> Result<Answer> {
-        let mut parsed = dialect::parse(&self.context.state(), statement)?;
-        params::bind(&mut parsed, params)?;
+        deep::check(statement)?;
+        deep::on_large_stack(self.planned_and_started(statement, params)).await
+    }
+
+    async fn planned_and_started(&self, statement: &str, params: &Params) -> Result<Answer> {
         let state = self.context.state();
-        let planned = newest::in_one_statement(&self.context, state.statement_to_plan(parsed)).await;
+        let mut parsed = dialect::parse(&state, statement)?;
+        params::bind(&mut parsed, params)?;
+        statement::prepare(&mut parsed, &state)?;
+        let planned = newest::in_one_statement(&self.context, names::plan(&state, parsed)).await;
         let plan = match planned {
             Ok(plan) => plan,
-            Err(error) => return Err(self.name_tables(error.into())),
+            Err(error) => return Err(self.name_tables(error)),
         };
         if let LogicalPlan::Ddl(DdlStatement::CreateExternalTable(command)) = plan {
             self.create_external_table(*command).await?;
             return self.start(LogicalPlanBuilder::empty(false).build()?, None).await;
+        }
+        if let LogicalPlan::Statement(PlanStatement::SetVariable(set)) = &plan {
+            options::check_setting(state.config_options(), &set.variable, &set.value)?;
         }
         let (plan, pending) = copy::redirect(plan)?;
         self.start(plan, pending).await
@@ -303,8 +329,19 @@ impl Engine {
     }
 }
 
+/// The runtime of the session that these files belong to: `SET datafusion.runtime..` puts another in its place.
+fn current_runtime(files: &Arc<LocalFiles>) -> relations::Runtime {
+    let files = Arc::downgrade(files);
+    Arc::new(move || {
+        let session = files.upgrade()?.session.read().as_ref()?.upgrade()?;
+        let runtime = Arc::clone(session.read().runtime_env());
+        Some(runtime)
+    })
+}
+
 fn session_config(settings: &Settings, workspace: &Workspace) -> Result<SessionConfig> {
-    let mut config = SessionConfig::new().with_option_extension(TenureOptions::default());
+    let mut config =
+        SessionConfig::new().with_option_extension(TenureOptions::default()).with_option_extension(Notes::default());
     files::defaults(config.options_mut());
     if let Some(threads) = settings.threads {
         config = config.with_target_partitions(threads.max(1));
@@ -318,9 +355,11 @@ fn session_config(settings: &Settings, workspace: &Workspace) -> Result<SessionC
     for (key, value) in &workspace.options {
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_string);
         config.options_mut().set(key, &value).map_err(|e| Error::from(e).at(WORKSPACE_FILE))?;
+        options::check(config.options()).map_err(|e| e.at(WORKSPACE_FILE))?;
     }
     for (key, value) in &settings.options {
         config.options_mut().set(key, value)?;
+        options::check(config.options())?;
     }
     Ok(config)
 }
@@ -330,7 +369,7 @@ fn runtime(settings: &Settings) -> Result<RuntimeEnv> {
     if let Some(bytes) = settings.memory {
         // Fair: a hash aggregation that may spill does not starve the operator above it. Five consumers are enough to
         // see which operator of a query holds the memory.
-        let pool = TrackConsumersPool::new(FairSpillPool::new(bytes), NonZeroUsize::MIN.saturating_add(4));
+        let pool = TrackConsumersPool::new(FairPool::new(bytes), NonZeroUsize::MIN.saturating_add(4));
         builder = builder.with_memory_pool(Arc::new(pool));
     }
     Ok(builder.build()?)

@@ -208,7 +208,7 @@ pub fn docs() -> Vec<FunctionDoc> {
             "Rows of CSV files, read as options say",
             "read_csv(location [, delimiter => ';'] [, ..])",
             of(&|_| true),
-            "SELECT count(*) AS purchases FROM read_csv('testdata/cdnow/purchases.csv')",
+            "SELECT count(*) AS orders FROM read_csv('testdata/exports/shopify_orders.csv', types => {'Billing Zip': 'text'})",
         ),
         doc(
             "read_json",

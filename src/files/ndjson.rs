@@ -13,7 +13,7 @@ use super::decoded::{Decoded, IS_NULL, batch, same_everywhere};
 use super::infer::Seen;
 use super::json_text::{Broken, JsonText, Value, unescape};
 use super::nodes::{Finished, Node, lead, plant};
-use super::reject::{Reject, kept, shortened};
+use super::reject::{NOT_UTF8, Reject, kept, shortened};
 use super::unseen::OfBlock;
 use crate::error::{Error, Result};
 
@@ -64,7 +64,7 @@ fn look_into(json: &mut JsonText<'_>, nulls: &[String], seen: &mut Seen, inside:
         first = false;
         let key = if escaped { unescape(key, &mut scratch)? } else { key };
         let name = String::from_utf8_lossy(key);
-        let field = if inside { seen.inner_field(&name) } else { Some(seen.field(&name)) };
+        let field = if inside { seen.inner_field(&name) } else { seen.row_field(&name) };
         match field {
             Some(field) => look_at(json, nulls, field)?,
             None => {
@@ -148,7 +148,7 @@ pub fn decode(text: &[u8], first_line: u64, paths: &Paths, layout: &Columns) -> 
             read += 1;
             let outcome = match clean || std::str::from_utf8(raw).is_ok() {
                 true => reader.row(raw, rows),
-                false => Err(Problem::from("not UTF-8 text")),
+                false => Err(Problem::from(NOT_UTF8)),
             };
             match outcome {
                 Ok(()) => {

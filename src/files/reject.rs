@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 /// Bytes of a rejected row that are kept.
 pub const LONGEST: usize = 64 << 10;
 
+/// What is wrong with a row of other bytes than UTF-8 has.
+pub const NOT_UTF8: &str = "not UTF-8 text";
+
 /// What is wrong with a value: the rest of a sentence that begins with the value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fault(pub &'static str);

@@ -222,6 +222,11 @@ impl Source {
         Ok(())
     }
 
+    /// The encoding of its text, where that is not UTF-8.
+    pub fn told_encoding(&self) -> Option<&'static str> {
+        self.encoding.map(Encoding::name)
+    }
+
     /// Bytes to read, where that is known.
     pub fn size(&self) -> u64 {
         self.file.as_ref().map_or(0, |(_, identity)| identity.size)

@@ -105,6 +105,7 @@ fn column(
         time,
         example: seen.example.clone(),
         new: false,
+        in_table: false,
     }))
 }
 

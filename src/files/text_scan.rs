@@ -33,6 +33,7 @@ use super::blocks::{BLOCK, Block};
 use super::columns::Columns;
 use super::heads::Head;
 use super::read::{Text, Way};
+use super::reject::NOT_UTF8;
 use super::source::Source;
 use super::text_table::TextTable;
 use crate::error::Error;
@@ -236,7 +237,7 @@ fn decoded(source: &Source, head: &Head, way: &Way, block: &Block, schema: &Sche
         let place = format!("'{}' {} {}", source.name, source.unit(), reject.line);
         let error = Error::data(format!("{place}: {}", reject.reason()));
         let error = match (reject.what, &reject.column) {
-            ("not UTF-8 text", _) => error.hint("say how it is written: read_csv('..', encoding => 'latin1'), or gbk, windows-1252, .."),
+            (NOT_UTF8, _) => error.hint("say how it is written: read_csv('..', encoding => 'latin1'), or gbk, windows-1252, .."),
             (_, Some(column)) => error.hint(format!(
                 "the first {} rows of a file decide the types: read_{kind}('..', sample => 'all') looks at every row, types => {{'{column}': 'text'}} says it",
                 super::options::ReadOptions::SAMPLE,

@@ -97,6 +97,7 @@ pub const KNOWN_PATTERNS: [&str; 4] =
 
 const NO_TIME: Fault = Fault("is not a time of the column's format");
 const TOO_FINE: Fault = Fault("is finer than a microsecond (--floor-time cuts it)");
+const OTHER_UNIT: Fault = Fault("is not in the unit of the column's other times (--time-unit says the unit)");
 const FAR: Fault = Fault("is beyond the years 1 to 9999");
 
 const SECOND: i64 = 1_000_000;
@@ -111,6 +112,8 @@ pub struct TimeReader {
     /// `None` is UTC.
     zone: Option<TimeZone>,
     floor: bool,
+    /// Whether the unit of numbers was told by their size: then a number of another size is none of them.
+    guessed: bool,
     /// A local minute and what to subtract from it.
     cached: Option<(i64, i64)>,
 }
@@ -119,7 +122,25 @@ impl TimeReader {
     /// Times of `format`; those without a zone are of `zone` (`None`: UTC). With `floor`, what is finer than a microsecond is
     /// cut instead of refused.
     pub fn new(format: TimeFormat, zone: Option<TimeZone>, floor: bool) -> Self {
-        Self { format, zone, floor, cached: None }
+        Self { format, zone, floor, guessed: false, cached: None }
+    }
+
+    /// The same for numbers whose unit was told by their size: one of another size is in another unit, and would be a wrong time.
+    #[must_use]
+    pub fn guessed(mut self) -> Self {
+        self.guessed = true;
+        self
+    }
+
+    /// The same for values that say their unit themselves.
+    #[must_use]
+    pub fn of_any_size(mut self) -> Self {
+        self.guessed = false;
+        self
+    }
+
+    fn check_size(&self, value: i64, unit: EpochUnit) -> Result<(), Fault> {
+        if self.guessed && EpochUnit::guess(value) != Some(unit) { Err(OTHER_UNIT) } else { Ok(()) }
     }
 
     /// How the times are written.
@@ -146,7 +167,14 @@ impl TimeReader {
                     None => self.local(iso.local),
                 }
             }
-            TimeFormat::Epoch(unit) => epoch(text, *unit, self.floor),
+            TimeFormat::Epoch(unit) => {
+                if self.guessed {
+                    let whole = text.split(|b| *b == b'.').next().unwrap_or_default();
+                    let whole = std::str::from_utf8(whole).ok().and_then(|whole| whole.parse().ok());
+                    self.check_size(whole.ok_or(NO_TIME)?, *unit)?;
+                }
+                epoch(text, *unit, self.floor)
+            }
             TimeFormat::Pattern(pattern) => {
                 let broken = BrokenDownTime::parse(pattern, text).map_err(|_| NO_TIME)?;
                 let nanos = if broken.offset().is_some() || broken.timestamp().is_some() {
@@ -167,6 +195,7 @@ impl TimeReader {
 
     /// Reads a time that is a whole number of a unit.
     pub fn number(&self, value: i64, unit: EpochUnit) -> Result<i64, Fault> {
+        self.check_size(value, unit)?;
         let micros = match unit.places() {
             6 => value.checked_mul(SECOND),
             3 => value.checked_mul(1000),
@@ -418,6 +447,11 @@ mod tests {
         let reader = TimeReader::new(TimeFormat::Iso, None, false);
         assert_eq!(reader.number(1_706_702_400_000, EpochUnit::Millis), Ok(NOON));
         assert_eq!(reader.number(i64::MAX, EpochUnit::Seconds), Err(FAR));
+        let mut guessed = TimeReader::new(TimeFormat::Epoch(EpochUnit::Millis), None, false).guessed();
+        assert_eq!(guessed.read(b"1706702400000"), Ok(NOON));
+        assert_eq!(guessed.read(b"1706702400"), Err(OTHER_UNIT));
+        assert_eq!(guessed.read(b"0"), Err(OTHER_UNIT));
+        assert_eq!(guessed.number(1_706_702_400, EpochUnit::Millis), Err(OTHER_UNIT));
         assert_eq!(reader.number(1, EpochUnit::Nanos), Err(TOO_FINE));
     }
 

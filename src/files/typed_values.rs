@@ -171,6 +171,7 @@ fn times(array: &ArrayRef, target: &DataType, mut reader: TimeReader) -> Result<
     };
     let numbers = cast(array, &DataType::Int64)?;
     let numbers = numbers.as_primitive::<Int64Type>();
+    let reader = reader.of_any_size();
     match zoned || reader.zone_name().is_none() {
         true => instants(numbers, target, |value| reader.number(value, unit)),
         false => {

@@ -12,6 +12,7 @@ pub mod footers;
 pub mod generate;
 pub mod layout;
 pub mod managed;
+pub mod retype;
 pub mod sort;
 pub mod staging;
 pub mod table;

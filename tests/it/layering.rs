@@ -11,7 +11,7 @@ use regex::Regex;
 const ARROWS: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
     ("lib", &[]),
-    ("cli", &["report", "server", "cluster", "engine", "output", "store", "functions"]),
+    ("cli", &["report", "server", "cluster", "engine", "output", "ingest", "store", "files", "functions"]),
     ("report", &["engine", "output"]),
     ("server", &["engine"]),
     ("cluster", &["engine"]),
@@ -21,6 +21,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("plan", &["exec", "functions", "store", "files", "algo"]),
     ("exec", &["algo", "model"]),
     ("functions", &["algo", "model"]),
+    ("ingest", &["store", "files"]),
     ("store", &["files", "algo"]),
     ("files", &["algo"]),
     ("output", &[]),

@@ -22,9 +22,11 @@ mod oracle;
 mod ordered;
 mod output;
 mod parquet_files;
+mod peaks;
 mod peers_fixture;
 mod program;
 mod repl;
+mod windows;
 
 /// A file that nobody declares is a test that nobody runs.
 #[test]

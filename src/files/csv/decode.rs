@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::files::cells::Cells;
 use crate::files::columns::{Columns, Origin, position};
 use crate::files::decoded::{Decoded, IS_NULL, batch, same_everywhere};
-use crate::files::reject::{Fault, Reject, kept, shortened};
+use crate::files::reject::{Fault, NOT_UTF8, Reject, kept, shortened};
 use crate::files::stored_types::is_text;
 use crate::files::unseen::OfBlock;
 
@@ -159,7 +159,7 @@ impl Reader<'_> {
             return Err(Problem { value: Some(value), ..Problem::of_row(what) });
         }
         if !self.clean && std::str::from_utf8(&self.text[raw]).is_err() {
-            return Err(Problem { user: self.user(fields), ..Problem::of_row("not UTF-8 text") });
+            return Err(Problem { user: self.user(fields), ..Problem::of_row(NOT_UTF8) });
         }
         for at in 0..self.cells.len() {
             let Some((place, cells)) = &mut self.cells[at] else { continue };
