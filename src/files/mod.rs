@@ -27,6 +27,7 @@ pub mod nested;
 mod nodes;
 pub mod options;
 pub mod parquet;
+mod plain;
 pub mod read;
 pub mod reject;
 pub mod source;

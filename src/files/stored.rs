@@ -7,15 +7,19 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::{DataType, Field, Int64Type, Schema, UInt64Type};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, UInt64Type};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+};
 use parquet::file::metadata::ParquetMetaData;
 
 use super::blocks::BLOCK;
 use super::columns::{Columns, Origin, Shape};
 use super::infer::Seen;
+use super::parquet::{Alone, alone};
+use super::plain::{plain_rows, plain_type};
 use super::stored_types::is_text;
 use super::types::dictionary;
 use crate::error::{Error, Result};
@@ -33,9 +37,18 @@ fn unread(path: &Path, error: impl std::fmt::Display) -> Error {
     Error::data(format!("cannot read '{}': {message}", path.display()))
 }
 
-fn open(path: &Path, options: ArrowReaderOptions) -> Result<ParquetRecordBatchReaderBuilder<File>> {
-    let file = File::open(path).map_err(|e| Error::io("open", path, &e))?;
-    ParquetRecordBatchReaderBuilder::try_new_with_options(file, options).map_err(|e| unread(path, e))
+/// A file to be read as these types.
+fn open(path: &Path, file: &Alone, schema: SchemaRef) -> Result<ParquetRecordBatchReaderBuilder<File>> {
+    let options = ArrowReaderOptions::new().with_schema(schema);
+    let metadata = ArrowReaderMetadata::try_new(Arc::clone(&file.footer), options).map_err(|e| unread(path, e))?;
+    let opened = File::open(path).map_err(|e| Error::io("open", path, &e))?;
+    Ok(ParquetRecordBatchReaderBuilder::new_with_metadata(opened, metadata))
+}
+
+/// Rows of a file, with plain columns.
+pub struct Rows {
+    reader: ParquetRecordBatchReader,
+    uuids: Vec<String>,
 }
 
 /// Rows of a batch of about so many bytes of the columns of a mask, by the widest rows of the file.
@@ -55,7 +68,8 @@ fn batch_rows(file: &ParquetMetaData, mask: &ProjectionMask, bytes: usize) -> us
 
 /// The columns of a file, with what its first rows show (texts among `nulls` are NULL), and how many rows it has.
 pub fn shape(path: &Path, name: &str, rows: usize, nulls: &[String]) -> Result<(Shape, u64)> {
-    let builder = open(path, ArrowReaderOptions::new())?;
+    let file = alone(path)?;
+    let builder = open(path, &file, Arc::clone(&file.schema))?;
     let all = u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
     let schema = builder.schema().clone();
     let mut columns: Vec<(String, Seen)> = schema
@@ -63,14 +77,15 @@ pub fn shape(path: &Path, name: &str, rows: usize, nulls: &[String]) -> Result<(
         .iter()
         .map(|f| {
             let mut seen = Seen::default();
-            seen.declared = Some((f.data_type().clone(), name.to_string()));
+            let uuid = file.uuids.contains(f.name());
+            seen.declared = Some((plain_type(f.data_type(), uuid), name.to_string()));
             (f.name().clone(), seen)
         })
         .collect();
     let batch = batch_rows(builder.metadata(), &ProjectionMask::all(), BLOCK).min(rows.max(1));
     let reader = builder.with_limit(rows).with_batch_size(batch).build().map_err(|e| unread(path, e))?;
     for batch in reader {
-        let batch = batch.map_err(|e| unread(path, e))?;
+        let batch = plain_rows(batch.map_err(|e| unread(path, e))?, &file.uuids)?;
         for (array, (_, seen)) in batch.columns().iter().zip(&mut columns) {
             look(array, nulls, seen);
         }
@@ -109,8 +124,9 @@ fn look(array: &Arc<dyn Array>, nulls: &[String], seen: &mut Seen) {
 }
 
 /// The rows of a file from number `from` on, with the columns that the layout needs, in batches of about `bytes` bytes.
-pub fn rows(path: &Path, layout: &Columns, from: u64, bytes: usize) -> Result<ParquetRecordBatchReader> {
-    let plain = open(path, ArrowReaderOptions::new())?;
+pub fn rows(path: &Path, layout: &Columns, from: u64, bytes: usize) -> Result<Rows> {
+    let file = alone(path)?;
+    let plain = open(path, &file, Arc::clone(&file.schema))?;
     let wanted = |name: &str| {
         layout.columns.iter().any(|c| match &c.origin {
             Origin::Source(from) => from == name || from.strip_prefix(name).is_some_and(|rest| rest.starts_with('.')),
@@ -135,7 +151,7 @@ pub fn rows(path: &Path, layout: &Columns, from: u64, bytes: usize) -> Result<Pa
     let schema = Arc::new(Schema::new_with_metadata(fields, plain.schema().metadata().clone()));
     let builder = match schema == *plain.schema() {
         true => plain,
-        false => open(path, ArrowReaderOptions::new().with_schema(schema)).unwrap_or(plain),
+        false => open(path, &file, schema).unwrap_or(plain),
     };
     let roots: Vec<usize> =
         builder.schema().fields().iter().enumerate().filter(|(_, f)| wanted(f.name())).map(|(at, _)| at).collect();
@@ -144,18 +160,19 @@ pub fn rows(path: &Path, layout: &Columns, from: u64, bytes: usize) -> Result<Pa
     let batch = batch_rows(builder.metadata(), &mask, bytes);
     let builder = builder.with_projection(mask).with_batch_size(batch);
     let builder = if from > 0 { builder.with_offset(from) } else { builder };
-    builder.build().map_err(|e| unread(path, e))
+    let reader = builder.build().map_err(|e| unread(path, e))?;
+    Ok(Rows { reader, uuids: file.uuids })
 }
 
 /// The next batch.
-pub fn next(reader: &mut ParquetRecordBatchReader, path: &Path) -> Result<Option<RecordBatch>> {
-    reader.next().transpose().map_err(|e| unread(path, e))
+pub fn next(rows: &mut Rows, path: &Path) -> Result<Option<RecordBatch>> {
+    let batch = rows.reader.next().transpose().map_err(|e| unread(path, e))?;
+    batch.map(|batch| plain_rows(batch, &rows.uuids)).transpose()
 }
 
 /// Rows of a file.
 pub fn count(path: &Path) -> Result<u64> {
-    let builder = open(path, ArrowReaderOptions::new())?;
-    Ok(u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0))
+    Ok(u64::try_from(alone(path)?.footer.file_metadata().num_rows()).unwrap_or(0))
 }
 
 #[cfg(test)]
@@ -192,8 +209,9 @@ mod tests {
         let wishes = Wishes { time_unit: Some("s".into()), ..Wishes::default() };
         let largest = |mapping: &str| {
             let layout = Layout::of(std::slice::from_ref(&shape), &Mapping::parse(mapping).unwrap(), &wishes, None);
-            let batches = super::rows(&path, &layout.unwrap().read, 0, 1 << 20).unwrap();
-            let rows: Vec<usize> = batches.map(|batch| batch.unwrap().num_rows()).collect();
+            let mut read = super::rows(&path, &layout.unwrap().read, 0, 1 << 20).unwrap();
+            let batches = std::iter::from_fn(|| super::next(&mut read, &path).unwrap());
+            let rows: Vec<usize> = batches.map(|batch| batch.num_rows()).collect();
             assert_eq!(rows.iter().sum::<usize>(), 2_000);
             rows[0]
         };

@@ -7,6 +7,7 @@ mod cli;
 mod clickhouse;
 mod compact;
 mod differential;
+mod delta_tables;
 mod docs;
 mod features;
 mod files;

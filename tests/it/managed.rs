@@ -683,7 +683,7 @@ fn what_would_be_read_wrong_is_not_read() {
     let protocol = |features: &[&str]| json!({"protocol": {"minReaderVersion": 3, "minWriterVersion": 7, "readerFeatures": features, "writerFeatures": features}});
     let cases: Vec<(Vec<Value>, &str)> = vec![
         (
-            vec![protocol(&["columnMapping"]), metadata("delta.columnMapping.mode", "name")],
+            vec![protocol(&["columnMapping"]), metadata("delta.columnMapping.mode", "id")],
             "maps its columns to other names",
         ),
         (

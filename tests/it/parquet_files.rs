@@ -260,7 +260,7 @@ fn fits_double(number: Number) -> bool {
 #[test]
 fn numbers_of_several_types_are_the_same_numbers_or_an_error() {
     let asked = Asked::new(2);
-    let rounds: u64 = std::env::var("TENURE_TRIALS").ok().and_then(|n| n.parse().ok()).unwrap_or(60);
+    let rounds: u64 = std::env::var("TENURE_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(60);
     let (mut read, mut refused) = (0, 0);
     for seed in 0..rounds {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
@@ -772,7 +772,7 @@ fn a_damaged_file_is_named_wherever_it_is_damaged() {
     let bad = folder.path().join("bad.parquet");
     write_with(&bad, &rows, properties());
     let whole = std::fs::read(&bad).unwrap();
-    let trials: u64 = std::env::var("TENURE_TRIALS").ok().and_then(|n| n.parse().ok()).unwrap_or(60);
+    let trials: u64 = std::env::var("TENURE_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(60);
     let mut named = 0;
     for seed in 0..trials {
         let mut random = ChaCha8Rng::seed_from_u64(seed);

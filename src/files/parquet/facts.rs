@@ -55,7 +55,7 @@ pub struct ColumnFacts {
 impl Facts {
     /// Reads them off a footer of which only what can be believed is left.
     pub fn of(footer: &ParquetMetaData) -> Result<Self, String> {
-        let schema = schema(footer)?;
+        let schema = columns(footer)?;
         let mut rows = 0usize;
         for group in footer.row_groups() {
             let more = usize::try_from(group.num_rows()).map_err(|_| "it counts a negative number of rows")?;
@@ -66,11 +66,18 @@ impl Facts {
     }
 }
 
-fn schema(footer: &ParquetMetaData) -> Result<Schema, String> {
+/// The schema with its INT96 columns as times in microseconds.
+pub fn in_microseconds(footer: &ParquetMetaData, schema: Schema) -> Schema {
+    let parquet = footer.file_metadata().schema_descr();
+    Int96Coercer::new(parquet, &schema, &TimeUnit::Microsecond).coerce().unwrap_or(schema)
+}
+
+/// The columns of a file, with what is to be known of their bytes.
+pub fn columns(footer: &ParquetMetaData) -> Result<Schema, String> {
     let file = footer.file_metadata();
     let parquet = file.schema_descr();
     let schema = parquet_to_arrow_schema(parquet, file.key_value_metadata()).map_err(|e| e.to_string())?;
-    let schema = Int96Coercer::new(parquet, &schema, &TimeUnit::Microsecond).coerce().unwrap_or(schema);
+    let schema = in_microseconds(footer, schema);
     let mut first: HashMap<&str, usize> = HashMap::new();
     for (at, field) in schema.fields().iter().enumerate() {
         if let Some(other) = first.insert(field.name(), at) {

@@ -70,8 +70,7 @@ impl Footers {
         if let Some(known) = self.cached(file, index) {
             return Ok(known);
         }
-        let policy = if index { PageIndexPolicy::Optional } else { PageIndexPolicy::Skip };
-        let footer = Arc::new(read(path, file.size, policy)?);
+        let footer = Arc::new(read(path, file.size, index)?);
         let entry = CachedParquetMetaData::new(Arc::clone(&footer));
         self.whole.put(&file.location, CachedFileMetadataEntry::new(file.clone(), Arc::new(entry)));
         Ok(footer)
@@ -153,8 +152,8 @@ impl Footers {
     }
 }
 
-/// Reads the footer of a file that has this many bytes.
-fn read(path: &Path, size: u64, index: PageIndexPolicy) -> Result<ParquetMetaData> {
+/// Reads the footer of a file that has this many bytes, with its page index where that is wanted.
+pub fn read(path: &Path, size: u64, index: bool) -> Result<ParquetMetaData> {
     let file = File::open(path).map_err(|e| Error::io("open", path, &e))?;
     let found = file.metadata().map_err(|e| Error::io("open", path, &e))?;
     if found.len() == 0 {
@@ -169,11 +168,12 @@ fn read(path: &Path, size: u64, index: PageIndexPolicy) -> Result<ParquetMetaDat
     let footer = believed(footer).map_err(|why| unreadable(path, why))?;
     let strings = as_strings(&footer, &is_said_to_be_text).map_err(|why| unreadable(path, why))?;
     let footer = strings.unwrap_or(footer);
-    if index == PageIndexPolicy::Skip {
+    if !index {
         return Ok(footer);
     }
     // After what cannot be believed is gone: the index of such a column is not read.
-    let mut reader = ParquetMetaDataReader::new_with_metadata(footer.clone()).with_page_index_policy(index);
+    let mut reader = ParquetMetaDataReader::new_with_metadata(footer.clone());
+    reader = reader.with_page_index_policy(PageIndexPolicy::Optional);
     match reader.read_page_indexes(&file).and_then(|()| reader.finish()) {
         Ok(footer) => Ok(footer),
         // It only helps to leave pages out.

@@ -12,6 +12,7 @@
 //! (`location`), decoding (DataFusion's and parquet's), managed tables (`store`), which use the same scan.
 
 mod adapt;
+mod alone;
 mod believed;
 mod convert;
 mod encryption;
@@ -32,6 +33,7 @@ use datafusion::catalog::{Session, TableProvider};
 use datafusion::logical_expr::SortExpr;
 
 pub use adapt::{ByName, Renamed};
+pub use alone::{Alone, alone};
 pub use footers::Footers;
 pub use source::{FilePath, parquet_scan, path_of, scan};
 pub use statistics::constant;

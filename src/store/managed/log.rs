@@ -11,7 +11,6 @@ use arrow::datatypes::SchemaRef;
 use datafusion::common::ScalarValue;
 use deltalake_core::kernel::Protocol;
 use deltalake_core::{DeltaTable, DeltaTableBuilder, DeltaTableError};
-use object_store::local::LocalFileSystem;
 use url::Url;
 
 use super::statistics::{self, Facts, Writer};
@@ -316,18 +315,15 @@ pub(super) fn connect_new(folder: &Path) -> Result<DeltaTable> {
     let path = std::fs::canonicalize(folder).map_err(|e| Error::io("open", folder, &e))?;
     let url = Url::from_directory_path(&path)
         .map_err(|()| Error::data(format!("'{}' is not a path that a table can have", folder.display())))?;
-    let builder = DeltaTableBuilder::from_url(url.clone());
-    let builder = match path.as_os_str().as_encoded_bytes().contains(&b'%') {
-        // The library decodes such a path twice: it is told that the folder is the root of everything.
-        true => {
-            let root = LocalFileSystem::new_with_prefix(&path)
-                .map_err(|e| Error::data(format!("cannot open '{}': {e}", folder.display())))?;
-            let place = Url::parse("file:///").unwrap_or(url);
-            builder.map(|builder| builder.with_storage_backend(Arc::new(root), place))
-        }
-        false => builder,
-    };
-    let table = builder.and_then(DeltaTableBuilder::build);
+    // The library decodes what it takes for the code of a character in the path of a table, and looks elsewhere.
+    let text = path.to_string_lossy();
+    let code = |place: &str| place.get(..2).is_some_and(|hex| hex.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    if text.split('%').skip(1).any(code) {
+        let message =
+            format!("'{}' cannot be opened as a managed table: its path has a '%' and two digits", path.display());
+        return Err(Error::data(message).hint("give the folder another name"));
+    }
+    let table = DeltaTableBuilder::from_url(url).and_then(DeltaTableBuilder::build);
     table.map_err(|e| failed("open", folder, &e))
 }
 
