@@ -24,6 +24,7 @@ mod parquet_files;
 mod peaks;
 mod peers_fixture;
 mod program;
+mod reach;
 mod repl;
 mod windows;
 
