@@ -97,7 +97,8 @@ fn the_published_model_of_cdnow() {
     );
     assert_eq!(rows, [["2357", "0.243", "4.414", "0.793", "2.426", "-9582.4"]]);
     // The relation fits the same model in days: P(alive) does not depend on the unit of time.
-    let p =
-        asked.one("SELECT round(p_alive, 3) FROM churn_scores(events, as_of => DATE '1997-09-30') WHERE user_id = 1");
+    let p = asked.one(
+        "SELECT round(p_alive, 3) FROM churn_scores(events, as_of => TIMESTAMP '1997-09-30 00:00:00') WHERE user_id = 1",
+    );
     assert_eq!(p, "0.727");
 }

@@ -26,6 +26,7 @@ mod parquet_files;
 mod peaks;
 mod peers_fixture;
 mod program;
+mod reach;
 mod repl;
 mod statements;
 mod windows;
