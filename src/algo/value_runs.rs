@@ -315,10 +315,8 @@ impl Search {
                 let [lower, upper] = self.ranks.map(|rank| (rank - self.below) as usize);
                 let (below, upper_value, _) = values.select_nth_unstable(upper);
                 let upper_value = *upper_value;
-                let lower_value = match lower < upper {
-                    true => below.iter().copied().max().unwrap_or(upper_value),
-                    false => upper_value,
-                };
+                let lower_value =
+                    if lower < upper { below.iter().copied().max().unwrap_or(upper_value) } else { upper_value };
                 self.found = Some((lower_value, upper_value));
             }
             Pass::Count { shift, counts } => {

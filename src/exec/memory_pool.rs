@@ -32,6 +32,13 @@ struct Taken {
     by_others: usize,
 }
 
+impl Taken {
+    /// What those like this consumer have taken.
+    fn of(&mut self, consumer: &MemoryConsumer) -> &mut usize {
+        if consumer.can_spill() { &mut self.by_spillers } else { &mut self.by_others }
+    }
+}
+
 impl FairPool {
     /// For so many bytes.
     pub fn new(limit: usize) -> Self {
@@ -41,10 +48,8 @@ impl FairPool {
 
 /// What bytes of a reservation take of the limit.
 fn charge(consumer: &MemoryConsumer, bytes: usize) -> usize {
-    match COPYING.iter().any(|name| consumer.name().starts_with(name)) {
-        true => bytes.saturating_mul(2),
-        false => bytes,
-    }
+    let copied = COPYING.iter().any(|name| consumer.name().starts_with(name));
+    if copied { bytes.saturating_mul(2) } else { bytes }
 }
 
 impl fmt::Display for FairPool {
@@ -68,35 +73,26 @@ impl MemoryPool for FairPool {
 
     fn grow(&self, reservation: &MemoryReservation, additional: usize) {
         let bytes = charge(reservation.consumer(), additional);
-        let mut taken = self.taken.lock();
-        match reservation.consumer().can_spill() {
-            true => taken.by_spillers += bytes,
-            false => taken.by_others += bytes,
-        }
+        *self.taken.lock().of(reservation.consumer()) += bytes;
     }
 
     fn shrink(&self, reservation: &MemoryReservation, shrink: usize) {
         let bytes = charge(reservation.consumer(), shrink);
-        let mut taken = self.taken.lock();
-        match reservation.consumer().can_spill() {
-            true => taken.by_spillers -= bytes,
-            false => taken.by_others -= bytes,
-        }
+        *self.taken.lock().of(reservation.consumer()) -= bytes;
     }
 
     fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> Result<()> {
         let consumer = reservation.consumer();
         let bytes = charge(consumer, additional);
         let mut taken = self.taken.lock();
-        let (left, used) = match consumer.can_spill() {
-            true => {
-                let share = self.limit.saturating_sub(taken.by_others) / taken.spillers.max(1);
-                (share.saturating_sub(charge(consumer, reservation.size())), &mut taken.by_spillers)
-            }
-            false => (self.limit.saturating_sub(taken.by_others + taken.by_spillers), &mut taken.by_others),
+        let left = if consumer.can_spill() {
+            let share = self.limit.saturating_sub(taken.by_others) / taken.spillers.max(1);
+            share.saturating_sub(charge(consumer, reservation.size()))
+        } else {
+            self.limit.saturating_sub(taken.by_others + taken.by_spillers)
         };
         if bytes <= left {
-            *used += bytes;
+            *taken.of(consumer) += bytes;
             return Ok(());
         }
         // In the words of DataFusion's pools, which `error` reads.

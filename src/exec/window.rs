@@ -19,7 +19,7 @@ use arrow::compute::{SortOptions, concat, concat_batches, partition};
 use arrow::datatypes::SchemaRef;
 use datafusion::common::ScalarValue;
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::error::{DataFusionError, Result};
+use datafusion::error::Result;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::{Accumulator, WindowFrameBound, WindowFrameUnits};
@@ -319,18 +319,12 @@ impl Held {
     /// Evaluates whole partitions.
     fn evaluate(&mut self, over: Vec<RecordBatch>) -> Result<()> {
         let Some(first) = over.first() else { return Ok(()) };
-        let batch = match over.len() {
-            1 => first.clone(),
-            _ => concat_batches(&first.schema(), &over)?,
-        };
+        let batch = if over.len() == 1 { first.clone() } else { concat_batches(&first.schema(), &over)? };
         drop(over);
-        let ranges = match self.keys.is_empty() {
-            true => std::iter::once(0..batch.num_rows()).collect(),
-            false => {
-                let keys = self.keys.iter().map(|key| key.evaluate(&batch)?.into_array(batch.num_rows()));
-                partition(&keys.collect::<Result<Vec<ArrayRef>>>()?)?.ranges()
-            }
-        };
+        let keys = self.keys.iter().map(|key| key.evaluate(&batch)?.into_array(batch.num_rows()));
+        let keys = keys.collect::<Result<Vec<ArrayRef>>>()?;
+        let whole = || std::iter::once(0..batch.num_rows()).collect();
+        let ranges = if keys.is_empty() { whole() } else { partition(&keys)?.ranges() };
         let mut columns = batch.columns().to_vec();
         for expression in &self.expressions {
             let of_partitions = ranges.iter().map(|range| expression.evaluate(&batch.slice(range.start, range.len())));
@@ -345,6 +339,6 @@ impl Held {
             self.ready.push_back(answers.slice(from, self.rows_at_once.min(answers.num_rows() - from)));
         }
         self.bytes = 0;
-        self.reservation.try_resize(0).map_err(DataFusionError::from)
+        self.reservation.try_resize(0)
     }
 }
