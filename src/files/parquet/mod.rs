@@ -57,8 +57,11 @@ pub struct Declared<'a> {
     /// Its columns, where they are not those of the files: the columns are converted to these types, or an error is told.
     pub columns: Option<SchemaRef>,
     /// Changes what columns say of themselves (their roles), not their names and types.
-    pub roles: Option<&'a (dyn Fn(&SchemaRef) -> Result<SchemaRef> + Send + Sync)>,
+    pub roles: Option<&'a Roles<'a>>,
 }
+
+/// What gives columns their roles.
+pub type Roles<'a> = dyn Fn(&SchemaRef) -> Result<SchemaRef> + Send + Sync + 'a;
 
 /// Opens files as a table. Fails where one cannot be read, and where they contradict one another.
 pub async fn open(

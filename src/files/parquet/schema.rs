@@ -236,11 +236,10 @@ fn decimal(a: &DataType, b: &DataType) -> Option<DataType> {
     let scale = after.max(also_after);
     let precision = u8::try_from(before.max(also_before) + scale).ok()?.max(1);
     let scale = i8::try_from(scale).ok()?;
-    match precision {
-        ..=DECIMAL128_MAX_PRECISION => Some(DataType::Decimal128(precision, scale)),
-        ..=DECIMAL256_MAX_PRECISION => Some(DataType::Decimal256(precision, scale)),
-        _ => None,
+    if precision <= DECIMAL128_MAX_PRECISION {
+        return Some(DataType::Decimal128(precision, scale));
     }
+    (precision <= DECIMAL256_MAX_PRECISION).then_some(DataType::Decimal256(precision, scale))
 }
 
 fn below(place: &str, a: &FieldRef, b: &FieldRef) -> Result<Field, Contradiction> {
