@@ -214,7 +214,7 @@ impl Engine {
     /// Plans exactly one statement and starts it.
     pub async fn run(&self, statement: &str, params: &Params) -> Result<Answer> {
         deep::check(statement)?;
-        deep::on_large_stack(self.planned_and_started(statement, params)).await
+        deep::on_large_stack(statement, self.planned_and_started(statement, params)).await
     }
 
     async fn planned_and_started(&self, statement: &str, params: &Params) -> Result<Answer> {

@@ -132,12 +132,14 @@ async fn exact_spellings(state: &SessionState, statement: &mut Statement) {
             .resolve(&state.config_options().catalog.default_catalog, &state.config_options().catalog.default_schema);
         let schema =
             state.catalog_list().catalog(&resolved.catalog).and_then(|catalog| catalog.schema(&resolved.schema));
-        // Only tables that have a name: opening a file to look at its columns is the planner's work.
-        let Some(schema) = schema.filter(|schema| schema.table_names().iter().any(|name| **name == *resolved.table))
-        else {
+        // Only tables that have a name, in whatever case: opening a file to look at its columns is the planner's work.
+        let Some(schema) = schema else { continue };
+        let names = schema.table_names();
+        let exact = names.iter().find(|name| **name == *resolved.table);
+        let Some(name) = exact.or_else(|| names.iter().find(|name| name.eq_ignore_ascii_case(&resolved.table))) else {
             continue;
         };
-        if let Ok(Some(table)) = schema.table(&resolved.table).await {
+        if let Ok(Some(table)) = schema.table(name).await {
             columns.extend(table.schema().fields().iter().map(|field| field.name().clone()));
         }
     }

@@ -7,13 +7,14 @@ use std::ops::ControlFlow;
 
 use datafusion::execution::SessionState;
 use datafusion::sql::sqlparser::ast::{
-    Cte, Distinct, DuplicateTreatment, Expr, ExprWithAliasAndOrderBy, Fetch, Function, FunctionArg, FunctionArgExpr,
-    FunctionArgumentClause, FunctionArgumentList, FunctionArguments, GroupByExpr, Join, JoinConstraint, JoinOperator,
-    LimitClause, OrderBy, OrderByKind, OrderByOptions, PipeOperator, PivotValueSource, Query, Select, SelectFlavor,
-    SelectInto, SelectItem, SetExpr, SetOperator, SetQuantifier, Statement, TableAlias, TableFactor, TableFunctionArgs,
-    TableWithJoins, Values, Visitor, WildcardAdditionalOptions, With,
+    Cte, Distinct, DuplicateTreatment, Expr, Fetch, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause,
+    FunctionArgumentList, FunctionArguments, GroupByExpr, Join, JoinConstraint, JoinOperator, LimitClause, OrderBy,
+    OrderByKind, OrderByOptions, PivotValueSource, Query, Select, SelectFlavor, SelectInto, SelectItem, SetExpr,
+    SetOperator, SetQuantifier, Statement, TableAlias, TableFactor, TableFunctionArgs, TableWithJoins, Values, Visitor,
+    WildcardAdditionalOptions, With,
 };
 
+use super::pipes::{counted, pipe};
 use super::{commands, refused};
 use crate::error::Error;
 
@@ -23,21 +24,21 @@ pub struct Clauses<'a> {
     pub state: &'a SessionState,
 }
 
-type Flow = ControlFlow<Error>;
+pub(super) type Flow = ControlFlow<Error>;
 
-const GO_ON: Flow = ControlFlow::Continue(());
+pub(super) const GO_ON: Flow = ControlFlow::Continue(());
 
 fn refuse(clause: &str, way_out: &str) -> Flow {
     ControlFlow::Break(refused(clause, way_out))
 }
 
 /// Refuses where `found`.
-fn refuse_if(found: bool, clause: &str, way_out: &str) -> Flow {
+pub(super) fn refuse_if(found: bool, clause: &str, way_out: &str) -> Flow {
     if found { refuse(clause, way_out) } else { GO_ON }
 }
 
 /// What the planner would refuse with a dump of the syntax tree, or with words of its own library.
-fn unknown(what: &str, way_out: &str) -> Flow {
+pub(super) fn unknown(what: &str, way_out: &str) -> Flow {
     ControlFlow::Break(Error::user(format!("{what} is not supported")).hint(way_out))
 }
 
@@ -466,7 +467,7 @@ fn alias_is_plain(alias: &TableAlias) -> Flow {
     refuse_if(at.is_some(), "AT after a table's alias", "leave it out")
 }
 
-fn select_item(item: &SelectItem) -> Flow {
+pub(super) fn select_item(item: &SelectItem) -> Flow {
     match item {
         SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { expr: _, alias: _ } => GO_ON,
         SelectItem::ExprWithAliases { expr: _, aliases: _ } => unknown("several names for a column", "one AS for each"),
@@ -497,7 +498,7 @@ fn joined(from: &TableWithJoins) -> Flow {
     joins.iter().try_for_each(join)
 }
 
-fn join(join: &Join) -> Flow {
+pub(super) fn join(join: &Join) -> Flow {
     // GLOBAL tells where a distributed engine evaluates a join: no row depends on it.
     let Join { relation, global: _, join_operator } = join;
     let lateral = matches!(
@@ -578,47 +579,6 @@ fn set_expression(body: &SetExpr) -> Flow {
             unknown("a change of data inside a query", "two statements")
         }
         SetExpr::Table(_) => unknown("TABLE name", "SELECT * FROM name"),
-    }
-}
-
-/// The planner keeps or drops all rows that are alike, whatever their number on the other side.
-fn counted(op: SetOperator, quantifier: SetQuantifier) -> Flow {
-    refuse_if(
-        quantifier == SetQuantifier::All && op != SetOperator::Union,
-        &format!("ALL after {op}"),
-        "number the rows that are alike on both sides, row_number() OVER (PARTITION BY a, b), and use EXCEPT or INTERSECT",
-    )
-}
-
-fn pipe(operator: &PipeOperator) -> Flow {
-    match operator {
-        PipeOperator::Limit { expr: _, offset: _ }
-        | PipeOperator::Where { expr: _ }
-        | PipeOperator::OrderBy { exprs: _ }
-        | PipeOperator::As { alias: _ }
-        | PipeOperator::Union { set_quantifier: _, queries: _ } => GO_ON,
-        PipeOperator::Intersect { set_quantifier, queries: _ } => counted(SetOperator::Intersect, *set_quantifier),
-        PipeOperator::Except { set_quantifier, queries: _ } => counted(SetOperator::Except, *set_quantifier),
-        PipeOperator::Select { exprs } | PipeOperator::Extend { exprs } => exprs.iter().try_for_each(select_item),
-        PipeOperator::Aggregate { full_table_exprs, group_by_expr } => {
-            for ExprWithAliasAndOrderBy { expr: _, order_by } in full_table_exprs.iter().chain(group_by_expr) {
-                let OrderByOptions { asc, nulls_first } = order_by;
-                refuse_if(asc.is_some() || nulls_first.is_some(), "an order in AGGREGATE", "|> ORDER BY column")?;
-            }
-            GO_ON
-        }
-        PipeOperator::Join(one) => join(one),
-        PipeOperator::Set { .. }
-        | PipeOperator::Drop { .. }
-        | PipeOperator::TableSample { .. }
-        | PipeOperator::Rename { .. }
-        | PipeOperator::Call { .. }
-        | PipeOperator::Pivot { .. }
-        | PipeOperator::Unpivot { .. } => {
-            let text = operator.to_string();
-            let word = text.split(' ').next().unwrap_or_default();
-            unknown(&format!("|> {word}"), "|> SELECT, EXTEND, WHERE, AGGREGATE, ORDER BY, LIMIT, JOIN, UNION, AS")
-        }
     }
 }
 

@@ -285,6 +285,7 @@ variants! { EXPRESSIONS of Expr:
 
 const ALL: &[&[Row]] = &[STRUCTS, FACTORS, LIMITS, GROUPINGS, JOINS, SETS, ORDERS, ARGUMENTS, LISTS, EXPRESSIONS];
 
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::engine::{Engine, Params, Settings};

@@ -19,6 +19,7 @@ pub mod counted;
 #[cfg(test)]
 mod fields;
 mod patterns;
+mod pipes;
 pub mod pivot;
 mod precedence;
 mod rewrite;

@@ -271,6 +271,9 @@ fn balance(expr: &mut Expr) {
     }
     terms.push(rest);
     terms.reverse();
+    if wanted == BinaryOperator::And {
+        terms = unequal_to_list(terms);
+    }
     while terms.len() > 1 {
         let mut halved = Vec::with_capacity(terms.len().div_ceil(2));
         let mut pairs = terms.into_iter();
@@ -283,6 +286,27 @@ fn balance(expr: &mut Expr) {
         terms = halved;
     }
     *expr = terms.pop().unwrap_or_else(nothing);
+}
+
+/// `x <> 1 AND x <> 2 AND ..` as `x NOT IN (1, 2, ..)`, which is the same for NULL too: the optimiser makes the like of OR, and not of AND.
+fn unequal_to_list(terms: Vec<Expr>) -> Vec<Expr> {
+    let mut lists: Vec<(Expr, Vec<Expr>)> = Vec::new();
+    let mut others = Vec::new();
+    for term in terms {
+        match term {
+            Expr::BinaryOp { left, op: BinaryOperator::NotEq, right }
+                if matches!(*left, Expr::Identifier(_)) && matches!(*right, Expr::Value(_)) =>
+            {
+                match lists.iter_mut().find(|(of, _)| *of == *left) {
+                    Some((_, list)) => list.push(*right),
+                    None => lists.push((*left, vec![*right])),
+                }
+            }
+            other => others.push(other),
+        }
+    }
+    let lists = lists.into_iter().map(|(of, list)| Expr::InList { expr: Box::new(of), list, negated: true });
+    lists.chain(others).collect()
 }
 
 fn is_span(expr: &Expr) -> bool {
