@@ -162,6 +162,10 @@ fn from_datafusion(error: DataFusionError) -> Error {
                 Error::data(inner.to_string())
             }
         },
+        DataFusionError::ParquetError(inner) => match *inner {
+            parquet::errors::ParquetError::External(inner) => from_datafusion(DataFusionError::External(inner)),
+            inner => Error::data(inner.to_string()),
+        },
         DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => from_datafusion(*inner),
         DataFusionError::Shared(inner) => match std::sync::Arc::try_unwrap(inner) {
             Ok(inner) => from_datafusion(inner),
@@ -239,6 +243,23 @@ fn unwrap_coercion(message: &str) -> &str {
 /// Folds a message to one line: the parsers' multi-line texts become readable in a log and in a terminal.
 fn one_line(message: &str) -> String {
     message.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+std::thread_local! {
+    static QUIET: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
+/// Runs what may panic over nonsense in a file: the panic is caught and told by the caller, so no report of it is wanted.
+pub fn quietly<T>(work: impl FnOnce() -> T) -> T {
+    let before = QUIET.replace(true);
+    let done = work();
+    QUIET.set(before);
+    done
+}
+
+/// Whether a panic of this thread is about to be caught by [`quietly`]'s caller.
+pub fn is_quiet() -> bool {
+    QUIET.get()
 }
 
 /// The entries of `known` that look like `wanted`, nearest first, at most three.

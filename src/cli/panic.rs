@@ -13,6 +13,9 @@ pub fn install() {
     let default = std::panic::take_hook();
     let backtrace = std::env::var_os("RUST_BACKTRACE").is_some_and(|v| v != "0");
     std::panic::set_hook(Box::new(move |info| {
+        if crate::error::is_quiet() {
+            return;
+        }
         if backtrace {
             default(info);
         }

@@ -5,7 +5,6 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::fs::File;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -14,14 +13,14 @@ use arrow::compute::{SortOptions, concat, interleave};
 use arrow::datatypes::{DataType, Field, UInt64Type};
 use arrow::row::{OwnedRow, RowConverter, Rows, SortField};
 use datafusion::datasource::physical_plan::parquet::metadata::CachedParquetMetaData;
-use datafusion::execution::cache::cache_manager::{CachedFileMetadataEntry, FileMetadataCache};
+use datafusion::execution::cache::cache_manager::FileMetadataCache;
 use object_store::ObjectMeta;
-use object_store::local::LocalFileSystem;
 use object_store::path::Path as ObjectPath;
 use parking_lot::Mutex;
 use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
-use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::metadata::ParquetMetaData;
 
+use super::checksums::scan::footer;
 use super::file_order::{StepBack, step_back};
 
 /// Footers of the session's files.
@@ -68,22 +67,13 @@ impl Footers {
     /// A file's footer: the one that is cached, else that of a local file, which is cached for the scan to come. `None` where
     /// that takes more than a look at a local file.
     pub fn of(&self, store: &str, file: &ObjectMeta) -> Option<Arc<ParquetMetaData>> {
-        let cached = self.cache.get(&file.location).filter(|entry| entry.is_valid_for(file));
-        let cached =
-            cached.as_ref().and_then(|entry| entry.file_metadata.as_any().downcast_ref::<CachedParquetMetaData>());
-        if let Some(cached) = cached {
-            return Some(Arc::clone(cached.parquet_metadata()));
+        if store.starts_with("file:") {
+            // A damaged one is told by the scan, which meets it again.
+            return footer(self.cache.as_ref(), file).ok();
         }
-        if !store.starts_with("file:") {
-            return None;
-        }
-        let path = LocalFileSystem::new().path_to_filesystem(&file.location).ok()?;
-        let mut reader = ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Optional);
-        reader.try_parse(&File::open(path).ok()?).ok()?;
-        let footer = Arc::new(reader.finish().ok()?);
-        let entry = CachedParquetMetaData::new(Arc::clone(&footer));
-        self.cache.put(&file.location, CachedFileMetadataEntry::new(file.clone(), Arc::new(entry)));
-        Some(footer)
+        let cached = self.cache.get(&file.location).filter(|entry| entry.is_valid_for(file))?;
+        let cached = cached.file_metadata.as_any().downcast_ref::<CachedParquetMetaData>();
+        cached.map(|cached| Arc::clone(cached.parquet_metadata()))
     }
 }
 
@@ -267,7 +257,10 @@ fn by_page(footer: &ParquetMetaData, at: usize, converter: &StatisticsConverter,
 mod tests {
     use super::*;
     use arrow::array::{Int64Array, RecordBatch};
+    use std::fs::File;
+
     use parquet::arrow::ArrowWriter;
+    use parquet::file::metadata::{PageIndexPolicy, ParquetMetaDataReader};
     use parquet::file::properties::{EnabledStatistics, WriterProperties};
 
     const NULLS_LAST: SortOptions = SortOptions { descending: false, nulls_first: false };

@@ -3,6 +3,7 @@
 //! Deals with: opening Parquet, CSV, JSON and managed tables, with messages that name the file; taking events in, sorting them by
 //! (user, time) and writing them as well-cut files. Does not deal with: queries.
 
+pub mod checksums;
 pub mod compact;
 pub mod erase;
 pub mod event_names;

@@ -24,7 +24,7 @@ use deltalake_core::logstore::{CommitOrBytes, LogStoreRef};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::log::{At, ORDER_TAG, OURS, TableLog, connect_new, failed, order_of};
+use super::log::{At, FOOTER_TAG, ORDER_TAG, OURS, TableLog, connect_new, failed, order_of};
 use super::{LOG_FOLDER, Roles, StoredFile, schema, versions};
 use crate::error::{Error, Result};
 
@@ -386,7 +386,9 @@ fn added<'a>(change: &'a Change, roles: &Roles) -> impl Iterator<Item = Action> 
 }
 
 fn add(file: &StoredFile, change: &Change, order: Option<&str>) -> Add {
-    let tags = order.filter(|_| file.ordered).map(|order| HashMap::from([(ORDER_TAG.into(), Some(order.to_string()))]));
+    let mut tags: HashMap<String, Option<String>> = HashMap::new();
+    tags.extend(order.filter(|_| file.ordered).map(|order| (ORDER_TAG.to_string(), Some(order.to_string()))));
+    tags.extend(file.checksum.map(|sum| (FOOTER_TAG.to_string(), Some(sum.to_string()))));
     Add {
         path: file.path.clone(),
         partition_values: HashMap::new(),
@@ -394,7 +396,7 @@ fn add(file: &StoredFile, change: &Change, order: Option<&str>) -> Add {
         modification_time: file.modified,
         data_change: change.operation != Operation::Compact,
         stats: (!file.statistics.is_empty()).then(|| file.statistics.clone()),
-        tags,
+        tags: (!tags.is_empty()).then_some(tags),
         deletion_vector: None,
         base_row_id: None,
         default_row_commit_version: None,

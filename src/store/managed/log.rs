@@ -19,6 +19,8 @@ use crate::error::{Error, Result};
 
 /// Tag of a file that says by which columns its rows are ordered; only tenure writes it.
 pub(super) const ORDER_TAG: &str = "tenure.order";
+/// Tag of a file that says where its footer begins and what its CRC32 is; only tenure writes it.
+pub(super) const FOOTER_TAG: &str = "tenure.footer";
 /// Prefix of our keys in a table's configuration.
 pub(super) const OURS: &str = "tenure.";
 
@@ -245,6 +247,7 @@ fn file(
         }
         _ => None,
     });
+    let checksum = add.tags.as_ref().and_then(|tags| tags.get(FOOTER_TAG)?.as_deref()?.parse().ok());
     let stored = StoredFile {
         path: add.path,
         size: add.size.max(0) as u64,
@@ -253,6 +256,7 @@ fn file(
         ordered,
         users,
         times,
+        checksum,
         statistics: add.stats.unwrap_or_default(),
     };
     (stored, Details { facts, partition: add.partition_values })

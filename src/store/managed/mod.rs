@@ -18,6 +18,8 @@ use std::path::Path;
 
 use datafusion::common::ScalarValue;
 
+use super::checksums::FooterSum;
+
 /// Folder of the commit log in a table's folder.
 pub const LOG_FOLDER: &str = "_delta_log";
 
@@ -80,6 +82,8 @@ pub struct StoredFile {
     /// Earliest and latest time in microseconds since 1970; `None` where that is not known. Another writer may have cut its
     /// times to the millisecond: then these are a millisecond wider.
     pub times: Option<(i64, i64)>,
+    /// The checksum of its footer, where it was written with one; all other bytes are checked by that.
+    pub checksum: Option<FooterSum>,
     /// Statistics as Delta keeps them: JSON of `numRecords`, `minValues`, `maxValues`, `nullCount`.
     pub statistics: String,
 }

@@ -21,7 +21,8 @@ use datafusion::datasource::file_format::FileFormat;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::object_store::ObjectStoreUrl;
-use datafusion::datasource::physical_plan::{FileGroup, FileScanConfig, FileScanConfigBuilder};
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfig, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchemaBuilder;
 use datafusion::error::Result;
 use datafusion::logical_expr::dml::InsertOp;
@@ -39,6 +40,7 @@ use super::log::{At, TableLog};
 use super::{statistics, versions};
 use crate::config::TableEntry;
 use crate::error::{Error, suggest};
+use crate::store::checksums::scan::{CheckedReaders, entity_tag};
 use crate::store::table::ROLE_KEY;
 
 /// One version of a managed table, as a table of a session.
@@ -199,7 +201,7 @@ impl Snapshot {
                 location,
                 last_modified: DateTime::from_timestamp_millis(stored.modified).unwrap_or_default(),
                 size: stored.size,
-                e_tag: None,
+                e_tag: stored.checksum.map(entity_tag),
                 version: None,
             };
             let file = PartitionedFile::new_from_meta(meta)
@@ -374,8 +376,25 @@ impl TableProvider for ManagedTable {
             .with_limit(limit)
             .with_output_ordering(order.into_iter().collect())
             .build();
-        format.create_physical_plan(state, scan).await
+        let plan = format.create_physical_plan(state, scan).await?;
+        checked(state, plan)
     }
+}
+
+/// A scan of Parquet whose files are compared with their checksums.
+fn checked(state: &dyn Session, plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    let scan =
+        plan.downcast_ref::<DataSourceExec>().and_then(|exec| exec.data_source().downcast_ref::<FileScanConfig>());
+    let source = scan.and_then(|scan| scan.file_source().downcast_ref::<ParquetSource>());
+    let (Some(scan), Some(source)) = (scan, source) else {
+        return Err(Error::internal("a managed table that is not scanned as Parquet").into());
+    };
+    let runtime = state.runtime_env();
+    let store = runtime.object_store(&scan.object_store_url)?;
+    let readers = CheckedReaders::new(store, runtime.cache_manager.get_file_metadata_cache());
+    let source = source.clone().with_parquet_file_reader_factory(Arc::new(readers));
+    let scan = FileScanConfigBuilder::from(scan.clone()).with_source(Arc::new(source)).build();
+    Ok(DataSourceExec::from_data_source(scan))
 }
 
 /// The files in at most `count` groups of about equal size. Where files are ordered, no group goes back, if that can be had: then

@@ -1,0 +1,74 @@
+//! Parquet files of which no bit can change unseen.
+//!
+//! Deals with: writing checksums into files ([`write`]), and holding what is read against them, by ourselves ([`read`]), in
+//! DataFusion's scans ([`scan`]) and of a whole file ([`whole`]). Does not deal with: the commit log's own checksums
+//! (`managed::checksum`).
+//!
+//! ```text
+//!  PAR1 │ page header │ page │ page header │ page │ .. │ bloom filters │ indexes, footer, PAR1
+//!       └── footer ───┴ page header, as Parquet has it  └── footer ────┴── the commit log, as a tag of the file
+//! ```
+//!
+//! A page's CRC32 stands in its header, where the format has a place for it: pyarrow, DuckDB and Spark check it as well. The format
+//! has none for the headers themselves and for bloom filters, so theirs are listed in the footer's key-value metadata. What is left
+//! is the end of the file, from the page indexes on; its CRC32 is a tag of the file in the commit log, which is checked in turn.
+//! A file without any of this, of an older version or of another writer, is read as ever.
+
+mod expected;
+mod header;
+pub mod read;
+pub mod scan;
+pub mod whole;
+pub(in crate::store) mod write;
+
+use std::fmt;
+use std::path::Path;
+use std::str::FromStr;
+
+use crate::error::Error;
+
+/// Key of the file metadata that lists the checksums of page headers and bloom filters.
+pub(in crate::store) const HEADERS_KEY: &str = "tenure.page_headers";
+
+/// Where the end of a file begins that pages and bloom filters do not cover, and the CRC32 of its bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FooterSum {
+    /// First byte.
+    pub start: u64,
+    /// Of all bytes from there to the end of the file.
+    pub crc: u32,
+}
+
+impl fmt::Display for FooterSum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{:08x}", self.start, self.crc)
+    }
+}
+
+impl FromStr for FooterSum {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (start, crc) = text.split_once(':').ok_or(())?;
+        let crc = Some(crc).filter(|crc| crc.len() == 8).and_then(|crc| u32::from_str_radix(crc, 16).ok());
+        Ok(Self { start: start.parse().map_err(|_| ())?, crc: crc.ok_or(())? })
+    }
+}
+
+/// The error of a file that is not as it was written; `place` is a part of it.
+pub(in crate::store) fn damaged(path: &Path, place: &str) -> Error {
+    Error::data(format!("'{}' is damaged: {place}", path.display()))
+        .hint("tenure doctor DIR --verify lists everything that is damaged; take the file from a backup or load its rows again")
+}
+
+/// The error of a file that is no longer there.
+fn gone(path: &Path) -> Error {
+    Error::data(format!(
+        "'{}' is no longer there: the version of the table that this query reads was vacuumed meanwhile",
+        path.display()
+    ))
+    .hint("run it again: it will read the newest version")
+}
+
+#[cfg(test)]
+mod tests;
