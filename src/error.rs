@@ -147,7 +147,10 @@ fn from_datafusion(error: DataFusionError) -> Error {
                 Ok(inner) => from_datafusion(*inner),
                 Err(inner) => match inner.downcast::<ArrowError>() {
                     Ok(inner) => from_datafusion(DataFusionError::ArrowError(inner, None)),
-                    Err(other) => Error::data(other.to_string()),
+                    Err(inner) => match inner.downcast::<parquet::errors::ParquetError>() {
+                        Ok(inner) => from_datafusion(DataFusionError::ParquetError(inner)),
+                        Err(other) => Error::data(other.to_string()),
+                    },
                 },
             },
         },

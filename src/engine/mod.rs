@@ -204,7 +204,8 @@ impl Engine {
         let schema = Arc::new(frame.schema().as_arrow().clone());
         let task = Arc::new(frame.task_ctx());
         let plan = frame.create_physical_plan().await?;
-        let mut stream = execute_stream(Arc::clone(&plan), task)?;
+        let stream = execute_stream(Arc::clone(&plan), task)?;
+        let mut stream = explained(stream, Arc::clone(&plan));
         if let Some(pending) = pending {
             stream = commit_after(stream, pending);
         }
@@ -328,6 +329,13 @@ fn runtime(settings: &Settings) -> Result<RuntimeEnv> {
         builder = builder.with_memory_pool(Arc::new(pool));
     }
     Ok(builder.build()?)
+}
+
+/// Errors of decoding name the file and its damage.
+fn explained(stream: SendableRecordBatchStream, plan: Arc<dyn ExecutionPlan>) -> SendableRecordBatchStream {
+    let schema = stream.schema();
+    let stream = stream.map_err(move |error| store::checksums::scan::explained(&plan, error));
+    Box::pin(RecordBatchStreamAdapter::new(schema, stream))
 }
 
 /// Renames the written file when the stream ends; an error or a stop removes it.

@@ -7,12 +7,16 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use arrow::error::ArrowError;
 use bytes::Bytes;
+use datafusion::common::DataFusionError;
 use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::ParquetFileReaderFactory;
 use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
 use datafusion::datasource::physical_plan::parquet::metadata::CachedParquetMetaData;
+use datafusion::datasource::physical_plan::{FileScanConfig, ParquetFileReaderFactory, ParquetSource};
+use datafusion::datasource::source::DataSourceExec;
 use datafusion::execution::cache::cache_manager::{CachedFileMetadataEntry, FileMetadataCache};
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -24,7 +28,7 @@ use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::ParquetMetaData;
 
 use super::expected::Expected;
-use super::{FooterSum, damaged, read};
+use super::{FooterSum, damaged, read, whole};
 use crate::error::Error;
 
 /// Before the checksum in the entity tag of a file: what tells its contents from others.
@@ -87,6 +91,42 @@ impl ParquetFileReaderFactory for CheckedReaders {
         let plain = self.plain.create_reader(partition, file, hint, metrics)?;
         Ok(Box::new(CheckedReader { plain, cache: Arc::clone(&self.cache), path, meta, expected: None }))
     }
+}
+
+/// An error of a running query with the damaged file in it, where that is the cause: the library that decodes pages does not
+/// know whose they are. Looks through the files of the plan, and so only at an error of decoding.
+pub fn explained(plan: &Arc<dyn ExecutionPlan>, error: DataFusionError) -> DataFusionError {
+    let decoding = match error.find_root() {
+        DataFusionError::ParquetError(inner) => !matches!(**inner, ParquetError::External(_)),
+        DataFusionError::ArrowError(inner, _) => matches!(**inner, ArrowError::ParquetError(_)),
+        _ => false,
+    };
+    if !decoding {
+        return error;
+    }
+    let mut files = Vec::new();
+    files_of(plan, &mut files);
+    for meta in files {
+        let Ok(path) = path_of(&meta) else { continue };
+        let sum = sum_of(&meta);
+        if whole::damage(&path, sum).is_empty() {
+            continue;
+        }
+        return whole::unreadable(&path, sum, Error::data(error.find_root().to_string())).into();
+    }
+    error
+}
+
+fn files_of(plan: &Arc<dyn ExecutionPlan>, files: &mut Vec<ObjectMeta>) {
+    let scan =
+        plan.downcast_ref::<DataSourceExec>().and_then(|exec| exec.data_source().downcast_ref::<FileScanConfig>());
+    if let Some(scan) = scan.filter(|scan| scan.file_source().downcast_ref::<ParquetSource>().is_some()) {
+        let all = scan.file_groups.iter().flat_map(|group| group.files());
+        files.extend(all.map(|file| file.object_meta.clone()));
+        files.sort_by(|a, b| a.location.cmp(&b.location));
+        files.dedup_by(|a, b| a.location == b.location);
+    }
+    plan.children().into_iter().for_each(|child| files_of(child, files));
 }
 
 struct CheckedReader {

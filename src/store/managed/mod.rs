@@ -6,7 +6,9 @@
 //! The log is the crate `deltalake-core`'s; files are scanned by DataFusion's own Parquet source, so that a managed table
 //! goes the same ways through the planner as a folder of Parquet does.
 
+mod checksum;
 pub mod commit;
+pub mod damage;
 pub mod log;
 pub mod provider;
 pub mod schema;
