@@ -62,7 +62,7 @@
 //! `plan/ordered_aggregation.rs` puts [`exec::user_aggregate::UserAggregateExec`] in place, which merges overlapping files by
 //! user; EXPLAIN shows it. Both paths feed the same accumulators.
 //!
-//! [`store::ingest`] takes events in. Its files come from [`store::sort`], which sorts rows in bounded memory, and
+//! [`ingest`] takes events in. Its files come from [`store::sort`], which sorts rows in bounded memory, and
 //! [`store::layout`], which decides where files end.
 //! [`store::compact`] merges those of a managed table that overlap; [`store::erase`] writes anew those that hold a user.
 //!
@@ -78,7 +78,9 @@ pub mod config;
 pub mod engine;
 pub mod error;
 pub mod exec;
+pub mod files;
 pub mod functions;
+pub mod ingest;
 pub mod model;
 pub mod output;
 pub mod plan;

@@ -13,10 +13,10 @@ use super::session::{Stop, print};
 use super::terminal::Terminal;
 use super::vacuum::table_folder;
 use crate::error::{Error, Result};
+use crate::ingest::journal;
+use crate::ingest::rejects::forget;
 use crate::output::thousands;
 use crate::store::erase::{Erased, erase};
-use crate::store::ingest::journal;
-use crate::store::ingest::rejects::forget;
 use crate::store::user_id::UserId;
 
 const TEMPLATE: &str = "{bar:24.cyan/dim} {percent:>3}%  {human_pos} of {human_len} files  {elapsed}, {eta} left";

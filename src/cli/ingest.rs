@@ -1,6 +1,6 @@
 //! `tenure ingest`: events into a managed table, with a look at the columns before and a summary behind.
 //!
-//! Deals with: arguments to options, the progress bar, Ctrl-C, what is told. Does not deal with: ingesting (`store::ingest`).
+//! Deals with: arguments to options, the progress bar, Ctrl-C, what is told. Does not deal with: ingesting (`ingest`).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,11 +15,13 @@ use super::interrupt::Signals;
 use super::session::Stop;
 use super::terminal::Terminal;
 use crate::error::{Error, Result, suggest};
+use crate::files::columns::{Column, Origin};
+use crate::files::heads::Sample;
+use crate::files::source::SourceFormat;
+use crate::files::types::type_name;
+use crate::files::unseen::{NAMED, Unseen};
+use crate::ingest::{Layout, MaxRejects, Options, Outcome, Phase, Plan, Progress, Watch, Wishes, ingest};
 use crate::output::{Format, Style, escape, sink, thousands};
-use crate::store::ingest::{
-    Layout, MaxRejects, NAMED, Options, Origin, Outcome, Phase, Plan, Progress, Sample, SourceFormat, Unseen, Watch,
-    Wishes, ingest, type_name,
-};
 
 const READING: &str = "{prefix:8} {bar:24.cyan/dim} {percent:>3}%  {bytes} of {total_bytes}  {bytes_per_sec:.dim}  {msg}  {elapsed}, {eta} left";
 const READING_UNKNOWN: &str = "{prefix:8} {spinner} {bytes}  {bytes_per_sec:.dim}  {msg}  {elapsed}";
@@ -216,10 +218,10 @@ impl Watch for Shown {
 
 /// The columns as they will be: for people, before anything is written.
 fn columns_table(layout: &Layout, terminal: bool) -> Result<String> {
-    let column = |of: &dyn Fn(&crate::store::ingest::Column) -> String| -> ArrayRef {
-        Arc::new(StringArray::from_iter_values(layout.columns.iter().map(of)))
+    let column = |of: &dyn Fn(&Column) -> String| -> ArrayRef {
+        Arc::new(StringArray::from_iter_values(layout.read.columns.iter().map(of)))
     };
-    let role = |c: &crate::store::ingest::Column| {
+    let role = |c: &Column| {
         let mut said: Vec<String> = c.role.map(str::to_string).into_iter().collect();
         if layout.dedup_key.as_ref() == Some(&c.name) {
             said.push("dedup key".into());
@@ -229,7 +231,7 @@ fn columns_table(layout: &Layout, terminal: bool) -> Result<String> {
         }
         said.join(", ")
     };
-    let data_type = |c: &crate::store::ingest::Column| match &c.time {
+    let data_type = |c: &Column| match &c.time {
         Some(time) if c.told_times => {
             let zone = time.zone_name().map(|zone| format!(", {zone}")).unwrap_or_default();
             format!("timestamp ({}{zone})", time.format().describe())
@@ -237,7 +239,7 @@ fn columns_table(layout: &Layout, terminal: bool) -> Result<String> {
         _ if matches!(c.data_type, DataType::Dictionary(_, _)) => "text (dictionary)".into(),
         _ => type_name(&c.data_type),
     };
-    let from = |c: &crate::store::ingest::Column| match &c.origin {
+    let from = |c: &Column| match &c.origin {
         Origin::Source(from) => from.clone(),
         Origin::Constant(_) => "(constant)".into(),
         Origin::Missing => "(NULL)".into(),

@@ -1,6 +1,6 @@
 //! `tenure vacuum`: removes the data files of old versions of a managed table, and what ingests left that nobody goes on with.
 //!
-//! Deals with: the words about it. Does not deal with: which files go (`store::managed::vacuum`, `store::ingest::journal`).
+//! Deals with: the words about it. Does not deal with: which files go (`store::managed::vacuum`, `ingest::journal`).
 
 use std::path::Path;
 use std::time::Duration;
@@ -9,8 +9,8 @@ use super::args::VacuumArgs;
 use super::session::{Stop, print};
 use super::terminal::Terminal;
 use crate::error::{Error, Result};
+use crate::ingest::journal;
 use crate::output::thousands;
-use crate::store::ingest::journal;
 use crate::store::managed;
 use crate::store::managed::vacuum::{UNCOMMITTED, vacuum};
 

@@ -22,11 +22,11 @@ use super::buffer::rows_of;
 use super::columns::{Columns, Rows};
 use super::source::{Fence, Reader, Source, UserRange};
 use crate::error::{Error, Result};
+use crate::files::nested::{adapt, lost};
 use crate::store::checksums::FooterSum;
 use crate::store::checksums::read::CheckedFile;
 use crate::store::checksums::whole::unreadable;
 use crate::store::managed::{Roles, StoredFile};
-use crate::store::nested::{adapt, lost};
 use crate::store::user_id::{UserId, Users};
 
 /// A file of a table, with the columns of a schema.

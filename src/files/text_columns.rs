@@ -1,0 +1,99 @@
+//! The columns of text files that a query reads: of all of them, by name, with types by example.
+//!
+//! Deals with: columns that only some files have, types that options say, where types come from. Does not deal with: roles, and what
+//! a load decides otherwise (`ingest::columns`), or reading rows.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+
+use super::columns::{Column, Columns, Origin, Shape};
+use super::infer::Seen;
+use super::options::ReadOptions;
+use super::stored_types::is_text;
+use super::times::{EpochUnit, TimeFormat, TimeReader};
+use crate::error::{Error, Result, suggest};
+
+/// The name that users have where nothing else says it: what is in it is decided as identifiers are.
+const USERS: &[&str] = &["user_id"];
+
+/// Decides the columns. `user` is the column that is declared to hold users.
+pub fn decide(shapes: &[Shape], options: &ReadOptions, user: Option<&str>) -> Result<Columns> {
+    let mut names: Vec<&str> = Vec::new();
+    let mut met = HashSet::new();
+    for shape in shapes {
+        names.extend(shape.columns.iter().map(|(name, _)| name.as_str()).filter(|name| met.insert(*name)));
+    }
+    if let Some(unknown) = options.types.keys().find(|name| !met.contains(name.as_str())) {
+        let known = suggest(unknown, names.iter().copied());
+        return Err(Error::user(format!("option 'types': the files have no column '{unknown}'; {known}")));
+    }
+    let mut columns = Vec::with_capacity(names.len());
+    for name in names {
+        let mut seen = Seen::default();
+        for shape in shapes {
+            if let Some((_, here)) = shape.columns.iter().find(|(other, _)| other == name) {
+                seen.merge(here);
+            }
+        }
+        let is_user = user.map_or_else(|| USERS.contains(&name), |user| user == name);
+        columns.extend(column(name, &seen, options, is_user)?);
+    }
+    let fields: Vec<Field> = columns.iter().map(|c| Field::new(&c.name, c.data_type.clone(), true)).collect();
+    Ok(Columns {
+        columns,
+        schema: Arc::new(Schema::new(fields)),
+        user: None,
+        time: None,
+        nulls: options.nulls.clone(),
+        left_out: HashSet::new(),
+        drop_others: false,
+        part: false,
+    })
+}
+
+/// A column; `None` for objects that are always empty.
+fn column(name: &str, seen: &Seen, options: &ReadOptions, is_user: bool) -> Result<Option<Column>> {
+    let asked = options.types.get(name);
+    let suggested = if is_user { seen.identifier_type() } else { seen.data_type() };
+    let data_type = match asked.cloned().unwrap_or(suggested) {
+        DataType::Null => return Ok(None),
+        // Texts of a query have no dictionary: each block would have another one.
+        text if is_text(&text) => DataType::Utf8,
+        DataType::Timestamp(_, _) if !seen.any_zone() && options.zone.is_none() => {
+            DataType::Timestamp(TimeUnit::Microsecond, None)
+        }
+        other => other,
+    };
+    let time = match &data_type {
+        DataType::Timestamp(_, _) => Some(time_reader(seen, options, asked.is_some()).map_err(|e| e.within(&format!("column '{name}': ")))?),
+        other if other.is_nested() => Some(TimeReader::new(TimeFormat::Iso, options.zone.clone(), false)),
+        _ => None,
+    };
+    Ok(Some(Column {
+        name: name.to_string(),
+        reads: data_type.clone(),
+        data_type,
+        role: None,
+        origin: Origin::Source(name.to_string()),
+        told_times: time.is_some(),
+        time,
+        example: seen.example.clone(),
+        new: false,
+    }))
+}
+
+fn time_reader(seen: &Seen, options: &ReadOptions, asked: bool) -> Result<TimeReader> {
+    let format = match &options.time_format {
+        Some(said) => match EpochUnit::parse(said) {
+            Some(unit) => TimeFormat::Epoch(unit),
+            None => TimeFormat::Pattern(said.clone()),
+        },
+        None if asked => seen.time_format().map_err(|why| {
+            Error::data(why).hint("say it with time_format => '%d.%m.%Y %H:%M:%S' (strptime), or s, ms, us, ns")
+        })?,
+        None => TimeFormat::Iso,
+    };
+    Ok(TimeReader::new(format, options.zone.clone(), false))
+}

@@ -1,0 +1,388 @@
+//! What an ingest has done so far, on disk: so that the same command goes on after a kill.
+//!
+//! Deals with: the staging folder, its lock and its journal. Does not deal with: the sorted runs in it (`sort`).
+//!
+//! The folder is `TABLE/_ingest/<key>`, the key being of the sources' paths and the options. `journal.ndjson` holds an object a
+//! line: first what is ingested, then, after each sorted run, how far the sources are in the runs. A line counts when it is
+//! whole; each is synced before the next one is begun.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::files::read::Place;
+use crate::files::reject::Counted;
+use crate::files::source::Identity;
+use crate::files::unseen::Unseen;
+use crate::store::layout::sync_folder;
+use crate::store::sort::Run;
+
+/// Folder of ingests that run, below the table's.
+pub const FOLDER: &str = "_ingest";
+
+const JOURNAL: &str = "journal.ndjson";
+const LOCK: &str = "lock";
+
+/// In the names of folders that are being removed.
+const GONE: &str = ".gone-";
+
+/// What is ingested: the journal's first line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Begin {
+    /// The sources.
+    pub sources: Vec<Identity>,
+    /// The columns, as text: runs of other columns cannot be gone on with.
+    pub columns: String,
+    /// What the commit log calls this load.
+    pub load: String,
+    /// How often these sources are loaded into the table, this time included.
+    pub attempt: i64,
+}
+
+/// How far it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Done {
+    /// Where reading goes on.
+    pub place: Place,
+    /// Rows read, rejected ones included.
+    pub rows: u64,
+    /// The sorted runs.
+    pub runs: Vec<Run>,
+    /// Bytes of rejected rows.
+    pub reject_bytes: u64,
+    /// Counts of rejected rows.
+    pub rejects: BTreeMap<String, Counted>,
+    /// Values that were left out.
+    #[serde(default)]
+    pub unseen: Unseen,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Line {
+    Begin(Begin),
+    Done(Done),
+}
+
+/// A staging folder that is ours while this lives.
+#[derive(Debug)]
+pub struct Journal {
+    folder: PathBuf,
+    file: File,
+    /// Whether there is a beginning in it.
+    begun: bool,
+    /// Held until the end of the process, however it ends.
+    _lock: File,
+}
+
+impl Journal {
+    /// Opens the staging folder of `key` below the table's folder, and gives what its journal says.
+    ///
+    /// Errors: another process is at it.
+    pub fn open(table: &Path, key: &str) -> Result<(Self, Option<(Begin, Done)>)> {
+        let folder = table.join(FOLDER).join(key);
+        let lock_path = folder.join(LOCK);
+        let take = || {
+            // Another ingest may just be removing the folder around it, which is empty for it.
+            let made = std::fs::create_dir_all(&folder).or_else(|_| std::fs::create_dir_all(&folder));
+            made.map_err(|e| Error::io("create", &folder, &e))?;
+            let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&lock_path);
+            lock.map_err(|e| Error::io("write", &lock_path, &e))
+        };
+        let mut lock = take()?;
+        let mut tries = 0;
+        loop {
+            match lock.try_lock() {
+                Ok(()) if lock_path.exists() => break,
+                // It was the lock of a folder that is gone.
+                Ok(()) if tries < 20 => lock = take()?,
+                Ok(()) => return Err(Error::data(format!("'{}' is being removed", folder.display()))),
+                // Somebody may only be looking whether the folder is of use to anybody.
+                Err(TryLockError::WouldBlock) if tries < 20 => std::thread::sleep(Duration::from_millis(10)),
+                Err(TryLockError::WouldBlock) => {
+                    return Err(Error::data("another ingest of the same sources into this table is running"));
+                }
+                Err(TryLockError::Error(e)) => return Err(Error::io("lock", &lock_path, &e)),
+            }
+            tries += 1;
+        }
+        let path = folder.join(JOURNAL);
+        let open = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path);
+        let mut file = open.map_err(|e| Error::io("write", &path, &e))?;
+        let text = std::fs::read(&path).map_err(|e| Error::io("read", &path, &e))?;
+        let (begin, done, whole) = parse(&text);
+        file.set_len(whole).map_err(|e| Error::io("write", &path, &e))?;
+        file.seek(SeekFrom::Start(whole)).map_err(|e| Error::io("write", &path, &e))?;
+        let state = begin.map(|begin| (begin, done.unwrap_or_default()));
+        Ok((Self { folder, file, begun: state.is_some(), _lock: lock }, state))
+    }
+
+    /// The staging folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Forgets everything that was done, the files too.
+    pub fn restart(&mut self, begin: &Begin) -> Result<()> {
+        self.file.set_len(0).map_err(|e| Error::io("write", &self.folder, &e))?;
+        self.file.seek(SeekFrom::Start(0)).map_err(|e| Error::io("write", &self.folder, &e))?;
+        self.file.sync_all().map_err(|e| Error::io("write", &self.folder, &e))?;
+        let entries = std::fs::read_dir(&self.folder).map_err(|e| Error::io("list", &self.folder, &e))?;
+        for entry in entries.flatten() {
+            if entry.file_name() != JOURNAL && entry.file_name() != LOCK {
+                std::fs::remove_file(entry.path()).map_err(|e| Error::io("remove", &entry.path(), &e))?;
+            }
+        }
+        self.begun = true;
+        self.write(&Line::Begin(begin.clone()))?;
+        sync_folder(&self.folder)
+    }
+
+    /// Notes how far it is. What it names must be durable.
+    pub fn done(&mut self, done: &Done) -> Result<()> {
+        self.write(&Line::Done(done.clone()))
+    }
+
+    fn write(&mut self, line: &Line) -> Result<()> {
+        let mut text = serde_json::to_vec(line).map_err(|e| Error::internal(format!("the journal as JSON: {e}")))?;
+        text.push(b'\n');
+        let written = self.file.write_all(&text).and_then(|()| self.file.sync_data());
+        written.map_err(|e| Error::io("write", &self.folder.join(JOURNAL), &e))
+    }
+
+    /// Whether there are sorted runs to go on with.
+    pub fn worth_keeping(&self) -> bool {
+        let run = |name: std::ffi::OsString| name.to_string_lossy().starts_with("run-");
+        self.begun
+            && std::fs::read_dir(&self.folder).is_ok_and(|mut all| all.any(|e| e.is_ok_and(|e| run(e.file_name()))))
+    }
+
+    /// Removes the staging folder: everything is committed, or nobody will go on.
+    pub fn remove(self) -> Result<()> {
+        let removed = remove_under_lock(&self.folder);
+        if let Some(parent) = self.folder.parent() {
+            // Others may have theirs in it.
+            let _ = std::fs::remove_dir(parent);
+        }
+        removed.map_err(|e| Error::io("remove", &self.folder, &e))
+    }
+}
+
+/// A staging folder that nobody is at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Left {
+    /// Its path below the table's folder.
+    pub name: String,
+    /// Bytes of its files.
+    pub bytes: u64,
+}
+
+/// Staging folders that nobody is at and that were last written `age` ago or earlier, by name. With `remove` they go.
+///
+/// They belong to ingests that were stopped and never gone on with; an ingest that runs holds its folder's lock.
+pub fn left(table: &Path, age: Duration, remove: bool) -> Vec<Left> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(table.join(FOLDER)).into_iter().flatten().flatten() {
+        let (folder, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+        let Some((bytes, since)) = measure(&folder).filter(|(_, since)| *since >= age) else { continue };
+        // Whoever makes a folder locks it at once: one that is old and has no lock is nobody's.
+        let lock = OpenOptions::new().write(true).open(folder.join(LOCK)).ok();
+        if lock.as_ref().is_some_and(|lock| lock.try_lock().is_err()) {
+            continue;
+        }
+        // Somebody may have gone on with it meanwhile.
+        let again = measure(&folder).is_some_and(|(_, now)| now >= since);
+        if remove && (!again || remove_under_lock(&folder).is_err()) {
+            continue;
+        }
+        found.push(Left { name: format!("{FOLDER}/{name}"), bytes });
+    }
+    if remove {
+        // Only where it is empty.
+        let _ = std::fs::remove_dir(table.join(FOLDER));
+    }
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    found
+}
+
+/// Bytes of the files of a staging folder, and how long ago one of them was written.
+fn measure(folder: &Path) -> Option<(u64, Duration)> {
+    let own = std::fs::metadata(folder).ok().filter(std::fs::Metadata::is_dir)?;
+    let (mut bytes, mut newest) = (0, own.modified().ok()?);
+    for entry in std::fs::read_dir(folder).ok()?.flatten() {
+        let metadata = entry.metadata().ok()?;
+        bytes += metadata.len();
+        newest = newest.max(metadata.modified().ok()?);
+    }
+    // A time to come is that of a clock that was set back: it is new.
+    Some((bytes, newest.elapsed().unwrap_or_default()))
+}
+
+/// Removes a folder whose lock is held, under another name first: then it is rubbish at once, which a later ingest clears away
+/// if this process is killed meanwhile, and who waits for the lock finds another folder.
+fn remove_under_lock(folder: &Path) -> std::io::Result<()> {
+    let mut gone = folder.to_path_buf().into_os_string();
+    gone.push(format!("{GONE}{}", std::process::id()));
+    std::fs::rename(folder, &gone)?;
+    std::fs::remove_dir_all(&gone)
+}
+
+/// Removes staging folders, other than that of `own`, that nobody is at and nobody will go on with: `useless` decides by what
+/// was begun.
+pub fn sweep(table: &Path, own: &str, useless: impl Fn(&Begin) -> bool) {
+    for entry in std::fs::read_dir(table.join(FOLDER)).into_iter().flatten().flatten() {
+        let folder = entry.path();
+        if folder.ends_with(own) {
+            continue;
+        }
+        if entry.file_name().to_string_lossy().contains(GONE) {
+            let _ = std::fs::remove_dir_all(&folder);
+            continue;
+        }
+        // The journal is looked at first: whoever just begins must not find its own folder locked.
+        let Ok(text) = std::fs::read(folder.join(JOURNAL)) else { continue };
+        if !parse(&text).0.is_some_and(|begin| useless(&begin)) {
+            continue;
+        }
+        let Ok(lock) = OpenOptions::new().write(true).open(folder.join(LOCK)) else { continue };
+        if lock.try_lock().is_ok() {
+            // What cannot be removed is found again.
+            let _ = remove_under_lock(&folder);
+        }
+    }
+}
+
+/// What a journal says, and how many of its bytes are whole lines.
+fn parse(text: &[u8]) -> (Option<Begin>, Option<Done>, u64) {
+    let (mut begin, mut done, mut whole) = (None, None, 0);
+    for line in text.split_inclusive(|b| *b == b'\n') {
+        match serde_json::from_slice(line) {
+            Ok(Line::Begin(found)) if line.ends_with(b"\n") => begin = Some(found),
+            Ok(Line::Done(found)) if line.ends_with(b"\n") && begin.is_some() => done = Some(found),
+            // Cut off by a kill.
+            _ => break,
+        }
+        whole += line.len() as u64;
+    }
+    (begin, done, whole)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn begin() -> Begin {
+        let identity = Identity { path: "/a.csv".into(), size: 7, modified: -3 };
+        Begin { sources: vec![identity], columns: "c".into(), load: "l".into(), attempt: 1 }
+    }
+
+    fn done(rows: u64) -> Done {
+        Done { place: Place { source: 0, offset: rows * 10, line: rows }, rows, ..Done::default() }
+    }
+
+    #[test]
+    fn a_cut_off_line_does_not_count() {
+        let table = tempfile::tempdir().unwrap();
+        let (mut journal, state) = Journal::open(table.path(), "k").unwrap();
+        assert_eq!(state, None);
+        journal.restart(&begin()).unwrap();
+        journal.done(&done(1)).unwrap();
+        journal.done(&done(2)).unwrap();
+        let path = journal.folder().join(JOURNAL);
+        assert!(Journal::open(table.path(), "k").unwrap_err().message().contains("is running"));
+        drop(journal);
+        let whole = std::fs::read(&path).unwrap();
+        for cut in 0..=whole.len() {
+            std::fs::write(&path, &whole[..cut]).unwrap();
+            let (mut journal, state) = Journal::open(table.path(), "k").unwrap();
+            let lines = whole[..cut].iter().filter(|b| **b == b'\n').count() as u64;
+            assert_eq!(
+                state,
+                (lines > 0).then(|| (begin(), if lines > 1 { done(lines - 1) } else { Done::default() }))
+            );
+            if lines > 0 {
+                journal.done(&done(9)).unwrap();
+                drop(journal);
+                assert_eq!(Journal::open(table.path(), "k").unwrap().1.unwrap().1, done(9));
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_left() {
+        let table = tempfile::tempdir().unwrap();
+        let (mut journal, _) = Journal::open(table.path(), "k").unwrap();
+        std::fs::write(journal.folder().join("run-1.arrow"), "x").unwrap();
+        journal.restart(&begin()).unwrap();
+        assert!(!journal.folder().join("run-1.arrow").exists());
+        journal.remove().unwrap();
+        assert_eq!(std::fs::read_dir(table.path()).unwrap().count(), 0);
+        // A removal that was cut short, and what nobody needs; another's is left alone.
+        std::fs::create_dir_all(table.path().join(FOLDER).join("old.gone-7/x")).unwrap();
+        let mut other = Journal::open(table.path(), "other").unwrap().0;
+        other.restart(&begin()).unwrap();
+        sweep(table.path(), "own", |_| true);
+        assert!(other.folder().exists() && !table.path().join(FOLDER).join("old.gone-7").exists());
+        let path = other.folder().to_path_buf();
+        drop(other);
+        sweep(table.path(), "own", |_| false);
+        assert!(path.exists());
+        sweep(table.path(), "own", |_| true);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn folders_that_nobody_goes_on_with_are_found_and_removed() {
+        let table = tempfile::tempdir().unwrap();
+        assert_eq!(left(table.path(), Duration::ZERO, true), []);
+        let open = |key: &str| {
+            let mut journal = Journal::open(table.path(), key).unwrap().0;
+            journal.restart(&begin()).unwrap();
+            std::fs::write(journal.folder().join("run-1.arrow"), [0; 1000]).unwrap();
+            journal
+        };
+        let (running, new) = (open("running"), open("new"));
+        let (old, unlocked) = (open("old"), open("unlocked"));
+        let day = Duration::from_secs(86_400);
+        let age = |journal: &Journal| {
+            for entry in std::fs::read_dir(journal.folder()).unwrap() {
+                let file = File::options().write(true).open(entry.unwrap().path()).unwrap();
+                file.set_modified(std::time::SystemTime::now() - 2 * day).unwrap();
+            }
+            let folder = File::open(journal.folder()).unwrap();
+            folder.set_modified(std::time::SystemTime::now() - 2 * day).unwrap();
+        };
+        std::fs::remove_file(unlocked.folder().join(LOCK)).unwrap();
+        [&running, &old, &unlocked].into_iter().for_each(age);
+        drop((new, old, unlocked));
+        for remove in [false, true] {
+            let found = left(table.path(), day, remove);
+            let names: Vec<&str> = found.iter().map(|l| l.name.as_str()).collect();
+            assert_eq!(names, ["_ingest/old", "_ingest/unlocked"]);
+            assert!(found.iter().all(|l| l.bytes > 1000));
+        }
+        assert_eq!(left(table.path(), day, true), []);
+        let mut there: Vec<_> =
+            std::fs::read_dir(table.path().join(FOLDER)).unwrap().map(|e| e.unwrap().file_name()).collect();
+        there.sort();
+        assert_eq!(there, ["new", "running"]);
+        drop(running);
+        assert_eq!(left(table.path(), day, true).len(), 1);
+        // Whoever waits for the lock of a folder that goes gets another one.
+        let waiting = std::thread::scope(|scope| {
+            let lock = OpenOptions::new().write(true).open(table.path().join(FOLDER).join("new").join(LOCK)).unwrap();
+            lock.lock().unwrap();
+            let waiting = scope.spawn(|| Journal::open(table.path(), "new").unwrap());
+            std::thread::sleep(Duration::from_millis(50));
+            remove_under_lock(&table.path().join(FOLDER).join("new")).unwrap();
+            drop(lock);
+            waiting.join().unwrap()
+        });
+        assert!(waiting.1.is_none() && waiting.0.folder().join(JOURNAL).exists());
+    }
+}
