@@ -11,6 +11,7 @@ mod params;
 mod script;
 
 use std::num::NonZeroUsize;
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -27,7 +28,7 @@ use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::{SessionConfig, SessionContext};
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 use parking_lot::RwLock;
 
 use self::files::LocalFiles;
@@ -334,7 +335,14 @@ fn runtime(settings: &Settings) -> Result<RuntimeEnv> {
 /// Errors of decoding name the file and its damage.
 fn explained(stream: SendableRecordBatchStream, plan: Arc<dyn ExecutionPlan>) -> SendableRecordBatchStream {
     let schema = stream.schema();
-    let stream = stream.map_err(move |error| store::checksums::scan::explained(&plan, error));
+    let stream = AssertUnwindSafe(stream).catch_unwind().map(move |next| match next {
+        Ok(batch) => batch.map_err(|error| store::checksums::scan::explained(&plan, error)),
+        // A file that makes no sense can make a decoder panic; any other panic goes on.
+        Err(panic) => match store::checksums::scan::damage(&plan) {
+            Some(error) => Err(error.into()),
+            None => std::panic::resume_unwind(panic),
+        },
+    });
     Box::pin(RecordBatchStreamAdapter::new(schema, stream))
 }
 

@@ -443,7 +443,9 @@ impl Seen {
             () if fits(self.bools) => DataType::Boolean,
             () if fits(self.ints) => DataType::Int64,
             // Decimal places tell a number; without any, an exponent may be part of an identifier.
-            () if fits(self.ints + self.floats + self.exponents) && self.floats > 0 && self.big == 0 => DataType::Float64,
+            () if fits(self.ints + self.floats + self.exponents) && self.floats > 0 && self.big == 0 => {
+                DataType::Float64
+            }
             () if fits(self.dates) => DataType::Date32,
             () if fits(self.dates + self.times) => timestamp(),
             () if self.repeats() => dictionary(),

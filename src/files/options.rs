@@ -43,7 +43,10 @@ pub const OPTIONS: [(&str, &str); 14] = [
     ("null", "a text or list of texts that mean NULL, beside the empty field of CSV"),
     ("sample", "rows of each file that decide the types (50000), or 'all'"),
     ("types", "types by column, as in {'price': 'decimal(12,2)', 'zip': 'text'}"),
-    ("time_format", "how the columns of type timestamp are written: a strptime pattern, or the unit s, ms, us, ns of numbers"),
+    (
+        "time_format",
+        "how the columns of type timestamp are written: a strptime pattern, or the unit s, ms, us, ns of numbers",
+    ),
     ("tz", "time zone of texts that name none (UTC)"),
 ];
 
@@ -100,7 +103,9 @@ impl ReadOptions {
         };
         match key {
             "delimiter" => match one(&value)? {
-                Some(b'\n' | b'\r' | b'"') | None => return wrong("one character that is no line end or quote", &value),
+                Some(b'\n' | b'\r' | b'"') | None => {
+                    return wrong("one character that is no line end or quote", &value);
+                }
                 delimiter => self.csv.delimiter = delimiter,
             },
             "header" => match truth(&value) {
@@ -224,8 +229,20 @@ mod tests {
         let types = Given::Map(vec![("a".into(), "double".into())]);
         let nulls = Given::List(vec!["NA".into(), "-".into()]);
         let values = [
-            text("\\t"), Given::Bool(false), text(""), text("\\"), text("%"), Given::Number(2), text(","), text("."),
-            text("gbk"), nulls, text("all"), types, text("%d.%m.%Y"), text("Europe/Berlin"),
+            text("\\t"),
+            Given::Bool(false),
+            text(""),
+            text("\\"),
+            text("%"),
+            Given::Number(2),
+            text(","),
+            text("."),
+            text("gbk"),
+            nulls,
+            text("all"),
+            types,
+            text("%d.%m.%Y"),
+            text("Europe/Berlin"),
         ];
         let mut options = ReadOptions::default();
         // Both separators at once are only known at the end.
@@ -234,7 +251,10 @@ mod tests {
         }
         assert_eq!((options.csv.delimiter, options.csv.header, options.csv.quote), (Some(b'\t'), false, None));
         assert_eq!(options.csv.numbers, Some(Numbers { decimal: b',', thousands: Some(b'.') }));
-        assert_eq!((options.nulls.len(), options.sample, options.types["a"].clone()), (2, Sample::All, DataType::Float64));
+        assert_eq!(
+            (options.nulls.len(), options.sample, options.types["a"].clone()),
+            (2, Sample::All, DataType::Float64)
+        );
         assert!(options.zone.is_some() && options.said.encoding == Some(encoding_rs::GBK));
     }
 

@@ -67,7 +67,9 @@ fn column(name: &str, seen: &Seen, options: &ReadOptions, is_user: bool) -> Resu
         other => other,
     };
     let time = match &data_type {
-        DataType::Timestamp(_, _) => Some(time_reader(seen, options, asked.is_some()).map_err(|e| e.within(&format!("column '{name}': ")))?),
+        DataType::Timestamp(_, _) => {
+            Some(time_reader(seen, options, asked.is_some()).map_err(|e| e.within(&format!("column '{name}': ")))?)
+        }
         other if other.is_nested() => Some(TimeReader::new(TimeFormat::Iso, options.zone.clone(), false)),
         _ => None,
     };

@@ -78,7 +78,7 @@ pub(crate) fn private_folder(path: &Path) -> std::io::Result<()> {
 ///
 /// Until then nobody who looks at the table's folder finds rows that are not committed. `notes` is where the writer's own folder
 /// keeps the names: should it be killed before its commit, [`sweep`] removes the files by them. After an error none is in place.
-pub(super) fn place(notes: &Path, from: &Path, table: &Path, files: &[StoredFile]) -> Result<()> {
+pub fn place(notes: &Path, from: &Path, table: &Path, files: &[StoredFile]) -> Result<()> {
     if files.is_empty() {
         return Ok(());
     }
@@ -127,7 +127,7 @@ pub fn sweep(table: &Path) {
 }
 
 /// Removes the files that a dead writer put in place and that no log entry names. False where the log does not tell.
-pub(super) fn take_back(notes: &Path, table: &Path) -> bool {
+pub fn take_back(notes: &Path, table: &Path) -> bool {
     let list = notes.join(PLACED);
     let Ok(names) = std::fs::read_to_string(&list) else { return true };
     let Ok(named) = versions::named(table) else { return false };

@@ -5,6 +5,7 @@
 //! (DataFusion).
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,7 +15,9 @@ use datafusion::common::{DFSchema, TableReference};
 use datafusion::datasource::listing::{ListingTable, ListingTableConfig, ListingTableUrl};
 use datafusion::datasource::listing_table_factory::ListingTableFactory;
 use datafusion::logical_expr::{CreateExternalTable, SortExpr, col};
+use futures::FutureExt;
 
+use super::checksums::read::footer;
 use super::managed::provider::ManagedTable;
 use super::managed::{LOG_FOLDER, is_managed};
 use crate::config::TableEntry;
@@ -41,6 +44,9 @@ pub fn looks_like_file(name: &str) -> bool {
     name.contains('/') || name.contains('*') || format_of(Path::new(name)).is_some() || is_managed(Path::new(name))
 }
 
+/// Folder of ingests that run or were stopped, below a table's.
+const UNCOMMITTED: &str = "_ingest";
+
 /// The word for managed tables in `STORED AS` and in the workspace file's `format`.
 const MANAGED_FORMAT: &str = "delta";
 
@@ -66,6 +72,11 @@ pub async fn open(state: &dyn Session, name: &str, entry: &TableEntry, base: &Pa
             return Err(Error::user(message));
         }
         return Ok(Arc::new(ManagedTable::open(&location, entry).await.map_err(|e| e.within(&subject))?));
+    }
+    if location.join(UNCOMMITTED).is_dir() {
+        let message =
+            format!("{subject}'{}' is not a table yet: its first ingest has not been committed", location.display());
+        return Err(Error::data(message).hint("the same tenure ingest goes on where that was stopped"));
     }
     let files = files_at(&location).map_err(|e| e.within(&subject))?;
     let format = match &entry.format {
@@ -166,9 +177,19 @@ pub async fn create(
             return Err(Error::data(format!("{subject}cannot read '{}': the file is empty (0 bytes)", file.display())));
         }
     }
-    let table = match ListingTableFactory::new().create(state, command).await {
-        Ok(table) => table,
-        Err(error) => return Err(explain(state, command, &subject, &files, error.into()).await),
+    // Some nonsense in a Parquet footer makes the library panic.
+    let opened =
+        AssertUnwindSafe(async { ListingTableFactory::new().create(state, command).await }).catch_unwind().await;
+    let table = match opened {
+        Ok(Ok(table)) => table,
+        Ok(Err(error)) => return Err(explain(state, command, &subject, &files, error.into()).await),
+        Err(panic) => {
+            let no_sense = |file: &PathBuf| std::fs::File::open(file).ok().and_then(|f| footer(file, &f, None).err());
+            match files.iter().find_map(no_sense) {
+                Some(error) => return Err(error.within(&subject)),
+                None => std::panic::resume_unwind(panic),
+            }
+        }
     };
     let Some(listing) = (table.as_ref() as &dyn std::any::Any).downcast_ref::<ListingTable>() else {
         return Ok(table);

@@ -201,6 +201,9 @@ fn damage_stops_writers_and_the_doctor_lists_it() {
     assert!(told.starts_with("exit 1") && told.contains("the log says"), "{told}");
     std::fs::remove_file(&file).unwrap();
     assert!(place.run(&["doctor", "data/events"]).contains("No such file"));
+    // As a query meets a file that was vacuumed while it runs.
+    let (sound, told) = asked(&place);
+    assert!(!sound && told.contains(&format!("{}' is no longer there", name(&file))), "{told}");
 }
 
 /// Footers that make no sense are errors that name the file, in plain Parquet as well.

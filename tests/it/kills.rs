@@ -233,3 +233,50 @@ fn loads_of_one_file_at_once_land_once() {
         assert_eq!((leavings(&place.path("data/events")), orphans(&place)), (vec![], 0), "round {round}");
     }
 }
+
+/// Each fsync that fails is told, whichever it is; the rows are there whole or not at all, and the next run completes.
+///
+/// Where the system has no `strace` to make calls fail, nothing is tried.
+#[test]
+fn failing_syncs_are_told() {
+    if Command::new("strace").arg("-V").stdout(Stdio::null()).status().is_err() {
+        return;
+    }
+    let mut failed = 0;
+    for nth in 1..=kills().max(3) * 4 {
+        let place = Place::new();
+        let first = load(&place, 0, 50);
+        assert!(place.run(&["ingest", &first, "--into", "data", "-q"]).starts_with("exit 0"));
+        let second = load(&place, 1, 50);
+        let commands: [(&[&str], u64, u64); 3] = [
+            (&["ingest", &second, "--into", "data", "-q"], 50, 100),
+            (&["compact", "data/events", "-q"], 100, 100),
+            (&["erase", "data/events", "--user", "u000", "-q"], 100, 0),
+        ];
+        for (args, before, after) in commands {
+            let log = place.path("strace.log");
+            let mut traced = Command::new("strace");
+            traced.arg("-f").arg("-o").arg(&log).args(["-e", "trace=fsync,fdatasync"]);
+            traced.args(["-e", &format!("inject=fsync,fdatasync:error=EIO:when={nth}")]);
+            let output =
+                traced.arg(program()).args(args).current_dir(place.folder()).env("HOME", place.folder()).output();
+            let output = output.unwrap();
+            let told = String::from_utf8_lossy(&output.stderr).into_owned();
+            let injected = std::fs::read_to_string(&log).unwrap().contains("INJECTED");
+            assert_eq!(output.status.success(), !injected, "{nth} {args:?}: {told}");
+            if injected {
+                failed += 1;
+                assert!(told.contains("Input/output error") && !told.contains("internal"), "{nth} {args:?}: {told}");
+            }
+            let now = rows(&place);
+            assert!(now == before || now == after || after == 0, "{nth} {args:?}: {now} rows");
+            let again = place.run(args);
+            assert!(
+                again.starts_with("exit 0") || again.contains("was loaded into this table before"),
+                "{nth} {args:?}: {again}"
+            );
+            assert!(after == 0 || rows(&place) == after, "{nth} {args:?}");
+        }
+    }
+    assert!(failed > 6, "{failed}");
+}

@@ -63,11 +63,10 @@ pub(in crate::store) fn damaged(path: &Path, place: &str) -> Error {
 
 /// The error of a file that is no longer there.
 fn gone(path: &Path) -> Error {
-    Error::data(format!(
-        "'{}' is no longer there: the version of the table that this query reads was vacuumed meanwhile",
-        path.display()
-    ))
-    .hint("run it again: it will read the newest version")
+    let message =
+        format!("'{}' is no longer there: it was removed, as tenure vacuum does with old versions", path.display());
+    Error::data(message)
+        .hint("run it again: it will read the newest version; tenure doctor DIR tells whether that is whole")
 }
 
 #[cfg(test)]

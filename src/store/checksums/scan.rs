@@ -104,17 +104,14 @@ pub fn explained(plan: &Arc<dyn ExecutionPlan>, error: DataFusionError) -> DataF
     if !decoding {
         return error;
     }
+    damage(plan).map_or(error, DataFusionError::from)
+}
+
+/// The first damaged file of a plan's scans. Reads them.
+pub fn damage(plan: &Arc<dyn ExecutionPlan>) -> Option<Error> {
     let mut files = Vec::new();
     files_of(plan, &mut files);
-    for meta in files {
-        let Ok(path) = path_of(&meta) else { continue };
-        let sum = sum_of(&meta);
-        if whole::damage(&path, sum).is_empty() {
-            continue;
-        }
-        return whole::unreadable(&path, sum, Error::data(error.find_root().to_string())).into();
-    }
-    error
+    files.into_iter().find_map(|meta| whole::first(&path_of(&meta).ok()?, sum_of(&meta)))
 }
 
 fn files_of(plan: &Arc<dyn ExecutionPlan>, files: &mut Vec<ObjectMeta>) {

@@ -36,11 +36,19 @@ pub fn unreadable(path: &Path, sum: Option<FooterSum>, error: Error) -> Error {
     if error.message().starts_with(&format!("'{}' is damaged", path.display())) {
         return error;
     }
-    match damage(path, sum).into_iter().next().filter(|_| sum.is_some()) {
-        Some(Damage { column: Some(column), what }) => damaged(path, &format!("column '{column}': {what}")),
-        Some(Damage { column: None, what }) => damaged(path, &what),
-        None => Error::data(format!("cannot read '{}': {}", path.display(), error.message())),
-    }
+    let found = sum.is_some().then(|| first(path, sum)).flatten();
+    found.unwrap_or_else(|| Error::data(format!("cannot read '{}': {}", path.display(), error.message())))
+}
+
+/// The first damage of a file as an error that names it.
+pub(super) fn first(path: &Path, sum: Option<FooterSum>) -> Option<Error> {
+    let Damage { column, what } = damage(path, sum).into_iter().next()?;
+    let place = column.map(|column| format!("column '{column}': ")).unwrap_or_default();
+    Some(match sum {
+        _ if what.contains(&*path.to_string_lossy()) => Error::data(what),
+        Some(_) => damaged(path, &format!("{place}{what}")),
+        None => Error::data(format!("cannot read '{}': {place}{what}", path.display())),
+    })
 }
 
 fn found(path: &Path, sum: Option<FooterSum>) -> Result<Vec<Damage>> {
