@@ -1,6 +1,9 @@
 //! `tenure.*` session options and the workspace file `tenure.toml`.
 //!
-//! Deals with: reading and checking what the user configured. Does not deal with: acting on it (`engine`, `relations`).
+//! Deals with: reading and checking what the user configured, and what travels with a session's options (`notes`).
+//! Does not deal with: acting on it (`engine`, `relations`).
+
+pub mod notes;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -70,6 +73,9 @@ pub struct TableEntry {
     /// Columns by which the files are sorted.
     #[serde(default)]
     pub order: Vec<String>,
+    /// How its files are read, where they do not say it themselves: the options of `read_csv(..)` and its like.
+    #[serde(default)]
+    pub read: toml::Table,
     /// What the table is, for `\d`.
     pub description: Option<String>,
 }

@@ -37,6 +37,7 @@
 //! |---|---|
 //! | [`algo`] | what a question means, for one user's events; pure functions on slices |
 //! | [`model`] | statistics: BG/NBD, the Wilson interval, Markov chains of channels |
+//! | [`files`] | from a location to typed batches: which files it names, Parquet files as one table |
 //! | [`store`] | from files to tables that know their column roles and order: ingest, ordered files, managed tables; the sample-data generator |
 //! | [`functions`] | SQL functions: arguments in, `algo` out; one folder or file for each family |
 //! | [`relations`] | `FROM funnel(..)`, `retention(..)`, ..: named arguments in, a logical plan out; a file or folder each |
@@ -63,7 +64,7 @@
 //! user; EXPLAIN shows it. Both paths feed the same accumulators.
 //!
 //! [`ingest`] takes events in. Its files come from [`store::sort`], which sorts rows in bounded memory, and
-//! [`store::layout`], which decides where files end. [`store::checksums`] sees that no bit of them changes unseen.
+//! [`store::layout`], which decides where files end. [`files::checksums`] sees that no bit of them changes unseen.
 //! [`store::compact`] merges those of a managed table that overlap; [`store::erase`] writes anew those that hold a user.
 //!
 //! # Managed tables

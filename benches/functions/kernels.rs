@@ -64,7 +64,7 @@ pub fn funnel(c: &mut Criterion) {
             b.iter(|| {
                 chains.chains.clear();
                 chains.places.clear();
-                users.iter().for_each(|events| funnel.chains(black_box(events), None, &mut chains));
+                users.iter().for_each(|events| funnel.chains(black_box(events), None, None, &mut chains));
                 chains.places.len()
             });
         });
@@ -107,7 +107,7 @@ pub fn funnel_options(c: &mut Criterion) {
             b.iter(|| {
                 chains.chains.clear();
                 chains.places.clear();
-                users.iter().for_each(|events| funnel.chains(black_box(events), None, &mut chains));
+                users.iter().for_each(|events| funnel.chains(black_box(events), None, None, &mut chains));
                 chains.places.len()
             });
         });

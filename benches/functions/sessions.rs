@@ -74,7 +74,7 @@ pub fn kernel(c: &mut Criterion) {
                     seen.clear();
                     sessions(black_box(events), &mut rules, Bounce::Depth, &ranks, &mut found)
                         .expect("a calendar time");
-                    views.of_user(events, &found, &ranks, &mut seen);
+                    views.of_user(events, &found, &[], &ranks, &mut seen);
                 }
                 seen.len()
             });

@@ -109,23 +109,47 @@ pub struct Score {
     pub reasons: Vec<String>,
 }
 
+/// By which share events fell, where there were some before.
+fn fall(f: &Features) -> f64 {
+    1.0 - f.events as f64 / f.events_before as f64
+}
+
+/// The points for recency, frequency and trend.
+fn parts(f: &Features, points: &Points) -> [u32; 3] {
+    let passed = points.recency.iter().filter(|t| f.recency_days >= **t).count();
+    let below = points.frequency.iter().filter(|t| f.active_days < **t).count();
+    let trend = match (f.events_before, f.events) {
+        // Whoever left long ago must not score below somebody who left last month.
+        (0, 0) => 20,
+        (1.., _) => 10 * points.trend.iter().filter(|t| fall(f) >= **t).count() as u32,
+        _ => 0,
+    };
+    [15 * passed as u32, 10 * below as u32, trend]
+}
+
+/// The points of [`score`] alone.
+pub fn points(f: &Features, points: &Points) -> u32 {
+    parts(f, points).iter().sum()
+}
+
 /// The points score of one user.
 ///
 /// Recency up to 60 points, frequency up to 20, trend up to 20. A user without events in the horizon before the last has no
 /// trend: 20 points where there are none in the last horizon either, else none.
 pub fn score(f: &Features, points: &Points, horizon: i64) -> Score {
+    let [recency, frequency, trend] = parts(f, points);
     let mut parts: Vec<(u32, String)> = Vec::new();
-    let passed = points.recency.iter().filter(|t| f.recency_days >= **t).count();
+    let passed = recency as usize / 15;
     if passed > 0 {
         parts.push((
-            15 * passed as u32,
+            recency,
             format!("inactive for {} days (threshold {})", f.recency_days, points.recency[passed - 1]),
         ));
     }
-    let below = points.frequency.iter().filter(|t| f.active_days < **t).count();
+    let below = frequency as usize / 10;
     if below > 0 {
         parts.push((
-            10 * below as u32,
+            frequency,
             format!(
                 "active on {} of the last {horizon} days (fewer than {})",
                 f.active_days,
@@ -134,22 +158,17 @@ pub fn score(f: &Features, points: &Points, horizon: i64) -> Score {
         ));
     }
     if f.events_before == 0 && f.events == 0 {
-        // Whoever left long ago must not score below somebody who left last month.
-        parts.push((20, format!("no events in the last {} days", horizon.saturating_mul(2))));
-    } else if f.events_before > 0 {
-        let fall = 1.0 - f.events as f64 / f.events_before as f64;
-        let steps = points.trend.iter().filter(|t| fall >= **t).count();
-        if steps > 0 {
-            parts.push((
-                10 * steps as u32,
-                format!(
-                    "events fell by {:.0} % ({} after {} in the {horizon} days before)",
-                    fall * 100.0,
-                    f.events,
-                    f.events_before
-                ),
-            ));
-        }
+        parts.push((trend, format!("no events in the last {} days", horizon.saturating_mul(2))));
+    } else if trend > 0 {
+        parts.push((
+            trend,
+            format!(
+                "events fell by {:.0} % ({} after {} in the {horizon} days before)",
+                fall(f) * 100.0,
+                f.events,
+                f.events_before
+            ),
+        ));
     }
     parts.sort_by_key(|part| std::cmp::Reverse(part.0));
     Score { points: parts.iter().map(|p| p.0).sum(), reasons: parts.into_iter().map(|p| p.1).collect() }
@@ -181,6 +200,7 @@ mod tests {
         let f = Features { recency_days: 31, active_days: 0, events: 0, events_before: 8, ..Features::default() };
         let s = score(&f, &Points::for_horizon(30), 30);
         assert_eq!(s.points, 45 + 20 + 20);
+        assert_eq!(points(&f, &Points::for_horizon(30)), s.points);
         assert_eq!(s.reasons.len(), 3);
         assert!(s.reasons[0].starts_with("inactive for 31 days"));
         let lively =

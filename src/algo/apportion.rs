@@ -23,10 +23,11 @@ pub fn counts(parts: &[i128], unit: i64, total: u64) -> Vec<f64> {
     steps.iter().map(|steps| *steps as f64 * step).collect()
 }
 
-/// Shares of `total` things in proportion to `weights`, none negative and not all zero.
-pub fn in_proportion(weights: &[f64], total: u64) -> Vec<f64> {
+/// Shares of `part` of `total` things in proportion to `weights`, none negative and not all zero. The shares are whole steps
+/// of the total, so that the rest of it can be added to them.
+pub fn in_proportion(weights: &[f64], part: u64, total: u64) -> Vec<f64> {
     let shift = (BITS - bits_of(total)).max(0);
-    let whole = i128::from(total) << shift;
+    let whole = i128::from(part) << shift;
     let parts = whole_parts(weights);
     let sum: i128 = parts.iter().sum::<i128>().max(1);
     let mut steps: Vec<i128> = parts.iter().map(|part| whole * part / sum).collect();
@@ -112,8 +113,8 @@ mod tests {
         assert!(third.iter().all(|t| (t - 1.0 / 3.0).abs() < 2e-16), "{third:?}");
         assert_eq!(counts(&[5, 3], 2, 4), [2.5, 1.5]);
         assert_eq!(counts(&[0, 0], 7, 0), [0.0, 0.0]);
-        assert_eq!(in_proportion(&[3.0, 2.0], 4), [2.4, 1.6]);
-        assert_eq!(in_proportion(&[1e-9, 0.0], 7), [7.0, 0.0]);
+        assert_eq!(in_proportion(&[3.0, 2.0], 4, 4), [2.4, 1.6]);
+        assert_eq!(in_proportion(&[1e-9, 0.0], 7, 9), [7.0, 0.0]);
         assert_eq!(amounts(&[10.0, 20.0], 30.0, 30.0), [10.0, 20.0]);
         assert_eq!(amounts(&[-5.5, 2.5], -3.0, 8.0), [-5.5, 2.5]);
         assert_eq!(amounts(&[0.0, 0.0], 0.0, 0.0), [0.0, 0.0]);
@@ -142,7 +143,11 @@ mod tests {
                 assert!((want - share).abs() <= 4e-16 * total as f64, "{part} of {whole}: {share}, not {want}");
             }
             let weights: Vec<f64> = parts.iter().map(|p| *p as f64).collect();
-            adds_up(&in_proportion(&weights, total), total as f64);
+            adds_up(&in_proportion(&weights, total, total), total as f64);
+            let part = random() % (total + 1);
+            let mut shares = in_proportion(&weights, part, total);
+            shares[0] += (total - part) as f64;
+            adds_up(&shares, total as f64);
         }
     }
 

@@ -21,3 +21,4 @@ pub mod pattern;
 pub mod retention;
 pub mod session;
 pub mod tied_steps;
+pub mod value_runs;

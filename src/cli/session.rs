@@ -111,6 +111,7 @@ impl Session {
     pub async fn execute(&mut self, statement: &str) -> Result<(), Stop> {
         let started = Instant::now();
         let done = self.execute_until_done(statement, started).await;
+        self.engine.notes().iter().for_each(|note| self.terminal.print_warning(note));
         if self.interactive && done.is_err() {
             // What a failed statement wrote is worth nothing, and may fill the disk: the next one starts the file anew.
             if let Some(out) = &mut self.out {

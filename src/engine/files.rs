@@ -1,7 +1,8 @@
 //! Names in FROM that are no registered table: `'file.parquet'`, workspace tables that could not be opened, and managed tables that
 //! were made since.
 
-use std::collections::BTreeMap;
+use std::any::Any;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
@@ -13,6 +14,7 @@ use datafusion::execution::SessionState;
 use parking_lot::RwLock;
 
 use crate::config::TableEntry;
+use crate::files::followed::Followed;
 use crate::store::{managed, table};
 
 /// Opens files that stand in FROM, where the session may.
@@ -26,6 +28,18 @@ pub struct LocalFiles {
     pub workspace: Option<PathBuf>,
     /// Workspace tables that could not be opened, with the reason: it is told when one is used.
     pub broken: RwLock<BTreeMap<String, String>>,
+    /// Files that stood in FROM before: only where they have changed are they looked at again.
+    pub opened: RwLock<HashMap<String, Followed>>,
+}
+
+/// Names that are remembered in `opened`.
+const OPENED: usize = 200;
+
+impl LocalFiles {
+    /// The session's state, while it is open.
+    pub fn state(&self) -> Option<SessionState> {
+        Some(self.session.read().as_ref()?.upgrade()?.read().clone())
+    }
 }
 
 #[async_trait]
@@ -38,12 +52,22 @@ impl UrlTableFactory for LocalFiles {
         if new.is_none() && (!self.allowed || !table::looks_like_file(name)) {
             return Ok(None);
         }
-        let Some(state) = self.session.read().as_ref().and_then(Weak::upgrade).map(|s| s.read().clone()) else {
-            return Ok(None);
-        };
+        let managed = managed::is_managed(&crate::files::location::expanded(name));
+        if let Some(known) = self.opened.read().get(name).filter(|_| !managed && new.is_none()) {
+            return Ok(Some(Arc::new(known.clone())));
+        }
+        let Some(state) = self.state() else { return Ok(None) };
         let entry = TableEntry { location: name.to_string(), ..TableEntry::default() };
         let base = new.map_or(Path::new(""), PathBuf::as_path);
-        Ok(Some(table::open(&state, name, &entry, base).await?))
+        let table = table::open(&state, name, &entry, base).await?;
+        if let Some(followed) = (table.as_ref() as &dyn Any).downcast_ref::<Followed>() {
+            let mut opened = self.opened.write();
+            if opened.len() >= OPENED {
+                opened.clear();
+            }
+            opened.insert(name.to_string(), followed.clone());
+        }
+        Ok(Some(table))
     }
 }
 

@@ -4,14 +4,18 @@
 //! Does not deal with: printing, files of results, the command line (`cli`, `output`).
 
 mod copy;
+mod deep;
 mod dialect;
 mod files;
+mod names;
 mod newest;
+mod options;
 mod params;
+mod read_files;
 mod script;
+mod statement;
 
 use std::num::NonZeroUsize;
-use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -20,21 +24,27 @@ use arrow::record_batch::RecordBatch;
 use datafusion::catalog::{CatalogProviderList, DynamicFileCatalog, MemoryCatalogProviderList, UrlTableFactory};
 use datafusion::common::TableReference;
 use datafusion::error::DataFusionError;
-use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::memory_pool::TrackConsumersPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
-use datafusion::execution::{SendableRecordBatchStream, SessionStateBuilder};
-use datafusion::logical_expr::{CreateExternalTable, DdlStatement, LogicalPlan, LogicalPlanBuilder};
+use datafusion::execution::{FunctionRegistry, SendableRecordBatchStream, SessionStateBuilder};
+use datafusion::logical_expr::{
+    CreateExternalTable, DdlStatement, LogicalPlan, LogicalPlanBuilder, Statement as PlanStatement,
+};
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::{SessionConfig, SessionContext};
-use futures::{StreamExt, TryStreamExt};
+use futures::TryStreamExt;
 use parking_lot::RwLock;
 
 use self::files::LocalFiles;
 use self::newest::NewestCatalogs;
+use self::read_files::ReadFiles;
+use crate::config::notes::Notes;
 use crate::config::{TableEntry, TenureOptions, WORKSPACE_FILE, Workspace};
 use crate::error::{Error, Result, suggest};
+use crate::exec::memory_pool::FairPool;
+use crate::files::parquet::Footers;
 use crate::functions::FunctionDoc;
 use crate::relations::BehaviourRelations;
 use crate::{functions, plan, relations, store};
@@ -115,7 +125,7 @@ pub struct ColumnInfo {
 
 /// Every function and relation of tenure, in the order of the manual: relations first.
 pub fn catalogue() -> Vec<FunctionDoc> {
-    [relations::docs(), functions::docs()].concat()
+    [relations::docs(), read_files::docs(), functions::docs()].concat()
 }
 
 impl Engine {
@@ -133,22 +143,32 @@ impl Engine {
             allowed: settings.local_files,
             workspace: is_workspace.then(|| folder.clone()),
             broken: RwLock::default(),
+            opened: RwLock::default(),
         });
-        let catalogs: Arc<dyn CatalogProviderList> = Arc::new(NewestCatalogs(Arc::new(DynamicFileCatalog::new(
+        let found: Arc<dyn CatalogProviderList> = Arc::new(DynamicFileCatalog::new(
             Arc::new(MemoryCatalogProviderList::new()),
             Arc::clone(&files) as Arc<dyn UrlTableFactory>,
-        ))));
+        ));
+        let catalogs: Arc<dyn CatalogProviderList> = Arc::new(NewestCatalogs(found, Arc::clone(&files)));
         let runtime = Arc::new(runtime(settings)?);
-        let footers = store::footers::Footers::new(runtime.cache_manager.get_file_metadata_cache());
+        let of_files = Arc::new(Footers::new(runtime.cache_manager.get_file_metadata_cache()));
+        let footers = store::footers::Footers::new(Arc::clone(&of_files));
         let mut state = SessionStateBuilder::new()
-            .with_config(session_config(settings, &workspace)?)
+            .with_config(session_config(settings, &workspace)?.with_extension(of_files))
             .with_runtime_env(runtime)
             .with_catalog_list(Arc::clone(&catalogs))
             .with_default_features()
+            .with_analyzer_rules(plan::analyzer_rules())
             .with_physical_optimizer_rules(plan::physical_rules(footers))
-            .with_relation_planners(vec![Arc::new(BehaviourRelations::new(Arc::clone(&catalogs)))])
+            .with_relation_planners(vec![
+                statement::sample::planner(),
+                statement::pivot::planner(),
+                Arc::new(ReadFiles(Arc::clone(&files))),
+                Arc::new(BehaviourRelations::new(Arc::clone(&catalogs), current_runtime(&files))),
+            ])
             .build();
         functions::register_all(&mut state)?;
+        state.register_expr_planner(Arc::new(statement::counted::Counted))?;
         let context = SessionContext::new_with_state(state);
         *files.session.write() = Some(context.state_weak_ref());
         let engine = Self { context, workspace: Arc::new(workspace) };
@@ -177,6 +197,11 @@ impl Engine {
         Ok(())
     }
 
+    /// What the statements run so far wanted said beside their answers; each sentence is given once.
+    pub fn notes(&self) -> Vec<String> {
+        Notes::of(self.context.state().config_options()).take()
+    }
+
     /// The session below, for callers that build plans themselves.
     pub fn context(&self) -> &SessionContext {
         &self.context
@@ -184,17 +209,26 @@ impl Engine {
 
     /// Plans exactly one statement and starts it.
     pub async fn run(&self, statement: &str, params: &Params) -> Result<Answer> {
-        let mut parsed = dialect::parse(&self.context.state(), statement)?;
-        params::bind(&mut parsed, params)?;
+        deep::check(statement)?;
+        deep::on_large_stack(self.planned_and_started(statement, params)).await
+    }
+
+    async fn planned_and_started(&self, statement: &str, params: &Params) -> Result<Answer> {
         let state = self.context.state();
-        let planned = newest::in_one_statement(&self.context, state.statement_to_plan(parsed)).await;
+        let mut parsed = dialect::parse(&state, statement)?;
+        params::bind(&mut parsed, params)?;
+        statement::prepare(&mut parsed, &state)?;
+        let planned = newest::in_one_statement(&self.context, names::plan(&state, parsed)).await;
         let plan = match planned {
             Ok(plan) => plan,
-            Err(error) => return Err(self.name_tables(error.into())),
+            Err(error) => return Err(self.name_tables(error)),
         };
         if let LogicalPlan::Ddl(DdlStatement::CreateExternalTable(command)) = plan {
             self.create_external_table(*command).await?;
             return self.start(LogicalPlanBuilder::empty(false).build()?, None).await;
+        }
+        if let LogicalPlan::Statement(PlanStatement::SetVariable(set)) = &plan {
+            options::check_setting(state.config_options(), &set.variable, &set.value)?;
         }
         let (plan, pending) = copy::redirect(plan)?;
         self.start(plan, pending).await
@@ -205,8 +239,7 @@ impl Engine {
         let schema = Arc::new(frame.schema().as_arrow().clone());
         let task = Arc::new(frame.task_ctx());
         let plan = frame.create_physical_plan().await?;
-        let stream = execute_stream(Arc::clone(&plan), task)?;
-        let mut stream = explained(stream, Arc::clone(&plan));
+        let mut stream = execute_stream(Arc::clone(&plan), task)?;
         if let Some(pending) = pending {
             stream = commit_after(stream, pending);
         }
@@ -236,9 +269,6 @@ impl Engine {
                     .hint("CREATE OR REPLACE EXTERNAL TABLE replaces it"));
             }
             _ => {}
-        }
-        if ["NDJSON", "JSONL"].iter().any(|name| command.file_type.eq_ignore_ascii_case(name)) {
-            command.file_type = "JSON".to_string();
         }
         let mut entry = TableEntry::default();
         let mut options = std::mem::take(&mut command.options);
@@ -299,8 +329,19 @@ impl Engine {
     }
 }
 
+/// The runtime of the session that these files belong to: `SET datafusion.runtime..` puts another in its place.
+fn current_runtime(files: &Arc<LocalFiles>) -> relations::Runtime {
+    let files = Arc::downgrade(files);
+    Arc::new(move || {
+        let session = files.upgrade()?.session.read().as_ref()?.upgrade()?;
+        let runtime = Arc::clone(session.read().runtime_env());
+        Some(runtime)
+    })
+}
+
 fn session_config(settings: &Settings, workspace: &Workspace) -> Result<SessionConfig> {
-    let mut config = SessionConfig::new().with_option_extension(TenureOptions::default());
+    let mut config =
+        SessionConfig::new().with_option_extension(TenureOptions::default()).with_option_extension(Notes::default());
     files::defaults(config.options_mut());
     if let Some(threads) = settings.threads {
         config = config.with_target_partitions(threads.max(1));
@@ -314,9 +355,11 @@ fn session_config(settings: &Settings, workspace: &Workspace) -> Result<SessionC
     for (key, value) in &workspace.options {
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_string);
         config.options_mut().set(key, &value).map_err(|e| Error::from(e).at(WORKSPACE_FILE))?;
+        options::check(config.options()).map_err(|e| e.at(WORKSPACE_FILE))?;
     }
     for (key, value) in &settings.options {
         config.options_mut().set(key, value)?;
+        options::check(config.options())?;
     }
     Ok(config)
 }
@@ -326,24 +369,10 @@ fn runtime(settings: &Settings) -> Result<RuntimeEnv> {
     if let Some(bytes) = settings.memory {
         // Fair: a hash aggregation that may spill does not starve the operator above it. Five consumers are enough to
         // see which operator of a query holds the memory.
-        let pool = TrackConsumersPool::new(FairSpillPool::new(bytes), NonZeroUsize::MIN.saturating_add(4));
+        let pool = TrackConsumersPool::new(FairPool::new(bytes), NonZeroUsize::MIN.saturating_add(4));
         builder = builder.with_memory_pool(Arc::new(pool));
     }
     Ok(builder.build()?)
-}
-
-/// Errors of decoding name the file and its damage.
-fn explained(stream: SendableRecordBatchStream, plan: Arc<dyn ExecutionPlan>) -> SendableRecordBatchStream {
-    let schema = stream.schema();
-    let stream = AssertUnwindSafe(stream).catch_unwind().map(move |next| match next {
-        Ok(batch) => batch.map_err(|error| store::checksums::scan::explained(&plan, error)),
-        // A file that makes no sense can make a decoder panic; any other panic goes on.
-        Err(panic) => match store::checksums::scan::damage(&plan) {
-            Some(error) => Err(error.into()),
-            None => std::panic::resume_unwind(panic),
-        },
-    });
-    Box::pin(RecordBatchStreamAdapter::new(schema, stream))
 }
 
 /// Renames the written file when the stream ends; an error or a stop removes it.

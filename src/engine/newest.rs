@@ -1,9 +1,10 @@
-//! Catalogues whose managed tables are looked up at their newest version.
+//! Catalogues whose tables are looked up as they are now: managed tables at their newest version, folders with the files that there are.
 //!
-//! Deals with: following the log whenever a statement looks a table up, in views too. Does not deal with: what is new (`store`).
+//! Deals with: following the log and the folder whenever a statement looks a table up, in views too. Does not deal with: what is new
+//! (`store`, `files`).
 //!
-//! A statement keeps the versions that it begins with ([`in_one_statement`]): however often it names a table, and whatever is
-//! committed while it is planned, each is one version.
+//! A statement keeps what it begins with ([`in_one_statement`]): however often it names a table, and whatever is committed or
+//! written while it is planned, each is one version, or one list of files.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -15,12 +16,21 @@ use datafusion::datasource::{ViewTable, provider_as_source, source_as_provider};
 use datafusion::error::Result;
 use datafusion::logical_expr::{LogicalPlan, TableScanBuilder};
 use datafusion::prelude::SessionContext;
+use parking_lot::Mutex;
 
+use super::files::LocalFiles;
+use crate::files::followed::Followed;
 use crate::store::managed::provider::ManagedTable;
 
 tokio::task_local! {
     /// The tables of the statement that is being planned.
-    static OF_STATEMENT: Vec<ManagedTable>;
+    static OF_STATEMENT: OfStatement;
+}
+
+struct OfStatement {
+    managed: Vec<ManagedTable>,
+    /// Those that it has named so far: looking at a folder takes as long as it has files.
+    followed: Mutex<Vec<Followed>>,
 }
 
 /// Plans a statement over the versions that are newest now.
@@ -34,12 +44,30 @@ pub async fn in_one_statement<T>(context: &SessionContext, planning: impl Future
             tables.extend(managed(&table).cloned());
         }
     }
-    OF_STATEMENT.scope(tables, planning).await
+    OF_STATEMENT.scope(OfStatement { managed: tables, followed: Mutex::default() }, planning).await
+}
+
+/// A table over the files that the statement has begun with, or over those that there are.
+async fn as_it_is(old: &Followed, files: &LocalFiles) -> Result<Followed> {
+    let begun = OF_STATEMENT.try_with(|tables| {
+        let followed = tables.followed.lock();
+        followed.iter().find(|table| table.follows_the_same(old)).cloned()
+    });
+    if let Some(table) = begun.ok().flatten() {
+        return Ok(table);
+    }
+    let table = match (old.unchanged()?, files.state()) {
+        (Some(table), _) => table,
+        (None, Some(state)) => old.reopened(&state).await?,
+        (None, None) => old.clone(),
+    };
+    let _ = OF_STATEMENT.try_with(|tables| tables.followed.lock().push(table.clone()));
+    Ok(table)
 }
 
 /// A table at the version that the statement has begun with, or at the newest.
 async fn current(old: &ManagedTable) -> Result<ManagedTable> {
-    let begun = OF_STATEMENT.try_with(|tables| tables.iter().find(|t| t.follows_the_same(old)).cloned());
+    let begun = OF_STATEMENT.try_with(|tables| tables.managed.iter().find(|t| t.follows_the_same(old)).cloned());
     match begun.ok().flatten() {
         Some(table) => Ok(table),
         None => Ok(old.newest().await?),
@@ -48,13 +76,13 @@ async fn current(old: &ManagedTable) -> Result<ManagedTable> {
 
 /// The list.
 #[derive(Debug)]
-pub struct NewestCatalogs(pub Arc<dyn CatalogProviderList>);
+pub struct NewestCatalogs(pub Arc<dyn CatalogProviderList>, pub Arc<LocalFiles>);
 
 #[derive(Debug)]
-struct NewestCatalog(Arc<dyn CatalogProvider>);
+struct NewestCatalog(Arc<dyn CatalogProvider>, Arc<LocalFiles>);
 
 #[derive(Debug)]
-struct NewestSchema(Arc<dyn SchemaProvider>);
+struct NewestSchema(Arc<dyn SchemaProvider>, Arc<LocalFiles>);
 
 impl CatalogProviderList for NewestCatalogs {
     fn register_catalog(&self, name: String, catalog: Arc<dyn CatalogProvider>) -> Option<Arc<dyn CatalogProvider>> {
@@ -66,7 +94,7 @@ impl CatalogProviderList for NewestCatalogs {
     }
 
     fn catalog(&self, name: &str) -> Option<Arc<dyn CatalogProvider>> {
-        Some(Arc::new(NewestCatalog(self.0.catalog(name)?)))
+        Some(Arc::new(NewestCatalog(self.0.catalog(name)?, Arc::clone(&self.1))))
     }
 }
 
@@ -76,7 +104,7 @@ impl CatalogProvider for NewestCatalog {
     }
 
     fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
-        Some(Arc::new(NewestSchema(self.0.schema(name)?)))
+        Some(Arc::new(NewestSchema(self.0.schema(name)?, Arc::clone(&self.1))))
     }
 
     fn register_schema(&self, name: &str, schema: Arc<dyn SchemaProvider>) -> Result<Option<Arc<dyn SchemaProvider>>> {
@@ -100,7 +128,7 @@ impl SchemaProvider for NewestSchema {
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
         match self.0.table(name).await? {
-            Some(table) => Ok(Some(newest(table).await?)),
+            Some(table) => Ok(Some(newest(table, &self.1).await?)),
             None => Ok(None),
         }
     }
@@ -118,9 +146,12 @@ impl SchemaProvider for NewestSchema {
     }
 }
 
-async fn newest(table: Arc<dyn TableProvider>) -> Result<Arc<dyn TableProvider>> {
+async fn newest(table: Arc<dyn TableProvider>, files: &LocalFiles) -> Result<Arc<dyn TableProvider>> {
     if let Some(old) = managed(&table) {
         return Ok(Arc::new(current(old).await?));
+    }
+    if let Some(old) = followed(&table) {
+        return Ok(Arc::new(as_it_is(old, files).await?));
     }
     let Some(view) = (table.as_ref() as &dyn Any).downcast_ref::<ViewTable>() else { return Ok(table) };
     let mut named: Vec<Arc<dyn TableProvider>> = Vec::new();
@@ -140,15 +171,30 @@ async fn newest(table: Arc<dyn TableProvider>) -> Result<Arc<dyn TableProvider>>
             }
         }
     }
-    if moved.is_empty() {
+    let mut changed: Vec<Followed> = Vec::new();
+    for old in named.iter().filter_map(followed) {
+        if !changed.iter().any(|table| table.follows_the_same(old)) {
+            let now = as_it_is(old, files).await?;
+            if !now.has_seen_the_same(old) {
+                changed.push(now);
+            }
+        }
+    }
+    if moved.is_empty() && changed.is_empty() {
         return Ok(table);
     }
     let plan = view.logical_plan().clone().transform_up_with_subqueries(|node| {
         let LogicalPlan::TableScan(scan) = node else { return Ok(Transformed::yes(node.recompute_schema()?)) };
         let provider = source_as_provider(&scan.source)?;
-        let found = managed(&provider).and_then(|old| moved.iter().find(|table| table.follows_the_same(old)));
+        let at = |table: &ManagedTable| Arc::new(table.clone()) as Arc<dyn TableProvider>;
+        let over = |table: &Followed| Arc::new(table.clone()) as Arc<dyn TableProvider>;
+        let found = managed(&provider).and_then(|old| moved.iter().find(|table| table.follows_the_same(old)).map(at));
+        let found = found.or_else(|| {
+            let old = followed(&provider)?;
+            changed.iter().find(|table| table.follows_the_same(old)).map(over)
+        });
         let Some(newest) = found else { return Ok(Transformed::no(LogicalPlan::TableScan(scan))) };
-        let scan = TableScanBuilder::new(scan.table_name, provider_as_source(Arc::new(newest.clone())))
+        let scan = TableScanBuilder::new(scan.table_name, provider_as_source(newest))
             .with_projection(scan.projection)
             .with_filters(scan.filters)
             .with_fetch(scan.fetch)
@@ -160,4 +206,8 @@ async fn newest(table: Arc<dyn TableProvider>) -> Result<Arc<dyn TableProvider>>
 
 fn managed(provider: &Arc<dyn TableProvider>) -> Option<&ManagedTable> {
     (provider.as_ref() as &dyn Any).downcast_ref::<ManagedTable>()
+}
+
+fn followed(provider: &Arc<dyn TableProvider>) -> Option<&Followed> {
+    (provider.as_ref() as &dyn Any).downcast_ref::<Followed>()
 }

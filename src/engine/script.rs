@@ -31,20 +31,22 @@ pub fn split(text: &str) -> Result<Script> {
     let tokens = Tokenizer::new(&GenericDialect {}, text)
         .tokenize_with_location()
         .map_err(|e| Error::user(format!("line {}, column {}: {}", e.location.line, e.location.column, e.message)))?;
-    let lines = line_starts(text);
+    let mut place = Place { text, byte: 0, line: 1, column: 1 };
     let mut script = Script { statements: Vec::new(), closed: true };
     let mut start: Option<(usize, u64)> = None;
     for token in &tokens {
-        let at = byte_offset(text, &lines, token.span.start.line, token.span.start.column);
         match &token.token {
             Token::SemiColon => {
                 if let Some((from, line)) = start.take() {
+                    let at = place.byte_at(token.span.start.line, token.span.start.column);
                     script.statements.push(Statement { text: text[from..at].trim().to_string(), line });
                 }
             }
             Token::Whitespace(_) | Token::EOF => {}
+            _ if start.is_some() => {}
             _ => {
-                start.get_or_insert((at, token.span.start.line));
+                let at = place.byte_at(token.span.start.line, token.span.start.column);
+                start = Some((at, token.span.start.line));
             }
         }
     }
@@ -55,15 +57,26 @@ pub fn split(text: &str) -> Result<Script> {
     Ok(script)
 }
 
-fn line_starts(text: &str) -> Vec<usize> {
-    std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect()
+/// The tokenizer counts lines and characters from 1; slices need bytes. Places are asked for in the order of the text, so that a long
+/// line is walked once.
+struct Place<'a> {
+    text: &'a str,
+    byte: usize,
+    line: u64,
+    column: u64,
 }
 
-/// The tokenizer counts lines and characters from 1; slices need bytes.
-fn byte_offset(text: &str, lines: &[usize], line: u64, column: u64) -> usize {
-    let Some(&from) = usize::try_from(line).ok().and_then(|l| lines.get(l.wrapping_sub(1))) else { return text.len() };
-    let skip = usize::try_from(column).unwrap_or(usize::MAX).saturating_sub(1);
-    text[from..].char_indices().nth(skip).map_or(text.len(), |(at, _)| from + at)
+impl Place<'_> {
+    fn byte_at(&mut self, line: u64, column: u64) -> usize {
+        for c in self.text[self.byte..].chars() {
+            if (self.line, self.column) >= (line, column) {
+                break;
+            }
+            self.byte += c.len_utf8();
+            (self.line, self.column) = if c == '\n' { (self.line + 1, 1) } else { (self.line, self.column + 1) };
+        }
+        self.byte
+    }
 }
 
 #[cfg(test)]

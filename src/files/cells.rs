@@ -19,12 +19,17 @@ use super::stored_types::is_text;
 use super::times::{TimeReader, parse_date};
 use crate::error::{Error, Result};
 
-const NO_INTEGER: Fault = Fault("is not a whole number");
+pub const NO_INTEGER: Fault = Fault("is not a whole number");
+const LEADING_ZERO: Fault = Fault("has leading zeros, which a number would lose");
+const TOO_LONG: Fault = Fault("is a whole number that a DOUBLE cannot hold exactly");
 const NO_NUMBER: Fault = Fault("is not a number");
 pub const OUT_OF_RANGE: Fault = Fault("is out of range");
 const NO_BOOLEAN: Fault = Fault("is not true or false");
 const NO_DATE: Fault = Fault("is not a date (YYYY-MM-DD)");
 pub const TOO_PRECISE: Fault = Fault("has more decimal places than the column");
+
+/// 2^53: beyond it a DOUBLE skips whole numbers.
+const WHOLE: f64 = 9_007_199_254_740_992.0;
 
 /// Rows of one column.
 pub struct Cells {
@@ -275,6 +280,9 @@ fn integer(text: &[u8]) -> Result<i64, Fault> {
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return Err(NO_INTEGER);
     }
+    if has_leading_zero(digits) {
+        return Err(LEADING_ZERO);
+    }
     // Eighteen digits cannot overflow.
     let mut value: i64 = 0;
     if digits.len() <= 18 {
@@ -292,11 +300,22 @@ fn integer(text: &[u8]) -> Result<i64, Fault> {
     Ok(value)
 }
 
+/// Whether something would be lost if the digits were a number: 007 is another identifier than 7.
+fn has_leading_zero(digits: &[u8]) -> bool {
+    matches!(digits, [b'0', next, ..] if next.is_ascii_digit())
+}
+
 fn float(text: &[u8]) -> Result<f64, Fault> {
     // The words of the standard library (`inf`, `nan`) are no numbers here.
     let begins = text.first().is_some_and(|b| b.is_ascii_digit() || matches!(b, b'-' | b'+' | b'.'));
+    if has_leading_zero(text.strip_prefix(b"-").or(text.strip_prefix(b"+")).unwrap_or(text)) {
+        return Err(LEADING_ZERO);
+    }
     let text = std::str::from_utf8(text).ok().filter(|_| begins).ok_or(NO_NUMBER)?;
     match text.parse::<f64>() {
+        Ok(value) if value.abs() > WHOLE && text.parse::<i64>().is_ok_and(|whole| value as i64 != whole) => {
+            Err(TOO_LONG)
+        }
         Ok(value) if value.is_finite() => Ok(value),
         Ok(_) if text.ends_with(|c: char| c.is_ascii_digit()) => Err(OUT_OF_RANGE),
         _ => Err(NO_NUMBER),

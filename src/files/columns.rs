@@ -54,6 +54,8 @@ pub struct Column {
     pub example: Option<String>,
     /// Whether the table does not have it yet.
     pub new: bool,
+    /// Whether the table has it.
+    pub in_table: bool,
 }
 
 /// The place that `#N` means, from 0.

@@ -318,6 +318,11 @@ fn ndjson_head(
         ))
         .hint("jq -c . FILE > FILE.ndjson makes one"));
     }
+    if all.is_crowded() {
+        let most = super::infer::MOST_FIELDS;
+        return Err(Error::data(format!("'{}' has rows of more than {most} different fields", source.name))
+            .hint("keys that are data belong into an object or a list below one field, which is kept as text"));
+    }
     let names = all.fields.iter().map(|(name, _)| name.clone()).collect();
     let whole = !cut && objects < share.rows;
     let shape = Shape { source: source.name.clone(), columns: all.fields, by_position: false, whole };

@@ -21,6 +21,12 @@ const DISTINCT: usize = 4096;
 /// Fields of a struct.
 const CROWD: usize = 500;
 
+/// Levels of objects and lists that are columns of their own; what lies deeper is text, since readers of tables count levels, too.
+pub const DEEPEST: usize = 16;
+
+/// Fields of rows.
+pub const MOST_FIELDS: usize = 10_000;
+
 /// Texts longer than this are no names, and no dictionary is made of them.
 const LONG: usize = 200;
 
@@ -58,6 +64,8 @@ pub struct Seen {
     pub example: Option<String>,
     /// Fields of objects, in the order in which they came.
     pub fields: Vec<(String, Seen)>,
+    /// The field that came last.
+    last: usize,
     element: Option<Box<Seen>>,
     /// Whether objects have more fields than a struct should.
     crowded: bool,
@@ -168,14 +176,32 @@ impl Seen {
 
     /// The field of this name.
     pub fn field(&mut self, name: &str) -> &mut Seen {
-        let at = match self.fields.iter().position(|(known, _)| known == name) {
+        // Fields mostly come in the same order.
+        let next = self.last + 1;
+        let found = match self.fields.get(next) {
+            Some((known, _)) if known == name => Some(next),
+            _ => self.fields.iter().position(|(known, _)| known == name),
+        };
+        let at = match found {
             Some(at) => at,
             None => {
                 self.fields.push((name.to_string(), Seen::default()));
                 self.fields.len() - 1
             }
         };
+        self.last = at;
         &mut self.fields[at].1
+    }
+
+    /// The field of this name of a row; `None` where there are more than [`MOST_FIELDS`].
+    pub fn row_field(&mut self, name: &str) -> Option<&mut Seen> {
+        self.crowded |= self.fields.len() >= MOST_FIELDS && !self.fields.iter().any(|(known, _)| known == name);
+        if self.crowded { None } else { Some(self.field(name)) }
+    }
+
+    /// Whether there were more fields than are looked at.
+    pub fn is_crowded(&self) -> bool {
+        self.crowded
     }
 
     /// Whether there are whole numbers that no BIGINT holds.
@@ -408,6 +434,17 @@ impl Seen {
         }
     }
 
+    /// How many texts of the sample a reader of times takes, and of how many.
+    pub fn readable_times(&self, reader: &TimeReader) -> (u64, u64) {
+        let mut reader = reader.clone();
+        let texts: Vec<&str> = match self.distinct.is_empty() {
+            true => self.example.iter().map(String::as_str).collect(),
+            false => self.distinct.iter().map(String::as_str).take(1000).collect(),
+        };
+        let read = texts.iter().filter(|text| reader.read(text.as_bytes()).is_ok()).count();
+        (read as u64, texts.len() as u64)
+    }
+
     /// Whether there are times that name their zone.
     pub fn any_zone(&self) -> bool {
         self.zoned > 0
@@ -427,16 +464,20 @@ impl Seen {
 
     /// The type that every value fits; text where there is no other.
     pub fn data_type(&self) -> DataType {
+        self.type_at(0)
+    }
+
+    fn type_at(&self, depth: usize) -> DataType {
         let all = self.values();
         let fits = |count: u64| count > 0 && count == all;
-        if self.objects > 0 && self.crowded {
+        if self.objects + self.lists > 0 && (self.crowded || depth == DEEPEST) {
             return DataType::Utf8;
         }
         if self.objects > 0 && (fits(self.objects) || self.objects >= all - self.objects) {
-            return self.struct_type().unwrap_or(DataType::Null);
+            return self.struct_type(depth).unwrap_or(DataType::Null);
         }
         if self.lists > 0 && (fits(self.lists) || self.lists >= all - self.lists) {
-            let item = self.element.as_ref().map_or(DataType::Utf8, |element| nested(&element.data_type()));
+            let item = self.element.as_ref().map_or(DataType::Utf8, |element| nested(&element.type_at(depth + 1)));
             return DataType::List(Field::new_list_field(item, true).into());
         }
         match () {
@@ -454,12 +495,12 @@ impl Seen {
     }
 
     /// Objects as a struct of the fields that were seen; `None` where none was: no file can hold an empty one.
-    fn struct_type(&self) -> Option<DataType> {
+    fn struct_type(&self, depth: usize) -> Option<DataType> {
         let fields: Vec<Field> = self
             .fields
             .iter()
             .filter(|(name, _)| !name.is_empty())
-            .map(|(name, seen)| (name, seen.data_type()))
+            .map(|(name, seen)| (name, seen.type_at(depth + 1)))
             .filter(|(_, data_type)| *data_type != DataType::Null)
             .map(|(name, data_type)| Field::new(name, nested(&data_type), true))
             .collect();

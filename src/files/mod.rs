@@ -4,17 +4,20 @@
 //! Does not deal with: managed tables (`store`), what becomes of rows that cannot be read (an error in `table`, rejects in `ingest`).
 //!
 //! ```text
-//!  sources ─▶ heads ─▶ infer                          what the columns could be
-//!     │
-//!     └─▶ blocks ─▶ csv, ndjson, convert ─▶ batches and faults      read: on several threads, in order
+//!  location ─▶ text:    source ─▶ heads ─▶ infer ─▶ columns          what the columns are, by example
+//!                         source ─▶ blocks ─▶ csv, ndjson             batches, and rows that cannot be read
+//!             Parquet: parquet ─▶ DataFusion's decoding               for queries
+//!                      stored ─▶ convert                              for ingest, row by row
 //! ```
 
 pub mod blocks;
 mod cells;
+pub mod checksums;
 pub mod columns;
 mod convert;
 pub mod csv;
 pub mod decoded;
+pub mod followed;
 pub mod heads;
 pub mod infer;
 mod json_elements;
@@ -24,6 +27,7 @@ mod ndjson;
 pub mod nested;
 mod nodes;
 pub mod options;
+pub mod parquet;
 pub mod read;
 pub mod reject;
 pub mod source;

@@ -64,7 +64,7 @@ fn look_into(json: &mut JsonText<'_>, nulls: &[String], seen: &mut Seen, inside:
         first = false;
         let key = if escaped { unescape(key, &mut scratch)? } else { key };
         let name = String::from_utf8_lossy(key);
-        let field = if inside { seen.inner_field(&name) } else { Some(seen.field(&name)) };
+        let field = if inside { seen.inner_field(&name) } else { seen.row_field(&name) };
         match field {
             Some(field) => look_at(json, nulls, field)?,
             None => {

@@ -89,35 +89,34 @@ impl ReadOptions {
 
     /// Takes an option in.
     pub fn set(&mut self, key: &str, value: Given) -> Result<()> {
-        let wrong = |wanted: &str, value: &Given| {
-            Err(Error::user(format!("option '{key}' must be {wanted}, got {}", shown(value))))
-        };
+        let wrong =
+            |wanted: &str, value: &Given| Error::user(format!("option '{key}' must be {wanted}, got {}", shown(value)));
         let one = |value: &Given| -> Result<Option<u8>> {
             match value {
                 Given::Text(text) if text.is_empty() => Ok(None),
                 Given::Text(text) if text == "\\t" => Ok(Some(b'\t')),
                 Given::Text(text) if text.len() == 1 => Ok(text.bytes().next()),
                 Given::Number(digit @ 0..=9) => Ok(Some(b'0' + *digit as u8)),
-                other => wrong("one character (ASCII)", other),
+                other => Err(wrong("one character (ASCII)", other)),
             }
         };
         match key {
             "delimiter" => match one(&value)? {
                 Some(b'\n' | b'\r' | b'"') | None => {
-                    return wrong("one character that is no line end or quote", &value);
+                    return Err(wrong("one character that is no line end or quote", &value));
                 }
                 delimiter => self.csv.delimiter = delimiter,
             },
             "header" => match truth(&value) {
                 Some(header) => self.csv.header = header,
-                None => return wrong("true or false", &value),
+                None => return Err(wrong("true or false", &value)),
             },
             "quote" => self.csv.quote = one(&value)?,
             "escape" => self.csv.escape = one(&value)?,
             "comment" => self.csv.comment = one(&value)?,
             "skip" => match number(&value).and_then(|n| u64::try_from(n).ok()) {
                 Some(skip) => self.csv.skip = skip,
-                None => return wrong("a whole number of lines", &value),
+                None => return Err(wrong("a whole number of lines", &value)),
             },
             "decimal" | "thousands" => {
                 let separator = one(&value)?;
@@ -125,26 +124,26 @@ impl ReadOptions {
                 match (key, separator) {
                     ("decimal", Some(separator @ (b'.' | b','))) => numbers.decimal = separator,
                     ("thousands", None | Some(b'.' | b',' | b' ' | b'\'' | b'_')) => numbers.thousands = separator,
-                    ("decimal", _) => return wrong("'.' or ','", &value),
-                    _ => return wrong("one of . , _ ' or a blank", &value),
+                    ("decimal", _) => return Err(wrong("'.' or ','", &value)),
+                    _ => return Err(wrong("one of . , _ ' or a blank", &value)),
                 }
                 self.csv.numbers = Some(numbers);
             }
             "encoding" => match &value {
                 Given::Text(name) => self.said.encoding = Some(encoding(name)?),
-                other => return wrong("a name such as 'gbk'", other),
+                other => return Err(wrong("a name such as 'gbk'", other)),
             },
             "null" => match value {
                 Given::Text(text) => self.nulls = vec![text],
                 Given::List(texts) => self.nulls = texts,
                 Given::Number(number) => self.nulls = vec![number.to_string()],
-                other => return wrong("a text or a list of texts", &other),
+                other => return Err(wrong("a text or a list of texts", &other)),
             },
             "sample" => match &value {
                 Given::Text(text) if text.eq_ignore_ascii_case("all") => self.sample = Sample::All,
                 value => match number(value).and_then(|n| usize::try_from(n).ok()).filter(|rows| *rows > 0) {
                     Some(rows) => self.sample = Sample::Rows(rows),
-                    None => return wrong("a number of rows or 'all'", value),
+                    None => return Err(wrong("a number of rows or 'all'", value)),
                 },
             },
             "types" => match value {
@@ -154,18 +153,18 @@ impl ReadOptions {
                         self.types.insert(column, named);
                     }
                 }
-                other => return wrong("types by column, as in {'price': 'double'}", &other),
+                other => return Err(wrong("types by column, as in {'price': 'double'}", &other)),
             },
             "time_format" => match value {
                 Given::Text(format) if !format.is_empty() => self.time_format = Some(format),
-                other => return wrong("a strptime pattern, or s, ms, us or ns", &other),
+                other => return Err(wrong("a strptime pattern, or s, ms, us or ns", &other)),
             },
             "tz" => match &value {
                 Given::Text(name) => {
                     let zone = TimeZone::get(name).map_err(|_| Error::user(format!("unknown time zone '{name}'")))?;
                     self.zone = (name != "UTC").then_some(zone);
                 }
-                other => return wrong("the name of a time zone", other),
+                other => return Err(wrong("the name of a time zone", other)),
             },
             unknown => {
                 let known = OPTIONS.map(|(name, _)| name);

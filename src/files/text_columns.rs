@@ -6,20 +6,26 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
 use super::columns::{Column, Columns, Origin, Shape};
 use super::infer::Seen;
 use super::options::ReadOptions;
-use super::stored_types::is_text;
+use super::stored_types::{is_text, readable};
 use super::times::{EpochUnit, TimeFormat, TimeReader};
+use super::types::timestamp;
 use crate::error::{Error, Result, suggest};
 
 /// The name that users have where nothing else says it: what is in it is decided as identifiers are.
 const USERS: &[&str] = &["user_id"];
 
-/// Decides the columns. `user` is the column that is declared to hold users.
-pub fn decide(shapes: &[Shape], options: &ReadOptions, user: Option<&str>) -> Result<Columns> {
+/// Decides the columns. `user` is the column that is declared to hold users; of `declared` ones, no others are read.
+pub fn decide(
+    shapes: &[Shape],
+    options: &ReadOptions,
+    user: Option<&str>,
+    declared: Option<&SchemaRef>,
+) -> Result<Columns> {
     let mut names: Vec<&str> = Vec::new();
     let mut met = HashSet::new();
     for shape in shapes {
@@ -28,6 +34,13 @@ pub fn decide(shapes: &[Shape], options: &ReadOptions, user: Option<&str>) -> Re
     if let Some(unknown) = options.types.keys().find(|name| !met.contains(name.as_str())) {
         let known = suggest(unknown, names.iter().copied());
         return Err(Error::user(format!("option 'types': the files have no column '{unknown}'; {known}")));
+    }
+    if let Some(declared) = declared {
+        if let Some(unknown) = declared.fields().iter().find(|field| !met.contains(field.name().as_str())) {
+            let known = suggest(unknown.name(), names.iter().copied());
+            return Err(Error::user(format!("the files have no column '{}'; {known}", unknown.name())));
+        }
+        names = declared.fields().iter().map(|field| field.name().as_str()).collect();
     }
     let mut columns = Vec::with_capacity(names.len());
     for name in names {
@@ -38,7 +51,8 @@ pub fn decide(shapes: &[Shape], options: &ReadOptions, user: Option<&str>) -> Re
             }
         }
         let is_user = user.map_or_else(|| USERS.contains(&name), |user| user == name);
-        columns.extend(column(name, &seen, options, is_user)?);
+        let said = declared.and_then(|declared| declared.field_with_name(name).ok()).map(|field| field.data_type());
+        columns.extend(column(name, &seen, said.or(options.types.get(name)), options, is_user)?);
     }
     let fields: Vec<Field> = columns.iter().map(|c| Field::new(&c.name, c.data_type.clone(), true)).collect();
     Ok(Columns {
@@ -54,17 +68,25 @@ pub fn decide(shapes: &[Shape], options: &ReadOptions, user: Option<&str>) -> Re
 }
 
 /// A column; `None` for objects that are always empty.
-fn column(name: &str, seen: &Seen, options: &ReadOptions, is_user: bool) -> Result<Option<Column>> {
-    let asked = options.types.get(name);
+fn column(
+    name: &str,
+    seen: &Seen,
+    asked: Option<&DataType>,
+    options: &ReadOptions,
+    is_user: bool,
+) -> Result<Option<Column>> {
     let suggested = if is_user { seen.identifier_type() } else { seen.data_type() };
     let data_type = match asked.cloned().unwrap_or(suggested) {
         DataType::Null => return Ok(None),
         // Texts of a query have no dictionary: each block would have another one.
         text if is_text(&text) => DataType::Utf8,
+        DataType::Timestamp(_, None) if asked.is_some() => DataType::Timestamp(TimeUnit::Microsecond, None),
+        DataType::Timestamp(_, Some(_)) if asked.is_some() => timestamp(),
         DataType::Timestamp(_, _) if !seen.any_zone() && options.zone.is_none() => {
             DataType::Timestamp(TimeUnit::Microsecond, None)
         }
-        other => other,
+        other if readable(&other) || other.is_nested() => other,
+        other => return Err(Error::user(format!("column '{name}': {other} cannot be read from text"))),
     };
     let time = match &data_type {
         DataType::Timestamp(_, _) => {
@@ -83,6 +105,7 @@ fn column(name: &str, seen: &Seen, options: &ReadOptions, is_user: bool) -> Resu
         time,
         example: seen.example.clone(),
         new: false,
+        in_table: false,
     }))
 }
 

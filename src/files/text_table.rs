@@ -13,7 +13,7 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr, expressions};
 use datafusion::physical_plan::ExecutionPlan;
 
-use super::columns::{Column, Columns};
+use super::columns::{Column, Columns, Shape};
 use super::heads::{self, Head, HeadOptions, Heads};
 use super::location::DataFile;
 use super::options::ReadOptions;
@@ -35,12 +35,21 @@ pub struct TextTable {
 
 impl TextTable {
     /// Looks at the beginnings of files. `user` is the column that is declared to hold users, `order` what each file is said to be
-    /// sorted by. Reads up to 64 MiB.
-    pub fn open(files: Vec<DataFile>, options: &ReadOptions, user: Option<&str>, order: &[String]) -> Result<Self> {
+    /// sorted by, `declared` are the columns that are wanted, with their types. Reads up to 64 MiB.
+    pub fn open(
+        files: Vec<DataFile>,
+        options: &ReadOptions,
+        user: Option<&str>,
+        order: &[String],
+        declared: Option<&SchemaRef>,
+    ) -> Result<Self> {
         let sources = files.into_iter().map(|file| Source::at(file, options.said)).collect::<Result<Vec<_>>>()?;
         let told = HeadOptions { csv: options.csv.clone(), sample: options.sample, nulls: options.nulls.clone() };
-        let Heads { heads, shapes, .. } = heads::read(&sources, &told)?;
-        let columns = decide(&shapes, options, user)?;
+        let Heads { mut heads, mut shapes, .. } = heads::read(&sources, &told)?;
+        if let Some(declared) = declared.filter(|_| !options.csv.header) {
+            name_by_place(declared, &mut heads, &mut shapes)?;
+        }
+        let columns = decide(&shapes, options, user, declared)?;
         if columns.columns.is_empty() {
             let names: Vec<&str> = sources.iter().map(|s| s.name.as_str()).take(3).collect();
             return Err(Error::data(format!("'{}' has no columns: it is empty", names.join("', '"))));
@@ -83,8 +92,27 @@ impl TextTable {
     }
 }
 
+/// Calls the columns of files without a header as they are declared.
+fn name_by_place(declared: &SchemaRef, heads: &mut [Head], shapes: &mut [Shape]) -> Result<()> {
+    for (head, shape) in heads.iter_mut().zip(shapes) {
+        let Some(csv) = &mut head.csv else { continue };
+        if csv.names.len() != declared.fields().len() {
+            let (found, wanted) = (csv.names.len(), declared.fields().len());
+            return Err(Error::data(format!(
+                "'{}' has {found} columns in place of the {wanted} that are declared",
+                shape.source
+            )));
+        }
+        for (at, field) in declared.fields().iter().enumerate() {
+            csv.names[at].clone_from(field.name());
+            shape.columns[at].0.clone_from(field.name());
+        }
+    }
+    Ok(())
+}
+
 /// A CSV file among others with a header all of whose names no other has is one without a header: its first row would be lost.
-fn missing_header(shape: &super::columns::Shape, all: &[super::columns::Shape]) -> Result<()> {
+fn missing_header(shape: &Shape, all: &[Shape]) -> Result<()> {
     let others: Vec<_> = all.iter().filter(|other| other.by_position && other.source != shape.source).collect();
     if !shape.by_position || others.is_empty() || shape.columns.is_empty() {
         return Ok(());

@@ -530,9 +530,14 @@ impl<E: Entry> GroupsAccumulator for EventGroups<E> {
     }
 
     fn size(&self) -> usize {
+        // Whether the groups are answered or written as partial states, that stands beside the log for a while. Entries in order are
+        // those of a few users, and no state is made of them but at the edges of partitions.
+        let mask = mask_type(self.arguments.conditions.len()).primitive_width().unwrap_or(8);
+        let state = size_of::<i64>() + mask + if self.kept.is_some() { size_of::<u32>() } else { 0 };
+        let state = if self.log.in_order() { 0 } else { state };
         size_of_val(self)
             + self.log.size()
-            + self.log.len() * self.question.bytes_an_event()
+            + self.log.len() * self.question.bytes_an_event().max(state)
             // A user's events are copied out to be sorted.
             + self.log.last_len() * size_of::<Event>()
             + self.groups * 2 * size_of::<u32>()

@@ -167,25 +167,24 @@ impl KeptValues {
     /// The class of each value by some of its fields: values with equal fields are of one class, classes are numbered in
     /// the order of those fields, and a value with a NULL among them is of none, [`NO_CLASS`].
     pub fn classes(&self, fields: &[usize]) -> Result<Vec<u32>> {
-        if self.count() == 0 {
-            return Ok(Vec::new());
-        }
-        let distinct = self.converter.convert_rows(self.rows.iter())?;
-        let columns: Vec<ArrayRef> = fields.iter().map(|f| Arc::clone(&distinct[*f])).collect();
-        let sort = columns.iter().map(|c| SortField::new(c.data_type().clone())).collect();
-        let rows = RowConverter::new(sort)?.convert_columns(&columns)?;
-        let mut order: Vec<usize> = (0..rows.num_rows()).collect();
-        order.sort_unstable_by(|a, b| rows.row(*a).cmp(&rows.row(*b)));
-        let mut classes = vec![NO_CLASS; order.len()];
-        let (mut class, mut before) = (0, None);
-        for at in order {
-            class += u32::from(before.is_some_and(|b| rows.row(b) != rows.row(at)));
-            before = Some(at);
-            if columns.iter().all(|c| c.is_valid(at)) {
-                classes[at] = class;
+        let columns = self.some_columns(fields)?;
+        let mut classes = ranks(&columns)?;
+        for (at, class) in classes.iter_mut().enumerate() {
+            if columns.iter().any(|c| c.is_null(at)) {
+                *class = NO_CLASS;
             }
         }
         Ok(classes)
+    }
+
+    /// The same with NULL as a value like any other, the least.
+    pub fn ranks(&self, fields: &[usize]) -> Result<Vec<u32>> {
+        ranks(&self.some_columns(fields)?)
+    }
+
+    fn some_columns(&self, fields: &[usize]) -> Result<Vec<ArrayRef>> {
+        let distinct = self.columns(0..self.count())?;
+        Ok(fields.iter().map(|f| Arc::clone(&distinct[*f])).collect())
     }
 
     /// Forgets all values but those numbered so, and gives their new numbers, in the same order. Where users come and go, as
@@ -203,6 +202,22 @@ impl KeptValues {
     pub fn size(&self) -> usize {
         self.rows.size() + self.converter.size() + self.numbers.allocation_size()
     }
+}
+
+/// The place of each row among the distinct ones, in their order.
+fn ranks(columns: &[ArrayRef]) -> Result<Vec<u32>> {
+    let sort = columns.iter().map(|c| SortField::new(c.data_type().clone())).collect();
+    let rows = RowConverter::new(sort)?.convert_columns(columns)?;
+    let mut order: Vec<usize> = (0..rows.num_rows()).collect();
+    order.sort_unstable_by(|a, b| rows.row(*a).cmp(&rows.row(*b)));
+    let mut ranks = vec![0; order.len()];
+    let (mut rank, mut before) = (0, None);
+    for at in order {
+        rank += u32::from(before.is_some_and(|b| rows.row(b) != rows.row(at)));
+        before = Some(at);
+        ranks[at] = rank;
+    }
+    Ok(ranks)
 }
 
 /// The numbers of rows of a dictionary, whose values have numbers.

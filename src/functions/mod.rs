@@ -14,16 +14,21 @@ pub mod bg_nbd;
 pub mod breakdown;
 pub mod churn;
 pub mod columns;
+pub mod data_reach;
 pub mod event_groups;
 pub mod funnel;
 pub mod grouped;
 pub mod kept_values;
 pub mod lifecycle;
+pub mod middle;
 pub mod path;
+pub mod plain_sql;
 pub mod retention;
+pub mod room;
 pub mod sequence;
 pub mod session;
 mod single_group;
+mod stores;
 pub mod wilson;
 
 /// What kind of thing an entry of the catalogue is.
@@ -84,6 +89,7 @@ pub fn docs() -> Vec<FunctionDoc> {
         churn::docs(),
         bg_nbd::docs(),
         wilson::docs(),
+        plain_sql::docs(),
     ]
     .concat()
 }
@@ -108,7 +114,7 @@ fn aggregates() -> Vec<AggregateUDF> {
         session::user_views(),
         path::user_transitions(),
         path::user_paths(),
-        path::flow_table(),
+        path::flow_table(room::Room::new("flow_table", None)),
         churn::activity_days(),
         attribution::user_attribution(),
         attribution::attribution_credits(),
@@ -120,7 +126,9 @@ fn aggregates() -> Vec<AggregateUDF> {
 fn scalars() -> Vec<ScalarUDF> {
     vec![
         breakdown::breakdown(),
+        data_reach::data_reach(),
         funnel::funnel_touches(),
+        funnel::funnel_window_end(),
         retention::period_end(),
         lifecycle::lifecycle_rows(),
         session::session_id(),
@@ -130,6 +138,11 @@ fn scalars() -> Vec<ScalarUDF> {
         bg_nbd::expected_purchases(),
         wilson::wilson_low(),
         wilson::wilson_high(),
+        plain_sql::date_diff(),
+        plain_sql::age(),
+        plain_sql::in_sample(),
+        plain_sql::time_length(),
+        plain_sql::as_number(),
     ]
 }
 

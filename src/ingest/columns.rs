@@ -7,18 +7,20 @@
 //! rejected with their rows, as long as most of the sample is of it: another type altogether is refused as a whole. The user is a BIGINT or text, the time
 //! a timestamp, the event text with a dictionary.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use jiff::tz::TimeZone;
 
 use super::drafts::{Draft, check_names, drafts, lookup};
-use super::mapping::Mapping;
+use super::mapping::{Entry, Mapping};
 use super::roles::roles;
 use crate::error::{Error, Result, suggest};
 use crate::files::columns::{Column, Columns, Origin, Shape};
-use crate::files::stored_types::{fits, is_text, readable, without};
+use crate::files::reject::{Reject, shortened};
+use crate::files::source::Source;
+use crate::files::stored_types::{common, fits, is_text, readable, without};
 use crate::files::times::{EpochUnit, TimeFormat, TimeReader};
 use crate::files::types::{dictionary, timestamp, type_name};
 use crate::store::managed::Roles;
@@ -67,26 +69,39 @@ pub struct Layout {
     pub time: usize,
     /// The deduplication key.
     pub dedup_key: Option<String>,
+    /// Columns of the table that must get these types before the rows fit: wider numbers, structs with more fields.
+    pub retyped: Vec<Field>,
+    /// What people should hear of.
+    pub words: Vec<String>,
 }
 
 impl Layout {
     /// Decides the columns.
     pub fn of(shapes: &[Shape], mapping: &Mapping, wishes: &Wishes, table: Option<&Existing>) -> Result<Self> {
+        let (mapping, wishes) = &with_inner_roles(shapes, mapping, wishes);
         let drafts = drafts(shapes, mapping)?;
         check_names(&drafts)?;
         let roles = roles(&drafts, mapping, wishes, table)?;
         let mut columns = Vec::with_capacity(drafts.len());
+        let (mut retyped, mut words) = (Vec::new(), Vec::new());
         for draft in &drafts {
+            if let Some(wider) = table.and_then(|table| wider_than(draft, table)) {
+                retyped.push(wider);
+            }
             let role = match () {
                 () if draft.name == roles.user => Some("user"),
                 () if draft.name == roles.time => Some("time"),
                 () if roles.event.as_ref() == Some(&draft.name) => Some("event"),
                 () => None,
             };
-            if let Some(column) = typed(draft, role, shapes, mapping, wishes, table)? {
+            let table = table.map(|table| table.with(&retyped));
+            if let Some(column) = typed(draft, role, shapes, mapping, wishes, table.as_ref())? {
+                words.extend(few_words(draft, &column));
                 columns.push(column);
             }
         }
+        let table = table.map(|table| table.with(&retyped));
+        let table = table.as_ref();
         if let Some(table) = table {
             // Objects need not have all fields: one that the sample happens not to show is found by its name.
             let sparse =
@@ -113,7 +128,7 @@ impl Layout {
             drop_others: mapping.drop_others,
             part: false,
         };
-        Ok(Self { read, roles, user, time, dedup_key })
+        Ok(Self { read, roles, user, time, dedup_key, retyped, words })
     }
 }
 
@@ -179,6 +194,7 @@ fn typed(
         (None, None) => suggested.clone(),
     };
     let data_type = match (in_table, role) {
+        (None, Some("user")) if asked.is_none() && draft.declared.is_empty() => draft.seen.identifier_type(),
         (None, Some("user")) if data_type.is_integer() => DataType::Int64,
         (None, Some("user")) => DataType::Utf8,
         (None, Some("time")) => timestamp(),
@@ -206,6 +222,9 @@ fn typed(
         false => None,
     };
     let anything = draft.seen.values() > 0 || !draft.declared.is_empty();
+    if let (Some(asked), true) = (asked, draft.declared.is_empty()) {
+        check_asked(draft, asked, time.as_ref())?;
+    }
     // Text is read as what is asked for, and where it cannot be, that is the row's fault; a table is not asked for.
     let reads_text = asked.is_some() && draft.declared.iter().all(|(declared, _)| is_text(declared));
     // So it is where the table's type suits most of the texts: a few words among prices are no other column.
@@ -248,7 +267,157 @@ fn typed(
         time,
         example: draft.seen.example.clone(),
         new: table.is_some() && in_table.is_none(),
+        in_table: in_table.is_some(),
     }))
+}
+
+/// A type that the mapping asks for must suit most of what the sources show: a slip of the pen would reject all rows.
+fn check_asked(draft: &Draft, asked: &DataType, time: Option<&TimeReader>) -> Result<()> {
+    let (fitting, all) = match time {
+        Some(reader) if matches!(asked, DataType::Timestamp(_, _)) => draft.seen.readable_times(reader),
+        _ if is_text(asked) || asked.is_nested() => return Ok(()),
+        _ => (draft.seen.fitting(asked), draft.seen.values()),
+    };
+    if fitting * 2 >= all {
+        return Ok(());
+    }
+    let example = draft.seen.example.as_deref().map(|e| format!(", such as '{e}'")).unwrap_or_default();
+    let (name, asked) = (&draft.name, type_name(asked));
+    Err(Error::data(format!(
+        "column '{name}': the mapping says {asked}, which {} of {all} values of the sample are not{example}",
+        all - fitting
+    ))
+    .hint("give it another type, or the format or unit in which it is written"))
+}
+
+/// That a column is text because of a few values is worth a word.
+fn few_words(draft: &Draft, column: &Column) -> Option<String> {
+    let (few, all) = draft.seen.few_words().filter(|_| {
+        is_text(&column.data_type)
+            && column.role.is_none()
+            && draft.entry.data_type.is_none()
+            && draft.declared.is_empty()
+    })?;
+    Some(format!(
+        "column '{}' is text, since {few} of {all} values of the sample are not numbers; [columns] {0} = {{ from = \"{}\", type = \"double\" }} in a mapping rejects those rows, null = [..] makes them NULL",
+        draft.name,
+        draft.from()
+    ))
+}
+
+/// A role that stands inside an object (`--user properties.distinct_id`) becomes a column of its own, called by its last name.
+fn with_inner_roles(shapes: &[Shape], mapping: &Mapping, wishes: &Wishes) -> (Mapping, Wishes) {
+    let (mut mapping, mut wishes) = (mapping.clone(), wishes.clone());
+    let is_column = |name: &str| shapes.iter().any(|shape| shape.columns.iter().any(|(column, _)| column == name));
+    for role in [
+        &mut wishes.user,
+        &mut wishes.time,
+        &mut wishes.event,
+        &mut mapping.user,
+        &mut mapping.time,
+        &mut mapping.event,
+    ] {
+        let Some(path) = role.clone().filter(|path| path.contains('.')) else { continue };
+        let known = mapping.columns.contains_key(&path) || is_column(&path);
+        if known || !shapes.iter().any(|shape| lookup(shape, &path).is_some()) {
+            continue;
+        }
+        let last = path.rsplit('.').next().unwrap_or(&path).to_string();
+        let taken = is_column(&last) || mapping.columns.get(&last).is_some_and(|e| e.from.as_ref() != Some(&path));
+        let name = if taken { path.replace('.', "_") } else { last };
+        mapping.columns.entry(name.clone()).or_insert_with(|| Entry { from: Some(path), ..Entry::default() });
+        *role = Some(name);
+    }
+    (mapping, wishes)
+}
+
+/// The type that a column of the table must get so that it holds what the sources show, where there is one without loss.
+fn wider_than(draft: &Draft, table: &Existing) -> Option<Field> {
+    let field = table.schema.field_with_name(&draft.name).ok()?;
+    let roles = &table.roles;
+    if [Some(&roles.user), Some(&roles.time), roles.event.as_ref()].contains(&Some(&draft.name)) {
+        return None;
+    }
+    let suggested = draft.suggested().ok().filter(|_| draft.entry.data_type.is_none())?;
+    let wider = widened(field.data_type(), &suggested)?;
+    (wider != *field.data_type()).then(|| Field::new(field.name(), wider, true))
+}
+
+/// The least type that holds what both hold; `None` where there is none, or texts are involved.
+fn widened(has: &DataType, comes: &DataType) -> Option<DataType> {
+    use DataType as T;
+    match (has, comes) {
+        (has, comes) if has == comes || *comes == T::Null => Some(has.clone()),
+        (has, comes) if has.is_signed_integer() && comes.is_signed_integer() => {
+            Some(if has.primitive_width() < comes.primitive_width() { comes.clone() } else { has.clone() })
+        }
+        (has, T::Float32 | T::Float64) if has.is_signed_integer() || *has == T::Float32 => Some(T::Float64),
+        (T::Decimal128(_, _), T::Decimal128(_, _)) => common(has, comes),
+        (T::Struct(old), T::Struct(new)) => {
+            let mut fields: Vec<Arc<Field>> = Vec::with_capacity(old.len());
+            for field in old {
+                let wider = match new.iter().find(|other| other.name() == field.name()) {
+                    Some(other) => {
+                        widened(field.data_type(), other.data_type()).unwrap_or_else(|| field.data_type().clone())
+                    }
+                    None => field.data_type().clone(),
+                };
+                fields.push(Arc::new(Field::new(field.name(), wider, true)));
+            }
+            let known = |name: &str| old.iter().any(|field| field.name() == name);
+            fields.extend(new.iter().filter(|field| !known(field.name())).cloned());
+            Some(T::Struct(fields.into()))
+        }
+        (T::List(old), T::List(new)) => {
+            let item = widened(old.data_type(), new.data_type())?;
+            Some(T::List(Arc::new(old.as_ref().clone().with_data_type(item))))
+        }
+        _ => None,
+    }
+}
+
+impl Existing {
+    /// The table with other types of some columns.
+    fn with(&self, retyped: &[Field]) -> Self {
+        let fields = self.schema.fields().iter().map(|field| match retyped.iter().find(|f| f.name() == field.name()) {
+            Some(wider) => Arc::new(field.as_ref().clone().with_data_type(wider.data_type().clone())),
+            None => Arc::clone(field),
+        });
+        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        Self { schema, ..self.clone() }
+    }
+}
+
+impl Layout {
+    /// Wider types for columns of which rejected rows have values that only a wider one holds: whole numbers then decimals, and
+    /// identifiers that are no numbers. What the mapping says, and what a table has, stays.
+    pub fn wider(
+        &self,
+        rejects: &[Reject],
+        mapping: &Mapping,
+        source: &Source,
+    ) -> BTreeMap<String, (DataType, String)> {
+        let mut wider = BTreeMap::new();
+        for reject in rejects {
+            let (Some(name), Some(value)) = (&reject.column, &reject.value) else { continue };
+            let Some(at) = self.read.columns.iter().position(|c| c.name == *name) else { continue };
+            let column = &self.read.columns[at];
+            let said = mapping.columns.get(name).is_some_and(|entry| entry.data_type.is_some());
+            if column.in_table || said || !column.data_type.is_integer() {
+                continue;
+            }
+            let decimals = value.contains('.') && value.trim().parse::<f64>().is_ok_and(f64::is_finite);
+            let data_type = match at == self.user {
+                true => DataType::Utf8,
+                false if decimals => DataType::Float64,
+                false => continue,
+            };
+            let why =
+                format!("because of '{}' in '{}' {} {}", shortened(value, 40), source.name, source.unit(), reject.line);
+            wider.entry(name.clone()).or_insert((data_type, why));
+        }
+        wider
+    }
 }
 
 fn time_reader(
@@ -341,6 +510,7 @@ fn in_table_order(columns: Vec<Column>, table: &Existing, missing: &HashSet<&str
             told_times: false,
             example: None,
             new: false,
+            in_table: true,
         }));
     }
     ordered.extend(order.into_iter().filter_map(|name| by_name.remove(&name)));

@@ -14,6 +14,10 @@
 //! drop = ["debug", "props.email"]   # source columns and fields that are left out; each must be there
 //! others = "drop"                   # what is not named below: "keep" (default) or "drop"
 //!
+//! [read]                            # how files are written, as the options of read_csv(..) say it
+//! encoding = "gbk"
+//! decimal = ","
+//!
 //! [columns]
 //! user_id = "uid"                   # column of the table = column of the source
 //! price = "properties.price"        # a field of a nested object
@@ -30,11 +34,13 @@ use std::path::Path;
 use arrow::datatypes::DataType;
 
 use crate::error::{Error, Result, suggest};
+use crate::files::options::ReadOptions;
 use crate::files::times::EpochUnit;
 use crate::files::types::{timestamp, type_name, type_named};
+use crate::store::table::given;
 
 /// What a mapping file says.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default)]
 pub struct Mapping {
     /// The user column.
     pub user: Option<String>,
@@ -56,6 +62,8 @@ pub struct Mapping {
     pub drop: Vec<String>,
     /// Whether source columns that are not named are left out.
     pub drop_others: bool,
+    /// How the sources are written, where they do not say it.
+    pub read: ReadOptions,
     /// Columns by their names in the table.
     pub columns: BTreeMap<String, Entry>,
 }
@@ -77,8 +85,29 @@ pub struct Entry {
     pub tz: Option<String>,
 }
 
-const KEYS: [&str; 11] =
-    ["user", "time", "event", "dedup_key", "tz", "time_unit", "time_format", "null", "drop", "others", "columns"];
+const KEYS: [&str; 12] = [
+    "user",
+    "time",
+    "event",
+    "dedup_key",
+    "tz",
+    "time_unit",
+    "time_format",
+    "null",
+    "drop",
+    "others",
+    "read",
+    "columns",
+];
+/// Options of reading that a mapping says in words of its own.
+const OF_MAPPING: [(&str, &str); 5] = [
+    ("null", "null = [..], before any [..]"),
+    ("types", "[columns] name = { from = .., type = .. }"),
+    ("time_format", "time_format = '..', or [columns] name = { from = .., format = .. }"),
+    ("tz", "tz = '..'"),
+    ("sample", "--sample"),
+];
+
 const COLUMN_KEYS: [&str; 6] = ["from", "constant", "type", "unit", "format", "tz"];
 
 impl Mapping {
@@ -115,6 +144,18 @@ impl Mapping {
                             return Err(Error::data(format!("others = '{others}' is unknown; {help}")));
                         }
                     };
+                }
+                "read" => {
+                    let toml::Value::Table(options) = value else {
+                        return Err(Error::data("read must be a table: [read], then option = value"));
+                    };
+                    for (key, value) in &options {
+                        // What the mapping says in words of its own.
+                        if let Some((_, own)) = OF_MAPPING.iter().find(|(known, _)| known == key) {
+                            return Err(Error::data(format!("[read] {key}: in a mapping it is {own}")));
+                        }
+                        mapping.read.set(key, given(value)).map_err(|e| e.within("[read] "))?;
+                    }
                 }
                 "columns" => {
                     let toml::Value::Table(columns) = value else {

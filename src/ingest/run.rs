@@ -3,12 +3,13 @@
 //! Deals with: the order of steps, what is made durable when, starting anew when another commit came first.
 //! Does not deal with: how each step is done.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use arrow::datatypes::Field;
+use arrow::datatypes::{DataType, Field};
 
 use super::columns::{Existing, Layout};
 use super::journal::{self, Begin, Done, FILES, Journal, Left, remove_all};
@@ -23,12 +24,14 @@ use crate::files::heads::{self, Head, HeadOptions, Heads, SAMPLE_BYTES, SAMPLE_R
 use crate::files::read::{Place, Sources};
 use crate::files::reject::Counted;
 use crate::files::source::{self, Said, Source, SourceFormat};
+use crate::files::types::type_name;
 use crate::files::unseen::Unseen;
 use crate::store::layout::{Period, discard};
 use crate::store::managed::commit::{Change, Definition, Operation, Refused};
 use crate::store::managed::log::{At, TableLog};
 use crate::store::managed::vacuum::UNCOMMITTED;
 use crate::store::managed::{StoredFile, is_managed, versions};
+use crate::store::retype::retype;
 use crate::store::sort::{Sorter, Target};
 use crate::store::staging::place;
 
@@ -47,18 +50,30 @@ enum Step {
     Finished(Outcome),
     /// Another commit came first.
     Anew(String),
+    /// Values behind the sample do not fit columns that nothing is written of yet: these types hold them, for a reason.
+    Wider(BTreeMap<String, (DataType, String)>),
 }
+
+/// Types of columns that an earlier try has found too narrow.
+type Wider = BTreeMap<String, DataType>;
 
 /// Ingests. Blocks its thread; see the module for what is durable when.
 pub fn ingest(options: &Options, watch: &dyn Watch) -> Result<Outcome> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|e| Error::internal(format!("cannot start a runtime: {e}")))?;
     let mut restart = options.restart;
+    let mut wider = Wider::new();
     for _ in 0..TRIES {
-        match once(options, restart, watch, &runtime)? {
+        match once(options, restart, &wider, watch, &runtime)? {
+            Step::Wider(columns) => {
+                for (column, (data_type, why)) in columns {
+                    watch.note(&format!("column '{column}' is {} {why}; starting anew", type_name(&data_type)));
+                    wider.insert(column, data_type);
+                }
+            }
             Step::Finished(outcome) => return Ok(outcome),
             // A second look at standard input would find its end, and load nothing for everything.
-            Step::Anew(why) if options.sources.iter().any(|source| source == "-") => {
+            Step::Anew(why) if options.sources.iter().any(|source| source == "-") && !why.starts_with("column ") => {
                 return Err(Error::data(format!("another commit came first ({why}); nothing was loaded"))
                     .hint("standard input cannot be read again: run the command once more with the same input"));
             }
@@ -97,8 +112,8 @@ fn existing(log: &TableLog) -> Result<Existing> {
             log.folder().display()
         )));
     };
-    if !log.partitioned_by().is_empty() {
-        return Err(Error::data(format!("'{}' is partitioned, and can be read only", log.folder().display())));
+    if let Some(why) = log.only_read() {
+        return Err(Error::data(format!("'{}' {why}, and can be read only", log.folder().display())));
     }
     let dedup_key = log.setting(DEDUP_KEY).map(str::to_string);
     Ok(Existing { schema: log.schema().clone(), roles: roles.clone(), dedup_key })
@@ -137,9 +152,20 @@ fn key(options: &Options, sources: &[Source], mapping_text: &str) -> String {
     loads::fingerprint(told.iter().map(String::as_str))
 }
 
-fn once(options: &Options, restart: bool, watch: &dyn Watch, runtime: &tokio::runtime::Runtime) -> Result<Step> {
-    let mut sources = source::find(&options.sources, Said { format: options.format, encoding: None })?;
-    let (mapping, mapping_text) = options.mapping.as_deref().map(Mapping::read).transpose()?.unwrap_or_default();
+fn once(
+    options: &Options,
+    restart: bool,
+    wider: &Wider,
+    watch: &dyn Watch,
+    runtime: &tokio::runtime::Runtime,
+) -> Result<Step> {
+    let (mut mapping, mapping_text) = options.mapping.as_deref().map(Mapping::read).transpose()?.unwrap_or_default();
+    for (column, data_type) in wider {
+        let entry = mapping.columns.entry(column.clone()).or_default();
+        entry.data_type.get_or_insert_with(|| data_type.clone());
+    }
+    let said = Said { format: options.format, encoding: mapping.read.said.encoding };
+    let mut sources = source::find(&options.sources, said)?;
     let log = open_table(&options.table, runtime)?;
     let period = period(options, log.as_ref())?;
     let loaded = match &log {
@@ -147,6 +173,19 @@ fn once(options: &Options, restart: bool, watch: &dyn Watch, runtime: &tokio::ru
         None => Default::default(),
     };
     let known = |source: &Source| source.file.as_ref().is_some_and(|(_, identity)| loaded.contains(identity));
+    if let Some((changed, then)) = sources.iter().filter(|source| !known(source)).find_map(|source| {
+        let (_, identity) = source.file.as_ref()?;
+        Some((source, loaded.iter().find(|then| then.path == identity.path)?))
+    }) && !options.again
+    {
+        return Err(Error::data(format!(
+            "'{}' was loaded into this table before with other content ({} bytes then, {} now)",
+            changed.name,
+            then.size,
+            changed.size()
+        ))
+        .hint("put new rows into a file of their own; --again loads all of it once more, and a --dedup-key drops what repeats"));
+    }
     if options.only_new {
         sources.retain(|source| !known(source));
         if sources.is_empty() {
@@ -206,8 +245,16 @@ fn once(options: &Options, restart: bool, watch: &dyn Watch, runtime: &tokio::ru
         state => state,
     };
     let work = Work { options, key: &own, sources: &sources, mapping: &mapping, log, period, watch, runtime };
-    let result =
-        work.prepare(&known).and_then(|(heads, layout)| work.run(&heads, &layout, &mut journal, state, restart));
+    let result = work.prepare(&known).and_then(|(heads, layout)| {
+        if let (Some(log), false, false) = (&work.log, layout.retyped.is_empty(), options.dry_run) {
+            let names: Vec<String> =
+                layout.retyped.iter().map(|f| format!("'{}' becomes {}", f.name(), type_name(f.data_type()))).collect();
+            let told = runtime.block_on(retype(log, &layout.retyped))?;
+            let files = if told == 0 { String::new() } else { format!("; {told} files were written anew") };
+            return Ok(Step::Anew(format!("column {}{files}", names.join(", "))));
+        }
+        work.run(&heads, &layout, &mut journal, state, restart)
+    });
     // A folder without a run in it is of no use to anybody.
     if let Some(journal) = journal
         && result.is_err()
@@ -246,7 +293,11 @@ impl Work<'_> {
                 .hint("--only-new leaves such files out, --again loads them once more"));
         }
         let options = HeadOptions {
-            csv: CsvOptions { delimiter: self.options.delimiter, header: self.options.header, ..CsvOptions::default() },
+            csv: CsvOptions {
+                delimiter: self.options.delimiter.or(self.mapping.read.csv.delimiter),
+                header: self.options.header && self.mapping.read.csv.header,
+                ..self.mapping.read.csv.clone()
+            },
             sample: self.options.sample,
             nulls: self.mapping.null.clone(),
         };
@@ -261,6 +312,7 @@ impl Work<'_> {
         }
         let existing = self.log.as_ref().map(existing).transpose()?;
         let layout = Layout::of(&shapes, self.mapping, &self.options.wishes, existing.as_ref())?;
+        layout.words.iter().for_each(|words| self.watch.note(words));
         // Of NDJSON a sample shows only what some rows have.
         let mut all_columns =
             self.sources.iter().zip(&shapes).filter(|(source, _)| source.format != SourceFormat::Ndjson);
@@ -288,7 +340,12 @@ impl Work<'_> {
         let mut rejects =
             Rejects::resume(staging.folder().join("rejects.ndjson"), done.reject_bytes, done.rejects.clone())?;
         let mut rows = done.rows;
-        let (sorter, unseen) = self.read(heads, layout, staging, &mut rejects, done, &mut rows)?;
+        let mut wider = BTreeMap::new();
+        let read = self.read(heads, layout, staging, &mut rejects, done, &mut rows, &mut wider);
+        if !wider.is_empty() {
+            return Ok(Step::Wider(wider));
+        }
+        let (sorter, unseen) = read?;
         self.check_rejects(&rejects, rows)?;
         self.check_sources(&begin)?;
         if rows == 0 {
@@ -354,6 +411,7 @@ impl Work<'_> {
         rejects: &mut Rejects,
         mut done: Done,
         rows: &mut u64,
+        wider: &mut BTreeMap<String, (DataType, String)>,
     ) -> Result<(Sorter, Unseen)> {
         // The blocks that are being read have a share of the memory: some of each thread, as text and as columns.
         let block = (self.options.memory / 64).clamp(64 << 10, BLOCK);
@@ -383,7 +441,14 @@ impl Work<'_> {
                 unseen: unseen.clone(),
             })
         };
+        let can_widen = self.sources.iter().all(|source| source.file.is_some());
         reading.each(done.place, |decoded, end| {
+            if can_widen {
+                *wider = layout.wider(&decoded.rejects, self.mapping, &self.sources[end.source]);
+                if !wider.is_empty() {
+                    return Err(Error::data("columns are too narrow"));
+                }
+            }
             rejects.add(&self.sources[end.source].name, &decoded.rejects)?;
             unseen.add(&self.sources[end.source].name, &decoded.unseen);
             *rows += decoded.rows;

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::{FileGroup, FileScanConfig, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfig, FileScanConfigBuilder};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::Result;
 use datafusion::physical_expr::expressions::Column;
@@ -26,6 +26,7 @@ use datafusion::physical_plan::ExecutionPlan;
 
 use crate::error::Error;
 use crate::exec::user_runs::DISBELIEVE;
+use crate::files::parquet::parquet_scan;
 use crate::store::file_order::StepBack;
 use crate::store::footers::Footers;
 
@@ -36,8 +37,8 @@ pub struct BelievedOrder(pub Footers);
 impl PhysicalOptimizerRule for BelievedOrder {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
         plan.transform_up(|plan| {
-            let scan = plan.downcast_ref::<DataSourceExec>().and_then(|e| e.downcast_to_file_source::<ParquetSource>());
-            Ok(match scan.map(|(scan, _)| believed(scan, &self.0)).transpose()?.flatten() {
+            let scan = plan.downcast_ref::<DataSourceExec>().and_then(parquet_scan);
+            Ok(match scan.map(|scan| believed(scan, &self.0)).transpose()?.flatten() {
                 Some(scan) => Transformed::yes(DataSourceExec::from_data_source(scan) as Arc<dyn ExecutionPlan>),
                 None => Transformed::no(plan),
             })

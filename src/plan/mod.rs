@@ -1,9 +1,10 @@
-//! Optimiser rules: which plans take which path.
+//! Optimiser rules: which plans take which path. Analyzer rules: what an expression means before its types are made one.
 //!
-//! Deals with: physical rules, one file each, named by what they do, and where they stand among DataFusion's.
+//! Deals with: rules, one file each, named by what they do, and where they stand among DataFusion's.
 //! Does not deal with: the operators they put in place (`exec`).
 
 mod believed_order;
+mod correlated;
 mod filters_by_value;
 mod order_check;
 mod ordered_aggregation;
@@ -13,11 +14,14 @@ mod partition_first;
 mod relied_on;
 mod row_cuts;
 mod rows_asked;
+mod spans_of_time;
 mod unordered_scan;
 mod user_cuts;
+mod windows;
 
 use std::sync::Arc;
 
+use datafusion::optimizer::{Analyzer, AnalyzerRule};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 
@@ -40,7 +44,16 @@ pub fn physical_rules(footers: Footers) -> Vec<Arc<dyn PhysicalOptimizerRule + S
     rules.insert(at, Arc::new(ordered_aggregation::OrderedAggregation(footers.clone())));
     rules.insert(at + 1, Arc::new(partition_first::PartitionFirst));
     rules.insert(at + 2, Arc::new(filters_by_value::FiltersByValue));
+    rules.insert(at + 3, Arc::new(windows::Windows));
     rules.insert(0, Arc::new(unordered_scan::UnorderedScan));
     rules.insert(1, Arc::new(believed_order::BelievedOrder(footers)));
+    rules
+}
+
+/// DataFusion's analyzer rules with ours among them: the meaning of spans of time before types are coerced, correlated conditions after.
+pub fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
+    let mut rules = Analyzer::new().rules;
+    rules.insert(0, Arc::new(spans_of_time::SpansOfTime));
+    rules.push(Arc::new(correlated::Correlated));
     rules
 }

@@ -18,7 +18,7 @@ use datafusion::common::config::ConfigOptions;
 use datafusion::common::stats::Precision;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::parquet::{ParquetAccessPlan, ParquetRowSelection};
-use datafusion::datasource::physical_plan::{FileGroup, FileScanConfig, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfig, FileScanConfigBuilder};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::Result;
 use datafusion::physical_expr::expressions::Column;
@@ -39,6 +39,7 @@ use crate::exec::files::Files;
 use crate::exec::merge::Keys;
 use crate::exec::order_check::OrderCheckExec;
 use crate::exec::user_aggregate::Cut;
+use crate::files::parquet::parquet_scan;
 use crate::store::file_order::first_out_of_order;
 use crate::store::footers::{self, Footers};
 
@@ -92,7 +93,7 @@ pub fn ordered_input(plan: &Arc<dyn ExecutionPlan>, column: usize, known: Known)
         return ordered_join(join, column, known);
     }
     let Some(exec) = plan.downcast_ref::<DataSourceExec>() else { return Ok(None) };
-    let Some((scan, _)) = exec.downcast_to_file_source::<ParquetSource>() else { return Ok(None) };
+    let Some(scan) = parquet_scan(exec) else { return Ok(None) };
     Ok(ranges(scan, column, known))
 }
 

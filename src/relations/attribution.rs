@@ -296,14 +296,18 @@ take no part, and neither do touches whose channel is NULL.
   touches the first and last weight are scaled to 1 (both 0: equal parts), one touch gets all.
 - `time_decay`: in proportion to `2^(-age / half_life)`.
 - `participation`: a whole conversion to each channel on the path, so credits add up to more than the conversions.
-- `markov`: the chain of order 1 over all paths, neighbours of one channel taken as one. A channel's removal effect is the \
-  share of conversions lost where every path that comes to it ends there; credit is in proportion to the effects. Paths that do \
-  not convert are the touches that no conversion reaches back to, cut where two are more than a lookback apart; with `by`, the \
-  last touch tells where they belong. At most 1,000 channels.
+- `markov`: the chain of order 1 over all paths with touches, neighbours of one channel taken as one. A channel's removal effect \
+  is the share of conversions lost where every path that comes to it ends there; credit is in proportion to the effects. Values \
+  have effects of their own: a converting path weighs what its conversion is worth, one that does not convert as much as those \
+  that do on average; so a channel that brought only worthless conversions gets no value (values below zero are shared out in \
+  the same way, apart). Paths that do not convert are the touches that no conversion reaches back to, cut where two are more \
+  than a lookback apart; with `by`, the last touch tells where they belong. Their channels have rows too, with 0 touches where \
+  no conversion reaches back to them. Conversions without a touch are no paths. At most 1,000 channels.
 - `shapley`: where a set of channels is worth the conversions of paths that use only these. In closed form: of each conversion \
   every channel on its path gets an equal part, however often it was touched.
 
-There is a row for each model and each channel that some conversion reaches back to, zeros included. But for `participation`, \
+There is a row for each model and each channel that some conversion reaches back to (for `markov` each channel of some path), \
+zeros included. But for `participation`, \
 credits add up to the number of conversions, and values to the sum of values, to the last bit and in whatever order they are \
 added (for each model and breakdown; with values of both signs, to within 2^-52 of the sum of their sizes). For that, credit is \
 counted in whole parts of a conversion, values are summed without rounding, and at the end each number is cut to the smallest \

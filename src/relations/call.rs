@@ -8,13 +8,14 @@ mod lists;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::catalog::{CatalogProviderList, TableProvider};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::utils::quote_identifier;
 use datafusion::common::{Column, DFSchema, ScalarValue, TableReference};
 use datafusion::datasource::provider_as_source;
 use datafusion::error::DataFusionError;
+use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::logical_expr::expr::{WindowFunction, WindowFunctionParams};
 use datafusion::logical_expr::planner::RelationPlannerContext;
 use datafusion::logical_expr::simplify::SimplifyContext;
@@ -23,7 +24,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::sql::sqlparser::ast::{
-    Expr as SqlExpr, FunctionArg, FunctionArgExpr, Ident, ObjectName, TableAlias, TableFactor, Value,
+    Expr as SqlExpr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, TableAlias, TableFactor, Value,
 };
 use futures::FutureExt;
 
@@ -31,6 +32,7 @@ use crate::config::TenureOptions;
 use crate::error::{Error, Result, nearest, suggest};
 use crate::functions::FunctionDoc;
 use crate::functions::breakdown::breakdown;
+use crate::functions::room::Room;
 
 /// One call being planned.
 pub struct Call<'a> {
@@ -39,6 +41,16 @@ pub struct Call<'a> {
     /// The input's plan.
     input: LogicalPlan,
     arguments: Vec<(String, SqlExpr)>,
+    runtime: Option<Arc<RuntimeEnv>>,
+}
+
+/// A constant moment.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Moment {
+    /// A local date, as days since 1970: the midnight at which it begins.
+    Date(i32),
+    /// A timestamp.
+    Instant(ScalarValue),
 }
 
 /// A column to break an answer down by.
@@ -75,6 +87,7 @@ impl<'a> Call<'a> {
         arguments: Vec<FunctionArg>,
         context: &'a mut dyn RelationPlannerContext,
         catalogs: &dyn CatalogProviderList,
+        runtime: Option<Arc<RuntimeEnv>>,
     ) -> Result<Self> {
         let name = doc.name;
         let mut rest = arguments.into_iter();
@@ -107,12 +120,17 @@ impl<'a> Call<'a> {
             named.push((key, value));
         }
         let input = plan_input(name, table, context, catalogs)?;
-        Ok(Self { doc, context, input, arguments: named })
+        Ok(Self { doc, context, input, arguments: named, runtime })
     }
 
     /// The relation's name, for messages.
     pub fn name(&self) -> &'static str {
         self.doc.name
+    }
+
+    /// Room for what the aggregate of this name keeps.
+    pub fn room(&self, aggregate: &'static str) -> Room {
+        Room::new(aggregate, self.runtime.clone())
     }
 
     /// The input's plan.
@@ -258,22 +276,15 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// A constant moment, as a literal of the time column's type. Text is read as a timestamp, a DATE is its midnight; without
-    /// a zone of its own it is UTC, whatever zone the column shows.
-    pub fn instant(&mut self, key: &str, time: &DataType) -> Result<Option<Expr>> {
+    /// A constant moment. Text is a date or a timestamp, which without a zone of its own is UTC.
+    pub fn moment(&mut self, key: &str) -> Result<Option<Moment>> {
         let Some(value) = self.constant(key)? else { return Ok(None) };
-        let moment = matches!(
-            value.data_type(),
-            DataType::Timestamp(_, _) | DataType::Date32 | DataType::Date64 | DataType::Utf8
-        );
-        let cast = if moment && !value.is_null() { as_instant(&value, time).ok() } else { None };
-        match cast {
-            Some(instant) if !instant.is_null() => Ok(Some(lit(instant))),
-            _ => Err(self.error(format!(
+        moment(&value).map(Some).ok_or_else(|| {
+            self.error(format!(
                 "argument '{key}' must be a moment such as TIMESTAMP '2025-06-30 00:00:00' or DATE '2025-06-30', got {}",
                 shown(&value)
-            ))),
-        }
+            ))
+        })
     }
 
     /// A list of constants; `None` where it was not given.
@@ -457,6 +468,28 @@ fn beyond_its_row(expr: &Expr) -> Option<&'static str> {
     visited.ok().and(found)
 }
 
+/// A constant as a moment, if it is one.
+fn moment(value: &ScalarValue) -> Option<Moment> {
+    let date = |value: &ScalarValue| match value.cast_to(&DataType::Date32) {
+        Ok(ScalarValue::Date32(Some(day))) => Some(Moment::Date(day)),
+        _ => None,
+    };
+    match value.data_type() {
+        _ if value.is_null() => None,
+        DataType::Timestamp(_, _) => Some(Moment::Instant(value.clone())),
+        DataType::Date32 | DataType::Date64 => date(value),
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => {
+            let text = value.try_as_str().flatten()?.trim();
+            if text.parse::<jiff::civil::Date>().is_ok() && !text.contains(['T', ' ', ':']) {
+                return date(&ScalarValue::from(text));
+            }
+            let nanos = DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into()));
+            ScalarValue::from(text).cast_to(&nanos).ok().filter(|v| !v.is_null()).map(Moment::Instant)
+        }
+        _ => None,
+    }
+}
+
 /// A constant as a moment of this type.
 pub fn as_instant(value: &ScalarValue, time: &DataType) -> datafusion::error::Result<ScalarValue> {
     let DataType::Timestamp(unit, Some(_)) = time else { return value.cast_to(time) };
@@ -490,6 +523,16 @@ fn plan_input(
     let name = match written {
         SqlExpr::Subquery(query) => {
             let factor = TableFactor::Derived { lateral: false, subquery: query, alias: None, sample: None };
+            return context.plan(factor).map_err(Error::from);
+        }
+        // Of files, as in read_csv('x.csv', delimiter => ';').
+        SqlExpr::Function(call) => {
+            let FunctionArguments::List(list) = call.args else {
+                return Err(Error::user(format!("{relation}: the first argument must be a table or (SELECT ...)")));
+            };
+            let (name, args) = (call.name, list.args);
+            let factor =
+                TableFactor::Function { lateral: false, name, args, with_ordinality: false, alias: None::<TableAlias> };
             return context.plan(factor).map_err(Error::from);
         }
         SqlExpr::Identifier(ident) => ObjectName::from(vec![ident]),

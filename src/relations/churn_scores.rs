@@ -1,6 +1,6 @@
 //! `FROM churn_scores(...)`: who is about to leave, why, and the probability that they are still active.
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, FieldRef};
 use datafusion::common::ScalarValue;
 use datafusion::functions::core::expr_ext::FieldAccessor;
 use datafusion::functions_aggregate::min_max::max_udaf;
@@ -9,11 +9,12 @@ use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, col,
 
 use super::Relation;
 use super::call::{Call, column, over_all};
+use super::reach::Reach;
 use super::roles::{Roles, declared, with_roles};
 use crate::algo::calendar::{Calendar, Clock, Unit};
 use crate::error::{Error, Result};
 use crate::functions::bg_nbd::{bg_nbd_fit, p_alive};
-use crate::functions::churn::{SCORE_TEXT, activity_days, churn_features, churn_score};
+use crate::functions::churn::{SCORE_TEXT, activity_days, churn_features, churn_points, churn_score, feature_fields};
 use crate::functions::columns::{clock_of, window_ticks};
 use crate::functions::{ArgumentDoc, FunctionDoc, FunctionKind};
 
@@ -35,7 +36,7 @@ impl Relation for ChurnScores {
                     "as_of",
                     "TIMESTAMP or DATE",
                     Some("the largest time"),
-                    "The moment of the score; later events are not looked at. A DATE is its midnight in UTC, before all of that day.",
+                    "The moment of the score; what comes later is not looked at. A DATE is the midnight in `tz` with which it begins: everything before that day.",
                 ),
                 argument(
                     "horizon",
@@ -97,7 +98,7 @@ impl Relation for ChurnScores {
         }
         let zone = call.text("tz")?.unwrap_or(call.options().time_zone);
         let clock = clock_of(&roles.time_type).unwrap_or(Clock::Dates);
-        let mut calendar = Calendar::new(Unit::Day, &zone, 0, clock).ok_or_else(|| {
+        Calendar::new(Unit::Day, &zone, 0, clock).ok_or_else(|| {
             call.error(format!("unknown time zone '{zone}'; an IANA name such as 'Europe/Berlin' is needed"))
         })?;
         let horizon = horizon_days(call)?;
@@ -113,18 +114,15 @@ impl Relation for ChurnScores {
             return Err(call.error(format!("'medium' ({medium}) must not be above 'high' ({high})")));
         }
         let mut takes_part = roles.known();
-        let as_of = match call.instant("as_of", &roles.time_type)? {
-            Some(instant) => {
-                takes_part = takes_part.and(roles.time.clone().lt_eq(instant.clone()));
-                Some(local_date(call, &instant, &mut calendar)?)
-            }
-            None => None,
-        };
+        let reach = Reach::read(call, &roles, &zone)?;
+        if let Some(looked_at) = reach.looked_at() {
+            takes_part = takes_part.and(looked_at);
+        }
         let days = activity_days().call(vec![roles.time.clone(), transaction, lit(zone)]);
-        let levels = when(col("scored").field("score").gt_eq(lit(high)), lit("high"))
-            .when(col("scored").field("score").gt_eq(lit(medium)), lit("medium"))
+        let levels = when(col("score").gt_eq(lit(high)), lit("high"))
+            .when(col("score").gt_eq(lit(medium)), lit("medium"))
             .otherwise(lit("low"))?;
-        compose(call, Question { roles, takes_part, days, as_of, horizon, thresholds, levels }).map_err(Error::from)
+        compose(call, Question { roles, takes_part, days, reach, horizon, thresholds, levels }).map_err(Error::from)
     }
 }
 
@@ -135,29 +133,31 @@ struct Question {
     roles: Roles,
     takes_part: Expr,
     days: Expr,
-    as_of: Option<Expr>,
+    reach: Reach,
     horizon: i64,
     thresholds: Expr,
     levels: Expr,
 }
 
 fn compose(call: &Call, question: Question) -> datafusion::error::Result<LogicalPlan> {
-    let Question { roles, takes_part, days, as_of, horizon, thresholds, levels } = question;
+    let Question { roles, takes_part, days, reach, horizon, thresholds, levels } = question;
     let user = || column(&roles.user_name);
     let per_user = LogicalPlanBuilder::from(call.input().clone()).filter(takes_part)?.aggregate(
         [roles.user.clone().alias_with_metadata(roles.user_name.as_str(), declared("user"))],
         [days.alias("days")],
     )?;
     // Without as_of the last day of all users is the reach of the data: a window over users, not a second scan.
-    let dated = match as_of {
+    let date = reach.day().and_then(|day| i32::try_from(day).ok()).map(|day| lit(ScalarValue::Date32(Some(day))));
+    let dated = match date {
         Some(date) => per_user.project([user(), col("days"), date.alias("as_of")])?,
         None => {
             let last = array_element(col("days"), lit(-1i64)).field("day");
-            per_user.project([user(), col("days"), last.alias("last")])?.window([over_all(
-                max_udaf(),
-                vec![col("last")],
-            )
-            .alias("as_of")])?
+            let latest = over_all(max_udaf(), vec![col("last")]).alias("as_of");
+            per_user.project([user(), col("days"), last.alias("last")])?.window([latest])?.project([
+                user(),
+                col("days"),
+                reach.noticed(col("as_of")).alias("as_of"),
+            ])?
         }
     };
     let f = |name: &str| col("features").field(name);
@@ -171,20 +171,37 @@ fn compose(call: &Call, question: Question) -> datafusion::error::Result<Logical
         .window([over_all(bg_nbd_fit().into(), customer()).alias("model")])?
         .project([
             user(),
-            churn_score().call(vec![col("features"), lit(horizon), thresholds]).alias("scored"),
+            churn_points().call(vec![col("features"), lit(horizon), thresholds.clone()]).alias("score"),
             p_alive().call(alive).alias("p_alive"),
-            col("features"),
+            cast(col("features"), sorted_features()).alias("features"),
         ])?
+        .sort([col("score").sort(false, false), user().sort(true, false)])?
         .project([
             user(),
-            col("scored").field("score").alias("score"),
+            col("score"),
+            col("p_alive"),
+            cast(col("features"), DataType::Struct(feature_fields())).alias("features"),
+        ])?
+        // Sentences are made once the order is known: rows that are sorted are held or spilled, and these are most of their bytes.
+        .project([
+            user(),
+            col("score"),
             levels.alias("level"),
             col("p_alive"),
             col("features"),
-            col("scored").field("reasons").alias("reasons"),
+            churn_score().call(vec![col("features"), lit(horizon), thresholds]).field("reasons").alias("reasons"),
         ])?
-        .sort([col("score").sort(false, false), user().sort(true, false)])?
         .build()
+}
+
+/// Features as they are sorted: days fit into half of the bytes.
+fn sorted_features() -> DataType {
+    let narrow = |field: &FieldRef| {
+        let days = !field.name().starts_with("events");
+        let data_type = if days { DataType::Int32 } else { field.data_type().clone() };
+        field.as_ref().clone().with_data_type(data_type)
+    };
+    DataType::Struct(feature_fields().iter().map(narrow).collect())
 }
 
 fn horizon_days(call: &mut Call) -> Result<i64> {
@@ -209,19 +226,4 @@ fn thresholds(call: &mut Call, horizon: i64) -> Result<Expr> {
         ));
     }
     Ok(make_array(recency.into_iter().chain(frequency).chain(trend).map(lit).collect()))
-}
-
-/// The local date of a constant instant.
-fn local_date(call: &Call, instant: &Expr, calendar: &mut Calendar) -> Result<Expr> {
-    let ticks = match instant {
-        Expr::Literal(ScalarValue::Date32(Some(days)), _) => i64::from(*days),
-        Expr::Literal(value, _) => match value.cast_to(&DataType::Int64) {
-            Ok(ScalarValue::Int64(Some(ticks))) => ticks,
-            _ => return Err(call.error(format!("argument 'as_of' cannot be {value}"))),
-        },
-        other => return Err(call.error(format!("argument 'as_of' must be a constant, got {other}"))),
-    };
-    let day = calendar.day(ticks).and_then(|day| i32::try_from(day).ok());
-    let day = day.ok_or_else(|| call.error(format!("argument 'as_of' ({instant}) is beyond the calendar")))?;
-    Ok(lit(ScalarValue::Date32(Some(day))))
 }

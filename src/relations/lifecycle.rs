@@ -4,12 +4,12 @@ use arrow::datatypes::DataType;
 use datafusion::common::{Column, NullHandling, ScalarValue, UnnestOptions};
 use datafusion::functions::core::expr_ext::FieldAccessor;
 use datafusion::functions::core::expr_fn::named_struct;
-use datafusion::functions_aggregate::expr_fn::max;
 use datafusion::functions_aggregate::min_max::{max_udaf, min_udaf};
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, cast, col, lit, when};
 
 use super::Relation;
 use super::call::{Breakdown, Call, column, over_all, unkeyed};
+use super::reach::Reach;
 use super::roles::{Roles, with_roles};
 use crate::algo::calendar::{Clock, Unit, WEEKDAYS};
 use crate::error::{Error, Result, suggest};
@@ -54,7 +54,7 @@ impl Relation for Lifecycle {
                     "as_of",
                     "TIMESTAMP or DATE",
                     Some("the largest time"),
-                    "How far the data reach; later events are not looked at. A DATE is its midnight in UTC, before all of that day.",
+                    "How far the data reach; what comes later is not looked at. A DATE is the midnight in `tz` with which it begins: everything before that day.",
                 ),
                 argument("tz", "TEXT", Some("'UTC'"), "IANA time zone of the calendar."),
                 argument("week_start", "TEXT", Some("'monday'"), "The day on which weeks start."),
@@ -98,7 +98,7 @@ struct Question {
     /// Unit, time zone and week start.
     words: [String; 3],
     by: Vec<Breakdown>,
-    as_of: Option<Expr>,
+    reach: Reach,
 }
 
 impl Question {
@@ -125,8 +125,8 @@ impl Question {
         let by = call.breakdowns("by")?;
         call.refuse_names(&by, &RESERVED)?;
         call.refuse_names(&by, &INNER)?;
-        let as_of = call.instant("as_of", &roles.time_type)?;
-        Ok(Self { roles, active, birth, words: [unit.to_string(), zone, week_start], by, as_of })
+        let reach = Reach::read(call, &roles, &zone)?;
+        Ok(Self { roles, active, birth, words: [unit.to_string(), zone, week_start], by, reach })
     }
 
     fn words(&self) -> impl Iterator<Item = Expr> {
@@ -139,8 +139,8 @@ impl Question {
         if let Some(active) = &self.active {
             takes_part = takes_part.and(active.clone());
         }
-        if let Some(as_of) = &self.as_of {
-            takes_part = takes_part.and(roles.time.clone().lt_eq(as_of.clone()));
+        if let Some(looked_at) = self.reach.looked_at() {
+            takes_part = takes_part.and(looked_at);
         }
         let mut arguments = vec![roles.time.clone(), self.birth.clone().unwrap_or_else(|| lit(ScalarValue::Null))];
         arguments.extend(self.words());
@@ -172,15 +172,11 @@ impl Question {
                     over_all(max_udaf(), vec![col("last_here")]).alias("last"),
                 ])?,
         };
-        let dated = match &self.as_of {
+        let dated = match self.reach.constant() {
             Some(as_of) => {
-                counted.project(by().chain([col("counts"), col("first"), col("last"), as_of.clone().alias("as_of")]))?
+                counted.project(by().chain([col("counts"), col("first"), col("last"), as_of.alias("as_of")]))?
             }
-            None => {
-                let reach = LogicalPlanBuilder::from(call.input().clone())
-                    .aggregate(Vec::<Expr>::new(), [max(roles.time.clone()).alias("as_of")])?;
-                counted.cross_join(reach.build()?)?
-            }
+            None => counted.cross_join(self.reach.row(call, roles)?)?,
         };
 
         let mut rows = vec![end("periods"), col("first"), col("last"), col("as_of")];
@@ -217,7 +213,8 @@ Every period from the first with an activity to the one that holds `as_of` has a
 have the same periods. In every row active = new + returning + resurrected, and active is the active of the row before + new \
 + resurrected - dormant. A user who stays away is dormant once, in the first period without an activity.
 
-The last period has usually not ended: some who will still come count as dormant there, so it has `complete = false` and does \
+The data reach to `as_of`, or to their largest time, of which a warning says so if it lies in the future: one wrong clock \
+would make every period look over. The last period has usually not ended: some who will still come count as dormant there, so it has `complete = false` and does \
 not compare with the others. A period of timestamps has ended when the data reach the first instant after it; a period of \
 dates, when they reach its last date.
 

@@ -15,6 +15,7 @@ mod history;
 mod lifecycle;
 mod pages;
 mod paths;
+mod reach;
 mod retention;
 mod roles;
 mod session_question;
@@ -28,12 +29,13 @@ use std::sync::Arc;
 
 use datafusion::catalog::CatalogProviderList;
 use datafusion::error::Result;
+use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning};
 use datafusion::sql::sqlparser::ast::{FunctionArg, TableFactor};
 
 use self::call::Call;
-pub use self::call::missing_table;
+pub use self::call::{missing_table, scan, wait_for};
 use crate::error::{Error, suggest};
 use crate::functions::FunctionDoc;
 
@@ -65,7 +67,12 @@ pub const RELATIONS: &[&dyn Relation] = &[
 /// Plans calls of [`RELATIONS`] and tables `AS OF` a version; everything else is left to the next planner.
 pub struct BehaviourRelations {
     catalogs: Arc<dyn CatalogProviderList>,
+    runtime: Runtime,
 }
+
+/// Finds the session's memory pool and place of temporary files, which a statement may have changed; nothing where the
+/// session has ended.
+pub type Runtime = Arc<dyn Fn() -> Option<Arc<RuntimeEnv>> + Send + Sync>;
 
 impl fmt::Debug for BehaviourRelations {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -76,8 +83,8 @@ impl fmt::Debug for BehaviourRelations {
 impl BehaviourRelations {
     /// `catalogs` finds the tables that stand as bare names inside arguments: the session resolves only those that
     /// stand in FROM itself.
-    pub fn new(catalogs: Arc<dyn CatalogProviderList>) -> Self {
-        Self { catalogs }
+    pub fn new(catalogs: Arc<dyn CatalogProviderList>, runtime: Runtime) -> Self {
+        Self { catalogs, runtime }
     }
 }
 
@@ -110,7 +117,7 @@ impl RelationPlanner for BehaviourRelations {
         let Some(relation) = find(&name.to_string()) else {
             return Err(Error::internal(format!("relation {name} vanished")).into());
         };
-        let mut call = Call::new(relation.doc(), arguments, context, self.catalogs.as_ref())?;
+        let mut call = Call::new(relation.doc(), arguments, context, self.catalogs.as_ref(), (self.runtime)())?;
         let plan = relation.plan(&mut call)?;
         call.finish()?;
         Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, alias))))

@@ -4,7 +4,7 @@
 
 use arrow::datatypes::DataType;
 use datafusion::functions::core::expr_ext::FieldAccessor;
-use datafusion::functions_aggregate::expr_fn::{count, median, sum};
+use datafusion::functions_aggregate::expr_fn::{count, sum};
 use datafusion::logical_expr::{Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, cast, col, lit, when};
 
 use super::Relation;
@@ -12,6 +12,7 @@ use super::call::{Call, column, count_rows, unkeyed};
 use super::roles::with_roles;
 use super::session_question::{Question, Wanted, arguments, item};
 use crate::error::Result;
+use crate::functions::middle::middle;
 use crate::functions::session::user_views;
 use crate::functions::{FunctionDoc, FunctionKind};
 
@@ -41,7 +42,7 @@ impl Relation for Pages {
             syntax: "pages(table, page => .., gap => INTERVAL '30 minutes' [, views => ..] [, by => ..])",
             arguments: arguments(&[]),
             returns: vec![
-                ("by ..", "The breakdown columns, under their own names."),
+                ("by .., first .., last ..", "The breakdown columns, under their own names."),
                 ("page", "The page."),
                 ("views BIGINT", "Its views."),
                 ("users BIGINT", "Users who viewed it."),
@@ -81,7 +82,7 @@ fn compose(call: &Call, question: &Question) -> datafusion::error::Result<Logica
         view("first_of_user").alias("(users)"),
         view("first_of_session").alias("(sessions)"),
         cast(view("ticks"), DataType::Decimal128(20, 0)).alias("(ticks)"),
-        question.seconds(view("ticks")).alias("(seconds)"),
+        view("ticks").alias("(middle)"),
         view("entry").alias("(entries)"),
         view("exit").alias("(exits)"),
         view("bounce").alias("(bounces)"),
@@ -97,7 +98,7 @@ fn compose(call: &Call, question: &Question) -> datafusion::error::Result<Logica
         count_of("(bounces)")?,
         count(column("(ticks)")).alias("(dwells)"),
         sum(column("(ticks)")).alias("(ticks)"),
-        median(column("(seconds)")).alias("(seconds)"),
+        middle(call.room("middle")).call(vec![column("(middle)")]).alias("(middle)"),
     ];
     let number = |expr: Expr| cast(expr, DataType::Float64);
     let mean = when(column("(dwells)").gt(lit(0i64)), question.seconds(column("(ticks)")) / number(column("(dwells)")))
@@ -109,7 +110,7 @@ fn compose(call: &Call, question: &Question) -> datafusion::error::Result<Logica
         column("(users)").alias("users"),
         column("(sessions)").alias("sessions"),
         mean.alias("mean_dwell_seconds"),
-        column("(seconds)").alias("median_dwell_seconds"),
+        question.median_seconds(column("(middle)")).alias("median_dwell_seconds"),
         column("(entries)").alias("entries"),
         column("(exits)").alias("exits"),
         (number(column("(exits)")) / number(col("views"))).alias("exit_rate"),
@@ -131,4 +132,5 @@ a view. A view lasts until the next view of its session, whatever page that is o
 known, and other events do not tell. Of views at the same time all but the last last 0 seconds. With `by`, the value at \
 the session's first event, a user counts once for each value.
 
-Memory: that of `sessions`, 24 bytes for each view of the user looked at, and 8 bytes for each dwell.";
+Memory: that of `sessions`, 24 bytes for each view of the user looked at, and some 4 bytes for each dwell, \
+which go to a temporary file beyond 128 MB or an eighth of the memory limit.";

@@ -118,4 +118,4 @@ the others of that position become `(other)`, after all else. A node that is its
 with a backslash before it.
 
 Cost: one pass over each user's events after sorting them, `depth` steps for each path; memory 48 bytes an event (each \
-distinct combination of node, `order_key`, `session` and `by` is kept once), then 8 bytes for each edge of a user.";
+distinct combination of node, `order_key`, `session` and `by` is kept once), then 1 or 2 bytes for each edge of a user, which go to a temporary file beyond 128 MB or an eighth of the memory limit.";

@@ -11,6 +11,7 @@ use datafusion::logical_expr::{
 
 use super::Relation;
 use super::call::{Breakdown, Call, column, count_rows, unkeyed};
+use super::reach::Reach;
 use super::roles::{Roles, with_roles};
 use crate::algo::calendar::{Clock, Unit, WEEKDAYS};
 use crate::error::{Error, Result};
@@ -122,7 +123,7 @@ fn arguments(table: bool) -> Vec<ArgumentDoc> {
             "as_of",
             "TIMESTAMP or DATE",
             Some("the largest time"),
-            "How far the data reach; later events are not looked at. A DATE is its midnight in UTC, before all of that day.",
+            "How far the data reach; what comes later is not looked at. A DATE is the midnight in `tz` with which it begins: everything before that day.",
         ),
         argument("tz", "TEXT", Some("'UTC'"), "IANA time zone of the calendar."),
         argument("week_start", "TEXT", Some("'monday'"), "The day on which weeks start."),
@@ -141,7 +142,7 @@ struct Question {
     by: Vec<Breakdown>,
     /// A property that makes the cohorts, in place of the period of birth.
     cohort: Option<Expr>,
-    as_of: Option<Expr>,
+    reach: Reach,
 }
 
 const RESERVED: [&str; 9] = ["cohort", "size", "period", "retained", "rate", "complete", "eligible", "low", "high"];
@@ -167,6 +168,7 @@ impl Question {
         let by = call.breakdowns("by")?;
         call.refuse_names(&by, &RESERVED)?;
         call.refuse_names(&by, &INNER)?;
+        let reach = Reach::read(call, &roles, &zone)?;
         Ok(Self {
             start,
             back,
@@ -175,7 +177,7 @@ impl Question {
             kind: call.choice("type", &TYPES, "on")?,
             by,
             cohort: if table { call.column("cohort")? } else { None },
-            as_of: call.instant("as_of", &roles.time_type)?,
+            reach,
             roles,
         })
     }
@@ -193,8 +195,8 @@ impl Question {
         if let (Some(start), Some(back)) = (&self.start, &self.back) {
             takes_part = takes_part.and(start.clone().or(back.clone()));
         }
-        if let Some(as_of) = &self.as_of {
-            takes_part = takes_part.and(roles.time.clone().lt_eq(as_of.clone()));
+        if let Some(looked_at) = self.reach.looked_at() {
+            takes_part = takes_part.and(looked_at);
         }
         let mut arguments = vec![roles.time.clone(), or_any(&self.start), or_any(&self.back)];
         arguments.extend(self.words());
@@ -223,12 +225,7 @@ impl Question {
 
         let rows: Vec<Vec<Expr>> = (0..=self.periods).map(|period| vec![lit(period)]).collect();
         let periods = LogicalPlanBuilder::values(rows)?.project([col("column1").alias("period")])?.build()?;
-        let reach = match &self.as_of {
-            Some(as_of) => LogicalPlanBuilder::empty(true).project([as_of.clone().alias("as_of")])?.build()?,
-            None => LogicalPlanBuilder::from(call.input().clone())
-                .aggregate(Vec::<Expr>::new(), [max(roles.time.clone()).alias("as_of")])?
-                .build()?,
-        };
+        let reach = self.reach.row(call, roles)?;
 
         let mut end = vec![col("latest"), col("period")];
         end.extend(self.words());
@@ -294,7 +291,8 @@ period of birth, and is not the size of the cohort. Without `start` and `return`
 
 A cell is complete when its period has ended, at `as_of`, for the latest possible birth of the cohort (with `cohort =>`, for \
 the latest birth there is). A period of timestamps has ended when the data reach the first instant after it; a period of \
-dates, when they reach its last date. Rows whose user or time is NULL take no part; of tied birth events the least `by` \
+dates, when they reach its last date. Without `as_of` the data reach to their largest time, of which a warning says so if it \
+lies in the future: one wrong clock would make every cell look complete. Rows whose user or time is NULL take no part; of tied birth events the least `by` \
 value counts.";
 
 const CURVE_TEXT: &str = "\

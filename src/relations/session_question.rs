@@ -15,7 +15,7 @@ use crate::algo::calendar::{Clock, Unit, WEEKDAYS, weekday};
 use crate::error::{Result, suggest};
 use crate::functions::ArgumentDoc;
 use crate::functions::columns::clock_of;
-use crate::functions::session::parts::{CAMPAIGN, ORDER, PAGE, by_field};
+use crate::functions::session::parts::{CAMPAIGN, ORDER, PAGE, by_field, first_field, last_field};
 use crate::functions::session::rules::{BOUNCES, BOUNDARIES, Constants, limit_ticks, parse_boundary};
 
 /// Who, below the answer: the input's own name for it comes back in the answer alone, and cannot clash with [`ITEM`].
@@ -59,7 +59,8 @@ pub(super) fn arguments(own: &[ArgumentDoc]) -> Vec<ArgumentDoc> {
             "cut_campaign",
             "column",
             Some("nothing"),
-            "Another value of it than the user's last known one opens a session; NULL is not known.",
+            "Another value of it than the session's last known one opens a session; to a session that knows none yet, the \
+             first is another. NULL is not known.",
         ),
         argument("start_when", "event name or condition", Some("nothing"), "Such an event opens a session."),
         argument(
@@ -78,7 +79,8 @@ pub(super) fn arguments(own: &[ArgumentDoc]) -> Vec<ArgumentDoc> {
             "exclude",
             "event name or condition",
             Some("nothing"),
-            "Events that do not count: they neither open nor extend a session.",
+            "Events that do not count: they neither open nor extend a session; such as `'session_start'`, where a tracker opens \
+             each visit with an event without a campaign.",
         ),
         argument("page", "column", Some("the event column"), "What is viewed: for entry and exit."),
         argument(
@@ -104,10 +106,17 @@ pub(super) fn arguments(own: &[ArgumentDoc]) -> Vec<ArgumentDoc> {
     arguments.extend([
         argument("by", "column or list", Some("nothing"), "Properties of a session: the value at its first event."),
         argument(
+            "first",
+            "column or list",
+            Some("nothing"),
+            "Properties of a session: the first known (not NULL) value in it.",
+        ),
+        argument("last", "column or list", Some("nothing"), "The last known value in it."),
+        argument(
             "order_key",
             "column",
             Some("nothing"),
-            "Orders events of the same time, for entry, exit, dwell and `by`.",
+            "Orders events of the same time, for entry, exit, dwell, `by`, `first` and `last`.",
         ),
         argument("tz", "TEXT", Some("'UTC'"), "IANA time zone of local dates."),
     ]);
@@ -128,7 +137,10 @@ pub(super) struct Wanted {
 /// A call of one of the relations, read and checked.
 pub(super) struct Question {
     pub roles: Roles,
+    /// The properties of a session in the order of the answer: `by`, `first`, `last`.
     pub by: Vec<Breakdown>,
+    /// The name of each in the list's elements.
+    fields: Vec<String>,
     pub has_conversion: bool,
     pub period: Option<Unit>,
     takes_part: Expr,
@@ -164,7 +176,21 @@ impl Question {
             return Err(call.error("argument 'cut_campaign' must be a column: a constant never changes"));
         }
         let order = call.column("order_key")?;
-        let by = call.breakdowns("by")?;
+        let mut by = call.breakdowns("by")?;
+        let mut fields: Vec<String> = by.iter().map(|b| by_field(&b.name)).collect();
+        let named: [(&str, fn(&str) -> String); 2] = [("first", first_field), ("last", last_field)];
+        for (key, field) in named {
+            for known in call.breakdowns(key)? {
+                if by.iter().any(|b| b.name == known.name) {
+                    return Err(call.error(format!(
+                        "argument '{key}': '{}' is a column of the answer already; give it another name in (SELECT ..)",
+                        known.name
+                    )));
+                }
+                fields.push(field(&known.name));
+                by.push(known);
+            }
+        }
         call.refuse_names(&by, output)?;
 
         let never = || lit(false);
@@ -186,14 +212,14 @@ impl Question {
         for (name, value) in [(ORDER, order), (PAGE, page), (CAMPAIGN, campaign)] {
             kept.extend(value.into_iter().flat_map(|value| [lit(name), value]));
         }
-        kept.extend(by.iter().flat_map(|b| [lit(by_field(&b.name)), b.value.clone()]));
+        kept.extend(by.iter().zip(&fields).flat_map(|(b, field)| [lit(field.as_str()), b.value.clone()]));
 
         let mut takes_part = roles.known();
         if let Some(exclude) = exclude {
             takes_part = takes_part.and(exclude.is_not_true());
         }
         let period = constants.period;
-        Ok(Self { roles, by, has_conversion, period, takes_part, constants, conditions, kept, has_page })
+        Ok(Self { roles, by, fields, has_conversion, period, takes_part, constants, conditions, kept, has_page })
     }
 
     /// One row for each element of a user's list: the user column and [`item`].
@@ -212,7 +238,8 @@ impl Question {
 
     /// The breakdown columns of an element, under their own names.
     pub(super) fn by_columns(&self) -> Vec<Expr> {
-        self.by.iter().map(|b| item().field(by_field(&b.name)).alias(b.name.as_str())).collect()
+        let fields = self.by.iter().zip(&self.fields);
+        fields.map(|(b, field)| item().field(field.as_str()).alias(b.name.as_str())).collect()
     }
 
     /// A page of an element; NULL where there are no pages.
@@ -227,6 +254,12 @@ impl Question {
             Some(Clock::Instants(per_second)) => ticks / lit(per_second as f64),
             _ => ticks * lit(86_400f64),
         }
+    }
+
+    /// The median, in seconds, of ticks whose `middle` this is.
+    pub(super) fn median_seconds(&self, middle: Expr) -> Expr {
+        let [lower, upper] = ["lower", "upper"].map(|name| self.seconds(middle.clone().field(name)));
+        (lower + upper) / lit(2f64)
     }
 }
 

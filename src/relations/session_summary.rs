@@ -4,7 +4,7 @@
 
 use arrow::datatypes::DataType;
 use datafusion::functions::core::expr_ext::FieldAccessor;
-use datafusion::functions_aggregate::expr_fn::{median, sum};
+use datafusion::functions_aggregate::expr_fn::sum;
 use datafusion::logical_expr::{Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, cast, col, lit, when};
 
 use super::Relation;
@@ -12,6 +12,7 @@ use super::call::{Call, column, count_rows, unkeyed};
 use super::roles::with_roles;
 use super::session_question::{CONVERSION, Question, Wanted, arguments, item};
 use crate::error::Result;
+use crate::functions::middle::middle;
 use crate::functions::session::user_sessions;
 use crate::functions::{ArgumentDoc, FunctionDoc, FunctionKind};
 
@@ -50,7 +51,7 @@ impl Relation for SessionSummary {
                 argument("week_start", "TEXT", Some("'monday'"), "The day on which weeks start."),
             ]),
             returns: vec![
-                ("by ..", "The breakdown columns, under their own names."),
+                ("by .., first .., last ..", "The breakdown columns, under their own names."),
                 ("period DATE", "First local date of the period; only where `period` is given."),
                 ("sessions BIGINT", "Sessions that began in it."),
                 ("users BIGINT", "Users with such a session."),
@@ -84,7 +85,7 @@ fn compose(call: &Call, question: &Question) -> datafusion::error::Result<Logica
         session("bounce").alias("(bounce)"),
         session("converted").alias("(converted)"),
         cast(session("ticks"), DataType::Decimal128(20, 0)).alias("(ticks)"),
-        question.seconds(session("ticks")).alias("(seconds)"),
+        session("ticks").alias("(middle)"),
         session("events").alias("(events)"),
         session("views").alias("(views)"),
     ]);
@@ -97,7 +98,7 @@ fn compose(call: &Call, question: &Question) -> datafusion::error::Result<Logica
         count_of("(bounce)")?,
         count_of("(converted)")?,
         sum(column("(ticks)")).alias("(ticks)"),
-        median(column("(seconds)")).alias("(seconds)"),
+        middle(call.room("middle")).call(vec![column("(middle)")]).alias("(middle)"),
         sum(column("(events)")).alias("(events)"),
         sum(column("(views)")).alias("(views)"),
     ];
@@ -113,7 +114,7 @@ fn compose(call: &Call, question: &Question) -> datafusion::error::Result<Logica
         column("(first)").alias("users"),
         mean(column("(bounce)"))?.alias("bounce_rate"),
         when(known(), question.seconds(column("(ticks)")) / sessions()).end()?.alias("mean_seconds"),
-        column("(seconds)").alias("median_seconds"),
+        question.median_seconds(column("(middle)")).alias("median_seconds"),
         mean(column("(events)"))?.alias("events_per_session"),
         mean(column("(views)"))?.alias("views_per_session"),
         match question.has_conversion {
@@ -139,4 +140,4 @@ A user counts once in each row. `by` is the value at the session's first event. 
 two middle durations where their number is even).
 
 Without `by` and `period` there is always one row; with them, one for each value that some session has. Memory: that of \
-`sessions`, and 8 bytes for each session of a row.";
+`sessions`, and some 4 bytes for each session of a row, which go to a temporary file beyond 128 MB or an eighth of the memory limit.";

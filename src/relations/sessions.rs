@@ -43,7 +43,7 @@ impl Relation for Sessions {
             syntax: "sessions(table, gap => INTERVAL '30 minutes' [, cut_midnight => true] [, page => ..] [, conversion => ..] [, by => ..])",
             arguments: arguments(&[CONVERSION]),
             returns: vec![
-                ("by ..", "The properties of the session, under their own names."),
+                ("by .., first .., last ..", "The properties of the session, under their own names."),
                 ("the user column", "Who, under its own name."),
                 (
                     "session_id BIGINT",
@@ -104,13 +104,14 @@ impl Relation for Sessions {
 
 const TEXT: &str = "\
 An event opens a session if it is the user's first, or if the time since the event before is longer than `gap`, or, where \
-asked: its local date is another (`cut_midnight`); its campaign is known and is not the one known last (`cut_campaign`); \
+asked: its local date is another (`cut_midnight`); its campaign is known and is not the one known last in the session, which \
+may have none so far (`cut_campaign`); \
 `start_when` is true; the event before satisfied `end_when`. Where none of these opens one, an event later than \
 `max_length` after the session's start does. Each rule is enough, so their order does not matter.
 
 Events of the same time are unordered, so they stay together: one that opens a session opens it for all of them, and one \
 that ends a session ends it after all of them. The sessions of a user therefore begin at different times. Where one of \
-several tied events must be chosen (entry, exit, `by`, the campaign known last), `order_key` decides, then the value \
+several tied events must be chosen (entry, exit, `by`, `first`, `last`, the campaign known last), `order_key` decides, then the value \
 itself, NULL first: the least for what comes first, the greatest for what comes last.
 
 Rows whose user or time is NULL take no part, nor do events that satisfy `exclude`; NULL conditions are false. Without \

@@ -85,5 +85,6 @@ comes last: rows between named nodes are the same whatever `top` is, moves among
 with a backslash before it. The most frequent transitions come first.
 
 Cost: one pass over each user's events after sorting them; memory 45 bytes an event (each distinct combination of \
-node, `order_key`, `session` and `by` is kept once), then 28 bytes for each transition, since medians are exact, and \
-8 for each that is new to its user. The table holds the transitions that occur, never all pairs of nodes.";
+node, `order_key`, `session` and `by` is kept once; over ordered files only those of the users at hand). Medians are \
+exact: each time takes some 4 bytes, and with `top` each transition that is new to its user 1 or 2. Beyond 128 MB, or an \
+eighth of the memory limit, they go to a temporary file. The table holds the transitions that occur, never all pairs of nodes.";

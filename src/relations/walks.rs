@@ -155,7 +155,7 @@ impl WalkArguments {
                 users.project(fields.chain([column(FLOW).field(EDGES_FIELD).alias(FLOW)]).collect::<Vec<_>>())?
             }
         };
-        let table = flow_table().call(vec![column(FLOW), lit(top)]).alias(FLOW);
+        let table = flow_table(call.room("flow_table")).call(vec![column(FLOW), lit(top)]).alias(FLOW);
         let mut output: Vec<Expr> = self.by.iter().map(|b| super::call::unkeyed(&b.name)).collect();
         output.extend(columns.iter().map(|c| match *c {
             // Views share the text of the names, however often they occur.

@@ -12,30 +12,32 @@ use arrow::array::{Array, AsArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::catalog::TableProvider;
-use datafusion::datasource::listing::ListingTable;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::basic::{Encoding, PageType};
 use parquet::file::metadata::ColumnChunkMetaData;
 
-use super::checksums::FooterSum;
-use super::checksums::read::CheckedFile;
 use super::managed::provider::ManagedTable;
+use crate::files::checksums::FooterSum;
+use crate::files::checksums::read::CheckedFile;
+use crate::files::followed::Followed;
+use crate::files::parquet::ParquetTable;
 
 /// More row groups than this are not looked at: planning a query should not take longer than a blink.
 const MAX_ROW_GROUPS: usize = 256;
 
 /// Distinct non-NULL values of `column`, or `None` where the dictionaries do not tell.
 pub fn of(table: &dyn TableProvider, column: &str) -> Option<BTreeSet<String>> {
-    let files = match (table as &dyn Any).downcast_ref::<ManagedTable>() {
+    let table = match (table as &dyn Any).downcast_ref::<Followed>() {
+        Some(followed) => followed.table().as_ref(),
+        None => table,
+    };
+    let files: Vec<(PathBuf, Option<FooterSum>)> = match (table as &dyn Any).downcast_ref::<ManagedTable>() {
         Some(managed) => {
             let files = managed.log().files().iter();
-            files.map(|f| (managed.log().folder().join(&f.path), f.checksum)).collect::<Vec<_>>()
+            files.map(|f| (managed.log().folder().join(&f.path), f.checksum)).collect()
         }
-        None => {
-            let files = files_of((table as &dyn Any).downcast_ref::<ListingTable>()?)?;
-            files.into_iter().map(|path| (path, None)).collect()
-        }
+        None => (table as &dyn Any).downcast_ref::<ParquetTable>()?.paths().map(|path| (path, None)).collect(),
     };
     let mut names = BTreeSet::new();
     let mut budget = MAX_ROW_GROUPS;
@@ -43,28 +45,6 @@ pub fn of(table: &dyn TableProvider, column: &str) -> Option<BTreeSet<String>> {
         read_dictionaries(file, *sum, column, &mut budget, &mut names)?;
     }
     (!names.is_empty()).then_some(names)
-}
-
-fn files_of(listing: &ListingTable) -> Option<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    for url in listing.table_paths() {
-        if url.scheme() != "file" {
-            return None;
-        }
-        let path = url.get_url().to_file_path().ok()?;
-        if path.is_file() {
-            files.push(path);
-        } else {
-            super::table::walk(&path, &mut files).ok()?;
-            files.retain(|f| f.extension().is_some_and(|e| e == "parquet"));
-            files.retain(|f| f.to_str().is_some_and(|f| url.contains(&object_path(f), false)));
-        }
-    }
-    Some(files)
-}
-
-fn object_path(file: &str) -> object_store::path::Path {
-    object_store::path::Path::from(file.trim_start_matches('/'))
 }
 
 /// Adds the dictionary values of every row group of a file. `None` where a chunk has values outside its dictionary.

@@ -12,8 +12,6 @@ use arrow::array::{Array, ArrayRef, AsArray, UInt64Array, new_null_array};
 use arrow::compute::{SortOptions, concat, interleave};
 use arrow::datatypes::{DataType, Field, UInt64Type};
 use arrow::row::{OwnedRow, RowConverter, Rows, SortField};
-use datafusion::datasource::physical_plan::parquet::metadata::CachedParquetMetaData;
-use datafusion::execution::cache::cache_manager::FileMetadataCache;
 use object_store::ObjectMeta;
 use object_store::path::Path as ObjectPath;
 use parking_lot::Mutex;
@@ -22,11 +20,12 @@ use parquet::file::metadata::ParquetMetaData;
 
 use super::checksums::scan::footer;
 use super::file_order::{StepBack, step_back};
+use crate::files::parquet as parquet_files;
 
 /// Footers of the session's files.
 #[derive(Clone)]
 pub struct Footers {
-    cache: Arc<FileMetadataCache>,
+    files: Arc<parquet_files::Footers>,
     judged: Arc<Mutex<HashMap<Claim, Option<StepBack>>>>,
 }
 
@@ -38,14 +37,14 @@ const JUDGED: usize = 100_000;
 
 impl fmt::Debug for Footers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Footers").field("cached", &self.cache.len()).finish()
+        f.debug_tuple("Footers").field(&self.files).finish()
     }
 }
 
 impl Footers {
-    /// Over the cache from which DataFusion's scans take them.
-    pub fn new(cache: Arc<FileMetadataCache>) -> Self {
-        Self { cache, judged: Arc::default() }
+    /// Those from which scans take theirs.
+    pub fn new(files: Arc<parquet_files::Footers>) -> Self {
+        Self { files, judged: Arc::default() }
     }
 
     /// Where a file's statistics contradict that it is ordered by a column ([`step_back`]); a file is looked at once.
@@ -67,13 +66,11 @@ impl Footers {
     /// A file's footer: the one that is cached, else that of a local file, which is cached for the scan to come. `None` where
     /// that takes more than a look at a local file.
     pub fn of(&self, store: &str, file: &ObjectMeta) -> Option<Arc<ParquetMetaData>> {
-        if store.starts_with("file:") {
-            // A damaged one is told by the scan, which meets it again.
-            return footer(self.cache.as_ref(), file).ok();
+        if !store.starts_with("file:") {
+            return None;
         }
-        let cached = self.cache.get(&file.location).filter(|entry| entry.is_valid_for(file))?;
-        let cached = cached.file_metadata.as_any().downcast_ref::<CachedParquetMetaData>();
-        cached.map(|cached| Arc::clone(cached.parquet_metadata()))
+        let path = LocalFileSystem::new().path_to_filesystem(&file.location).ok()?;
+        self.files.whole(file, &path, true).ok()
     }
 }
 
@@ -262,6 +259,7 @@ mod tests {
     use parquet::arrow::ArrowWriter;
     use parquet::file::metadata::{PageIndexPolicy, ParquetMetaDataReader};
     use parquet::file::properties::{EnabledStatistics, WriterProperties};
+    use std::fs::File;
 
     const NULLS_LAST: SortOptions = SortOptions { descending: false, nulls_first: false };
     const NULLS_FIRST: SortOptions = SortOptions { descending: false, nulls_first: true };

@@ -1,10 +1,10 @@
-//! From files to tables that know their column roles and order; managed tables, ordered files, ingest; the sample-data generator.
+//! From files to tables that know their column roles and order; managed tables, ordered files; the sample-data generator.
 //!
-//! Deals with: opening Parquet, CSV, JSON and managed tables, with messages that name the file; taking events in, sorting them by
-//! (user, time) and writing them as well-cut files. Does not deal with: queries.
+//! Deals with: opening Parquet, CSV, JSON and managed tables, with messages that name the file; sorting events by (user, time) and
+//! writing them as well-cut files. Does not deal with: queries, or taking events in (`ingest`).
 
-pub mod checksums;
 pub mod compact;
+mod declared;
 pub mod erase;
 pub mod event_names;
 pub mod file_order;
@@ -12,6 +12,7 @@ pub mod footers;
 pub mod generate;
 pub mod layout;
 pub mod managed;
+pub mod retype;
 pub mod sort;
 pub mod staging;
 pub mod table;

@@ -66,9 +66,11 @@ fn every_function_is_in_the_manual() {
     let inner = [
         "attribution_credits",
         "breakdown",
+        "data_reach",
         "flow_table",
         "funnel_steps",
         "funnel_touches",
+        "funnel_window_end",
         "period_end",
         "retention_cells",
         "user_attribution",

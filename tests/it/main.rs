@@ -10,6 +10,7 @@ mod damage;
 mod docs;
 mod erased;
 mod features;
+mod files;
 mod funnel_relations;
 mod ingest;
 mod ingest_slips;
@@ -22,9 +23,12 @@ mod merged;
 mod oracle;
 mod ordered;
 mod output;
+mod parquet_files;
+mod peaks;
 mod peers_fixture;
 mod program;
 mod repl;
+mod windows;
 
 /// A file that nobody declares is a test that nobody runs.
 #[test]

@@ -7,6 +7,7 @@ mod attribution;
 mod civil;
 mod funnel;
 mod funnel_brute;
+mod funnel_by;
 mod funnel_options;
 mod lifecycle;
 mod paths;

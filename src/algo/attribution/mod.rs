@@ -6,7 +6,7 @@
 //!
 //! A conversion at `t` claims the touches in `[t - lookback, t]`; with `reset` only those after the last instant before `t`
 //! that had a conversion. Conversions at one instant claim the same touches. A conversion that claims none is credited to
-//! one channel that stands for "no touch".
+//! one channel that stands for "no touch", and is no path of the chain.
 //!
 //! Credit is counted in whole parts, [`UNIT`] to a conversion, so that sums over users are exact and in no order. Values are
 //! summed as [`ExactSum`]s of value times parts.
@@ -102,8 +102,34 @@ pub enum Move {
     To(u32, u32),
     /// A path ends with this channel and a conversion.
     Converted(u32),
-    /// A path ends with this channel and nothing.
+    /// A path that does not convert begins with this channel.
+    LostStart(u32),
+    /// From one channel to another on such a path.
+    LostTo(u32, u32),
+    /// It ends with this channel.
     Lost(u32),
+}
+
+/// How often a step is taken, and what the conversions at the end of those paths are worth.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Flow {
+    /// How often.
+    pub times: i64,
+    /// Values above zero, once for each time.
+    pub gained: ExactSum,
+    /// Values below zero, without the sign.
+    pub taken: ExactSum,
+}
+
+impl Flow {
+    fn add(&mut self, times: i64, value: f64) {
+        self.times += times;
+        if value > 0.0 {
+            self.gained.add_product(value, times);
+        } else if value < 0.0 {
+            self.taken.add_product(-value, times);
+        }
+    }
 }
 
 /// How often, and for how much.
@@ -140,6 +166,14 @@ pub struct SegmentTotal {
     pub value: ExactSum,
     /// Sum of their values without the signs.
     pub magnitude: ExactSum,
+    /// Those of them that claim no touch.
+    pub untouched: i64,
+    /// Sum of the values of these.
+    pub untouched_value: ExactSum,
+    /// Sum of the values above zero of those that claim one.
+    pub gained: ExactSum,
+    /// Sum of the values below zero of these, without the sign.
+    pub taken: ExactSum,
 }
 
 /// What a user adds up to.
@@ -150,7 +184,7 @@ pub struct UserCredits {
     /// By segment.
     pub totals: HashMap<u32, SegmentTotal>,
     /// By segment and move.
-    pub moves: HashMap<(u32, Move), i64>,
+    pub moves: HashMap<(u32, Move), Flow>,
     /// By segment and set of channels (their numbers in order).
     pub coalitions: HashMap<(u32, Box<[u32]>), Credit>,
     slots: HashMap<(u32, u32), usize>,
@@ -251,11 +285,11 @@ impl Attribution {
             let length = rest.windows(2).take_while(|pair| !apart(pair)).count() + 1;
             let (path, after) = rest.split_at(length);
             let last = path[length - 1];
-            let mut count = |step| *sums.moves.entry((last.segment, step)).or_default() += 1;
-            count(Move::Start(first.channel));
+            let mut count = |step| sums.moves.entry((last.segment, step)).or_default().add(1, 0.0);
+            count(Move::LostStart(first.channel));
             path.windows(2)
                 .filter(|pair| pair[0].channel != pair[1].channel)
-                .for_each(|pair| count(Move::To(pair[0].channel, pair[1].channel)));
+                .for_each(|pair| count(Move::LostTo(pair[0].channel, pair[1].channel)));
             count(Move::Lost(last.channel));
             rest = after;
         }
@@ -275,6 +309,13 @@ impl Attribution {
             total.conversions += 1;
             total.value.add(value);
             total.magnitude.add(value.abs());
+            if window.active.is_empty() {
+                total.untouched += 1;
+                total.untouched_value.add(value);
+            } else if self.spec.moves {
+                let side = if value < 0.0 { &mut total.taken } else { &mut total.gained };
+                side.add(value.abs());
+            }
             for (a, channel) in channels.iter().enumerate() {
                 let sum = sums.channel(segment, *channel, rules);
                 sum.touches += window.active.get(a).map_or(0, |c| i64::from(window.counts[*c as usize]));
@@ -290,14 +331,13 @@ impl Attribution {
                 sum.parts += 1;
                 sum.value.add(value);
             }
-            if self.spec.moves {
-                let path = &touches[window.range.clone()];
-                let ends = path.first().zip(path.last()).map(|(f, l)| (f.channel, l.channel));
-                let (first, last) = ends.unwrap_or((self.untouched, self.untouched));
-                let mut count = |step, times| *sums.moves.entry((segment, step)).or_default() += times;
-                count(Move::Start(first), 1);
+            // A conversion that claims no touch is no path.
+            let path = &touches[window.range.clone()];
+            if let ([first, ..], [.., last], true) = (path, path, self.spec.moves) {
+                let mut count = |step, times| sums.moves.entry((segment, step)).or_default().add(times, value);
+                count(Move::Start(first.channel), 1);
                 window.moves.iter().for_each(|((a, b), times)| count(Move::To(*a, *b), i64::from(*times)));
-                count(Move::Converted(last), 1);
+                count(Move::Converted(last.channel), 1);
             }
         }
     }

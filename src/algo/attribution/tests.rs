@@ -99,16 +99,16 @@ fn paths_that_are_lost_and_moves() {
     let touches =
         [touch(0, 1), touch(1, 1), touch(2, 2), touch(11, 3), touch(40, 4), touch(90, 5), touch(110, 5), touch(130, 6)];
     let sums = user(spec(20, false), &touches, &[conversion(10)]);
-    let mut moves: Vec<(Move, i64)> = sums.moves.iter().map(|((_, m), n)| (*m, *n)).collect();
+    let mut moves: Vec<(Move, i64)> = sums.moves.iter().map(|((_, m), flow)| (*m, flow.times)).collect();
     moves.sort();
     let want = [
         (Move::Start(1), 1),
-        (Move::Start(3), 1),
-        (Move::Start(4), 1),
-        (Move::Start(5), 1),
         (Move::To(1, 2), 1),
-        (Move::To(5, 6), 1),
         (Move::Converted(2), 1),
+        (Move::LostStart(3), 1),
+        (Move::LostStart(4), 1),
+        (Move::LostStart(5), 1),
+        (Move::LostTo(5, 6), 1),
         (Move::Lost(3), 1),
         (Move::Lost(4), 1),
         (Move::Lost(6), 1),
@@ -134,6 +134,15 @@ fn position_parts_are_a_whole() {
                 );
             }
         }
+    }
+}
+
+fn add(moves: &HashMap<(u32, Move), Flow>, to: &mut HashMap<(u32, Move), Flow>) {
+    for (step, flow) in moves {
+        let sum = to.entry(*step).or_default();
+        sum.times += flow.times;
+        flow.gained.parts().iter().for_each(|p| sum.gained.add(*p));
+        flow.taken.parts().iter().for_each(|p| sum.taken.add(*p));
     }
 }
 
@@ -176,7 +185,7 @@ fn the_window_slides_to_the_same_sums() {
                 .collect();
             unclaimed.retain(|t| t.time > c.time || !mine.contains(t));
             let one = user(spec.clone(), &mine, &[*c]);
-            one.moves.iter().for_each(|(step, times)| *moves.entry(*step).or_insert(0) += times);
+            add(&one.moves, &mut moves);
             let mut members: Vec<u32> = mine.iter().map(|t| t.channel).collect();
             members.sort_unstable();
             members.dedup();
@@ -199,8 +208,11 @@ fn the_window_slides_to_the_same_sums() {
         }
         // A touch before an unclaimed one is claimed only by conversions between them, so these are the same paths.
         let lost = user(spec.clone(), &unclaimed, &[]);
-        lost.moves.iter().for_each(|(step, times)| *moves.entry(*step).or_insert(0) += times);
-        assert_eq!(all.moves, moves, "round {round}");
+        add(&lost.moves, &mut moves);
+        let told = |moves: &HashMap<(u32, Move), Flow>| -> HashMap<(u32, Move), (i64, f64, f64)> {
+            moves.iter().map(|(step, f)| (*step, (f.times, f.gained.value(), f.taken.value()))).collect()
+        };
+        assert_eq!(told(&all.moves), told(&moves), "round {round}");
         let sets: HashMap<_, _> =
             all.coalitions.iter().map(|((segment, set), sum)| ((*segment, set.to_vec()), sum.parts)).collect();
         assert_eq!(sets, coalitions, "round {round}");

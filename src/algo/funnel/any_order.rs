@@ -163,8 +163,8 @@ impl AnyOrder {
         self.blocks[0]
     }
 
-    /// Reads a user's events.
-    pub fn prepare(&mut self, events: &[Event]) {
+    /// Reads a user's events; `entries` are the instants, ascending, at which a chain may start, where not at all.
+    pub fn prepare(&mut self, events: &[Event], entries: Option<&[i64]>) {
         self.positions.iter_mut().for_each(Vec::clear);
         self.starts.clear();
         self.exclusions.clear();
@@ -178,7 +178,9 @@ impl AnyOrder {
             for step in bits(event.mask & all) {
                 self.positions[step].push(at as u32);
             }
-            if event.mask & self.blocks[0] != 0 && self.starts.last().is_none_or(|last| (*last as usize) < instant) {
+            let enters = event.mask & self.blocks[0] != 0
+                && entries.is_none_or(|times| times.binary_search(&event.time).is_ok());
+            if enters && self.starts.last().is_none_or(|last| (*last as usize) < instant) {
                 self.starts.push(instant as u32);
             }
             if event.mask & self.excluded != 0 {

@@ -66,6 +66,9 @@ pub struct Gaps {
     /// Chains that end with a step after which none may be skipped.
     ends: Vec<Ends>,
     pub(super) ties: Ties,
+    optional: u64,
+    /// Positions of the events that satisfy each step that may be skipped.
+    occurrences: Vec<Vec<u32>>,
 }
 
 /// The latest starts of chains that can go on with a step that may come after several others, since those between may be
@@ -101,13 +104,33 @@ impl Gaps {
             after: limit(&spec.step_after, 0),
             ends: vec![Ends::default(); spec.steps],
             ties: Ties::default(),
+            optional: spec.optional,
+            occurrences: vec![Vec::new(); spec.steps],
         }
+    }
+
+    /// Reads a user's events.
+    pub fn prepare(&mut self, events: &[Event]) {
+        if self.optional == 0 {
+            return;
+        }
+        self.occurrences.iter_mut().for_each(Vec::clear);
+        for (at, event) in (0u32..).zip(events) {
+            bits(event.mask & self.optional).for_each(|step| self.occurrences[step].push(at));
+        }
+    }
+
+    /// When a step that may be skipped is satisfied next, from a position on.
+    pub(super) fn next_of(&self, events: &[Event], step: usize, from: usize) -> Option<i64> {
+        let positions = &self.occurrences[step];
+        let next = positions.partition_point(|at| (*at as usize) < from);
+        positions.get(next).map(|at| events[*at as usize].time)
     }
 
     /// The best chain that starts at one of `starts`, of a level of at most `cap`.
     pub fn best(&mut self, events: &[Event], deadlines: &mut Deadlines, starts: Starts, cap: usize) -> Found {
         let horizon = if starts.last == i64::MAX { i64::MAX } else { deadlines.of(starts.last) };
-        let Self { rules, within, after, ends, ties } = self;
+        let Self { rules, within, after, ends, ties, .. } = self;
         ends.iter_mut().for_each(|e| {
             e.pending.clear();
             e.best.clear();

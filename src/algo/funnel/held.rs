@@ -5,8 +5,9 @@
 
 use std::cmp::Reverse;
 
+use super::apart::{Apart, Values};
 use super::method::{Method, Span};
-use super::spec::{Entry, Order, Pick, Spec};
+use super::spec::{By, Entry, Order, Pick, Spec};
 use super::window::Starts;
 use super::{Chain, Chains, Found, Place, Reached};
 use crate::algo::event::{Event, NO_CLASS};
@@ -14,16 +15,19 @@ use crate::algo::event::{Event, NO_CLASS};
 /// The funnel of one query, with what it needs to hold between users.
 #[derive(Debug, Clone)]
 pub struct Funnel {
-    method: Method,
+    pub(super) method: Method,
     /// The same without exclusions, where a user whose level they lower leaves the funnel.
-    unrestricted: Option<Method>,
+    pub(super) unrestricted: Option<Method>,
     entry: Entry,
     any_order: bool,
     earliest_start: bool,
     by_period: bool,
     step_bits: u64,
     every_event: bool,
+    mature: u64,
+    pub(super) by: By,
     spans: Vec<Span>,
+    pub(super) apart: Apart,
 }
 
 /// The events of one class.
@@ -59,43 +63,67 @@ impl Funnel {
             by_period: spec.period.is_some(),
             step_bits: spec.step_bits(),
             every_event: spec.every_event(),
+            mature: spec.mature_bit(),
+            by: spec.by,
+            apart: Apart::default(),
             method: Method::new(spec),
             spans: Vec::new(),
         }
     }
 
-    /// How far a user came, over all periods if there are some. `held` gives the class of each tag, where all events of a
-    /// chain must be of one class. `events` are sorted by time.
+    /// How far a user came, over all periods if there are some, whatever the values by which chains are told apart. `held`
+    /// gives the class of each tag, where all events of a chain must be of one class. `events` are sorted by time.
     pub fn level(&mut self, events: &[Event], held: Option<&[u32]>) -> Reached {
-        let simple = held.is_none() && self.unrestricted.is_none() && self.entry == Entry::Best && !self.by_period;
+        let simple = held.is_none()
+            && self.unrestricted.is_none()
+            && self.entry == Entry::Best
+            && !self.by_period
+            && self.mature == 0;
         if simple {
             self.method.prepare(events);
             let level = self.method.best(events, Starts::ANY, self.method.most).level;
             return Reached { level, dropped: false };
         }
         let mut chains = Chains::default();
-        self.chains(events, held, &mut chains);
+        self.whole(events, held, &mut chains);
         let best = chains.chains.iter().map(|c| c.reached).max_by_key(|r| (r.level, r.dropped));
         best.unwrap_or_default()
     }
 
     /// Appends the chains asked for, without those of level 0 (but with those that were dropped). `events` are sorted by
-    /// time; among tied events those that stand first are taken.
-    pub fn chains(&mut self, events: &[Event], held: Option<&[u32]>, chains: &mut Chains) {
+    /// time; among tied events those that stand first are taken. `values` tells the values of tags, where chains are told
+    /// apart by them.
+    pub fn chains(&mut self, events: &[Event], held: Option<&[u32]>, values: Option<&dyn Values>, chains: &mut Chains) {
+        match values {
+            Some(values) if self.by != By::Nothing => self.by_value(events, held, values, chains),
+            _ => self.whole(events, held, chains),
+        }
+    }
+
+    /// The same whatever the values.
+    pub(super) fn whole(&mut self, events: &[Event], held: Option<&[u32]>, chains: &mut Chains) {
         let mut spans = std::mem::take(&mut self.spans);
+        // Spans are made of the entries that are mature; nothing else looks at that condition.
+        let bare: Vec<Event>;
+        let stripped = if self.mature == 0 {
+            events
+        } else {
+            bare = events.iter().map(|e| Event { mask: e.mask & !self.mature, ..*e }).collect();
+            &bare
+        };
         match held {
             None => {
                 self.method.spans(events, &mut spans);
                 match self.entry {
-                    Entry::All => self.all(events, &spans, chains),
-                    Entry::Best | Entry::First => self.one(events, &spans, chains),
+                    Entry::All => self.all(stripped, &spans, chains),
+                    Entry::Best | Entry::First => self.one(stripped, &spans, chains),
                 }
             }
             Some(classes) => {
                 let class = |e: &Event| classes.get(e.tag as usize).copied().unwrap_or(NO_CLASS);
                 let some: Vec<Event> = events.iter().copied().filter(|e| class(e) != NO_CLASS).collect();
                 self.method.spans(&some, &mut spans);
-                let sequences = split(events, class);
+                let sequences = split(stripped, class);
                 match self.entry {
                     Entry::All => self.all_by_class(&sequences, &spans, chains),
                     Entry::Best | Entry::First => self.one_by_class(&sequences, &spans, chains),
@@ -123,12 +151,10 @@ impl Funnel {
 
     fn all(&mut self, events: &[Event], spans: &[Span], chains: &mut Chains) {
         self.method.prepare(events);
-        let cap = self.method.cap(events, spans.len());
         let Chains { chains, places } = chains;
         for span in spans {
-            self.method.all(events, span.starts, cap, places, |found, _, places| {
-                let reached = Reached { level: found.level, dropped: false };
-                chains.push(Chain { period: span.period, reached, end: places.len() });
+            self.method.all(events, span.starts, places, |found, _, places| {
+                chains.push(of_span(span, Reached { level: found.level, dropped: false }, places.len()));
             });
         }
     }
@@ -172,10 +198,9 @@ impl Funnel {
         let mut several = Vec::new();
         for (class, sequence) in sequences.iter().enumerate() {
             self.method.prepare(&sequence.events);
-            let cap = self.method.cap(&sequence.events, spans.len());
             for (at, span) in overlapping(spans, &sequence.events) {
                 let mut places = Vec::new();
-                self.method.all(&sequence.events, span.starts, cap, &mut places, |found, from, places| {
+                self.method.all(&sequence.events, span.starts, &mut places, |found, from, places| {
                     several.push(((at, found.start, class), found.level, moved(&places[from..], sequence)));
                 });
             }
@@ -231,8 +256,12 @@ impl Funnel {
 fn push(chains: &mut Chains, span: &Span, level: usize, dropped: bool) {
     if level > 0 || dropped {
         let reached = Reached { level: if dropped { 0 } else { level }, dropped };
-        chains.chains.push(Chain { period: span.period, reached, end: chains.places.len() });
+        chains.chains.push(of_span(span, reached, chains.places.len()));
     }
+}
+
+fn of_span(span: &Span, reached: Reached, end: usize) -> Chain {
+    Chain { period: span.period, last_entry: span.starts.last, value: None, reached, end }
 }
 
 /// The events of each class, in the order of classes.

@@ -8,7 +8,6 @@ use super::gaps::Gaps;
 use super::spec::{Between, Entry, Order, Pick, Spec};
 use super::window::{Deadline, Deadlines, Starts};
 use super::{Found, Place, plain};
-use crate::algo::calendar::Calendar;
 use crate::algo::event::Event;
 
 /// How chains are found.
@@ -29,6 +28,8 @@ pub struct Method {
     pub most: usize,
     /// The steps with which a chain can start.
     pub openings: u64,
+    /// The instants, ascending, at which a chain may start, where these steps do not tell it alone.
+    pub entries: Option<Vec<i64>>,
 }
 
 /// A calendar period, or all of time, and the starts in it.
@@ -58,14 +59,43 @@ impl Method {
             _ => (How::Gaps(Box::new(Gaps::new(&spec))), 1),
         };
         let most = spec.required().count_ones() as usize;
-        Self { deadlines: Deadlines::new(spec.window.clone()), spec, how, most, openings }
+        Self { deadlines: Deadlines::new(spec.window.clone()), spec, how, most, openings, entries: None }
+    }
+
+    /// Whether a chain may start with an event, as far as itself tells.
+    #[inline]
+    fn opens(&self, event: &Event) -> bool {
+        event.mask & self.openings != 0
+            && self.entries.as_ref().is_none_or(|times| times.binary_search(&event.time).is_ok())
+    }
+
+    /// Whether nothing is asked of what lies between steps.
+    pub fn is_plain(&self) -> bool {
+        matches!(self.how, How::Plain)
+    }
+
+    /// What is asked.
+    pub fn spec(&self) -> &Spec {
+        &self.spec
+    }
+
+    /// What is asked, and when windows end.
+    pub fn parts(&mut self) -> (&Spec, &mut Deadlines) {
+        (&self.spec, &mut self.deadlines)
+    }
+
+    /// The last instant of a chain that starts then.
+    pub fn deadline(&mut self, start: i64) -> i64 {
+        self.deadlines.of(start)
     }
 
     /// Makes ready for the questions about a user.
     pub fn prepare(&mut self, events: &[Event]) {
         debug_assert!(events.is_sorted_by_key(|e| e.time));
-        if let How::AnyOrder(any_order) = &mut self.how {
-            any_order.prepare(events);
+        match &mut self.how {
+            How::Plain => {}
+            How::Gaps(gaps) => gaps.prepare(events),
+            How::AnyOrder(any_order) => any_order.prepare(events, self.entries.as_deref()),
         }
     }
 
@@ -101,8 +131,7 @@ impl Method {
         // To allow more starts never makes chains shorter: the earliest start is found by bisection.
         let from = events.partition_point(|e| e.time < starts.from);
         let until = events.partition_point(|e| e.time <= found.start);
-        let mut candidates: Vec<i64> =
-            events[from..until].iter().filter(|e| e.mask & self.openings != 0).map(|e| e.time).collect();
+        let mut candidates: Vec<i64> = events[from..until].iter().filter(|e| self.opens(e)).map(|e| e.time).collect();
         candidates.dedup();
         let earliest = candidates.partition_point(|last| {
             let starts = Starts { last: *last, ..starts };
@@ -127,35 +156,43 @@ impl Method {
         }
     }
 
-    /// One chain after the other among those of at most `cap` steps that start at one of `starts`: `each` gets them with the number of events
-    /// that `places` had before.
+    /// One chain after the other, in order of time, of those that start at one of `starts`: `each` gets them with the number
+    /// of events that `places` had before.
     ///
-    /// Levels never increase from one chain to the next, so that all chains of a level cost one pass together and each
-    /// lower level costs one more to the end: O(k) passes.
+    /// Of the chains that start in the window of the next event left, the canonical one is taken. A search looks at two
+    /// windows at most, and goes no further than the chain where that is complete, so that no event is looked at more than a
+    /// few times: linear, if the chain to take is the one that completes earliest.
     pub fn all(
         &mut self,
         events: &[Event],
-        mut starts: Starts,
-        mut cap: usize,
+        starts: Starts,
         places: &mut Vec<Place>,
         mut each: impl FnMut(&Found, usize, &[Place]),
     ) {
+        // No chain is longer than the longest of all: one pass spares each search the way to the end of its windows.
+        let cap = self.best(events, starts, self.most).level;
+        let mut from = starts.from;
+        let mut next = events.partition_point(|e| e.time < from);
         loop {
-            let found = self.canonical(events, starts, cap);
-            if found.level == 0 {
-                return;
+            while next < events.len() && (events[next].time < from || !self.opens(&events[next])) {
+                next += 1;
             }
-            cap = found.level;
+            let Some(first) = events.get(next).map(|e| e.time).filter(|time| *time <= starts.last) else { return };
+            let window = self.deadlines.of(first);
+            let found = self.canonical(events, Starts { from: first, last: window.min(starts.last) }, cap);
             let before = places.len();
-            self.chain(events, &found, places);
-            each(&found, before, places);
-            let end = match found.level == self.most {
-                true => places[before..].iter().map(|p| events[p.at as usize].time).max().unwrap_or(found.start),
-                false => self.deadlines.of(found.start),
+            if found.level > 0 {
+                self.chain(events, &found, places);
+                each(&found, before, places);
+            }
+            let end = if found.level == self.most {
+                places[before..].iter().map(|p| events[p.at as usize].time).max().unwrap_or(first)
+            } else {
+                window
             };
             match end.checked_add(1) {
-                Some(next) if next <= starts.last => starts.from = next,
-                _ => return,
+                Some(after) => from = after,
+                None => return,
             }
         }
     }
@@ -164,31 +201,37 @@ impl Method {
     pub fn spans(&mut self, events: &[Event], spans: &mut Vec<Span>) {
         spans.clear();
         let first_only = self.spec.entry == Entry::First;
-        let openings = self.openings;
-        let mut opens = events.iter().filter(|e| e.mask & openings != 0).map(|e| e.time);
-        let Some(calendar) = &mut self.spec.period else {
-            match first_only {
-                true => spans
-                    .extend(opens.next().map(|time| Span { period: None, starts: Starts { from: time, last: time } })),
-                false => spans.push(Span { period: None, starts: Starts::ANY }),
-            }
+        let (openings, mature) = (self.openings, self.spec.mature_bit());
+        if !first_only && mature == 0 && self.spec.period.is_none() {
+            spans.push(Span { period: None, starts: Starts::ANY });
             return;
-        };
-        for time in opens {
-            // A time beyond the calendar is in no period.
-            let Some(period) = bucket(calendar, time) else { continue };
+        }
+        let entries = self.entries.as_deref();
+        let opens = events.iter().filter(|e| {
+            e.mask & openings != 0
+                && e.mask & mature == mature
+                && entries.is_none_or(|times| times.binary_search(&e.time).is_ok())
+        });
+        for time in opens.map(|e| e.time) {
+            let period = match &mut self.spec.period {
+                None => None,
+                // A time beyond the calendar is in no period.
+                Some(calendar) => match calendar.bucket(time) {
+                    Some(period) => Some(period),
+                    None => continue,
+                },
+            };
             match spans.last_mut() {
-                Some(span) if span.period == Some(period) => {
+                Some(span) if span.period == period => {
+                    if first_only && period.is_none() {
+                        break;
+                    }
                     if !first_only {
                         span.starts.last = time;
                     }
                 }
-                _ => spans.push(Span { period: Some(period), starts: Starts { from: time, last: time } }),
+                _ => spans.push(Span { period, starts: Starts { from: time, last: time } }),
             }
         }
     }
-}
-
-fn bucket(calendar: &mut Calendar, time: i64) -> Option<i64> {
-    calendar.bucket(time)
 }

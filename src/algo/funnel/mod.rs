@@ -9,23 +9,28 @@
 //! - `spec`: what counts as a chain. `window`: when it must be over.
 //! - `plain`, `gaps`, `any_order`: one method each; `way`, `exchange`: the events of the chains that the last two
 //!   find; `ties`: what events at one instant can serve.
-//! - `method`: one user's chains, whichever method finds them; `held`: the same where events are told apart by a value.
+//! - `method`: one user's chains, whichever method finds them; `held`: the same where all events of a chain share a value;
+//!   `apart`, `plain_apart`: the same for each value of the events that start a chain.
 //!
 //! Events at one instant are unordered: they may serve steps in any order, and none of them lies between the others.
 
 mod any_order;
+mod apart;
 mod exchange;
 mod gaps;
 mod held;
 mod method;
 mod plain;
+mod plain_apart;
 mod spec;
 mod ties;
 mod way;
 mod window;
 
+pub use apart::Values;
 pub use held::Funnel;
-pub use spec::{Between, Entry, Exclusion, MAX_STEPS, Order, Pick, Spec, Window};
+pub use spec::{Between, By, Entry, Exclusion, MAX_STEPS, Order, Pick, Spec, Window};
+pub use window::{Deadline, Deadlines};
 
 /// How far a user came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -50,6 +55,10 @@ pub struct Place {
 pub struct Chain {
     /// Number of the period in which it starts, where the funnel asks for chains by period.
     pub period: Option<i64>,
+    /// The latest event of that period that can start a chain; of no meaning without one.
+    pub last_entry: i64,
+    /// A tag with the chain's value, where chains are told apart by one and it has one.
+    pub value: Option<u32>,
     /// How far it comes.
     pub reached: Reached,
     /// Where its events end in [`Chains::places`]; they begin where those of the chain before end.

@@ -124,7 +124,7 @@ fn serve(group: &[Event], spec: &Spec) -> Serve {
         return Serve::EachOnce(all);
     }
     // Events that satisfy one step each never compete for a step's place in the chain.
-    if spec.reuse || group.iter().all(|e| e.mask.is_power_of_two()) {
+    if spec.reuse || group.iter().all(|e| e.mask & e.mask.wrapping_sub(1) == 0) {
         return Serve::InTurn(all);
     }
     Serve::Matched(group.iter().map(|e| e.mask).collect())

@@ -65,9 +65,24 @@ pub enum Entry {
     Best,
     /// The best one that starts at the first event that can start a chain.
     First,
-    /// One after the other: the next starts later than the last event of a complete chain, or later than the window of one
-    /// that is not complete.
+    /// One after the other, in order of time: of the chains that start in the window of the next event left that can start
+    /// one, the best; what comes next starts later than its last event if it is complete, else later than that window.
     All,
+}
+
+/// Whether chains are told apart by a value that events carry, and by which event's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum By {
+    /// They are not.
+    #[default]
+    Nothing,
+    /// Each value of the events that can start a chain on its own: as if only events with this value could.
+    Entry,
+    /// Each value of the events of this step (from 0) on its own: as if only events with this value satisfied it. What does
+    /// not come that far, whatever the value, is a chain without a value.
+    Step(usize),
+    /// One value a user: that of the first event that can start a chain.
+    FirstEntry,
 }
 
 /// Which of the longest chains is the canonical one.
@@ -81,7 +96,7 @@ pub enum Pick {
     EarliestStart,
 }
 
-/// A funnel. Conditions of events are bits of their masks: first the steps, then the exclusions.
+/// A funnel. Conditions of events are bits of their masks: first the steps, then the exclusions, then `mature`'s.
 #[derive(Debug, Clone)]
 pub struct Spec {
     /// Number of steps, at least 1; with the exclusions at most [`MAX_STEPS`].
@@ -112,6 +127,11 @@ pub struct Spec {
     pub pick: Pick,
     /// Chains are asked for each period of this calendar in which one can start, each period on its own.
     pub period: Option<Calendar>,
+    /// By which values they are told apart.
+    pub by: By,
+    /// Only events that satisfy one condition more, the last of all, can start a chain: it tells that their window has ended,
+    /// so that no event after one that does not satisfy it does.
+    pub mature: bool,
 }
 
 impl Spec {
@@ -132,6 +152,8 @@ impl Spec {
             entry: Entry::default(),
             pick: Pick::default(),
             period: None,
+            by: By::default(),
+            mature: false,
         }
     }
 
@@ -143,6 +165,11 @@ impl Spec {
     /// Bits of the steps that a complete chain must have.
     pub fn required(&self) -> u64 {
         self.step_bits() & !self.optional
+    }
+
+    /// The bit of the condition that tells whose window has ended; 0 where none does.
+    pub fn mature_bit(&self) -> u64 {
+        if self.mature { 1 << (self.steps + self.exclusions.len()) } else { 0 }
     }
 
     /// Whether events that satisfy no condition take part.

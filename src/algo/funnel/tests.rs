@@ -22,7 +22,7 @@ fn run(list: &[(i64, u64)], spec: &Spec) -> (usize, Vec<i64>) {
     let events = events(list);
     let mut funnel = Funnel::new(spec.clone());
     let mut chains = Chains::default();
-    funnel.chains(&events, None, &mut chains);
+    funnel.chains(&events, None, None, &mut chains);
     assert!(chains.chains.len() <= 1);
     let level = funnel.level(&events, None).level;
     assert_eq!(level, chains.chains.first().map_or(0, |c| c.reached.level));
@@ -183,7 +183,7 @@ fn all_chains_one_after_the_other() {
     let all = Spec { entry: Entry::All, ..plain(2, 5) };
     let list = events(&in_turn(&[A, B, A, A, B, A, X, X, X, X, X, A]));
     let mut chains = Chains::default();
-    Funnel::new(all).chains(&list, None, &mut chains);
+    Funnel::new(all).chains(&list, None, None, &mut chains);
     let levels: Vec<usize> = chains.chains.iter().map(|c| c.reached.level).collect();
     assert_eq!(levels, [2, 2, 1, 1]);
     assert_eq!(chains.places.iter().map(|p| p.at).collect::<Vec<_>>(), [0, 1, 3, 4, 5, 11]);
@@ -197,7 +197,7 @@ fn held_values_keep_chains_apart() {
     assert_eq!(funnel.level(&list, Some(&[0, 1, 1, 0, crate::algo::event::NO_CLASS])).level, 2);
     assert_eq!(funnel.level(&list, Some(&[0, 1, 2, 3, 4])).level, 1);
     let mut chains = Chains::default();
-    funnel.chains(&list, Some(&[0, 1, 1, 0, 2]), &mut chains);
+    funnel.chains(&list, Some(&[0, 1, 1, 0, 2]), None, &mut chains);
     assert_eq!(chains.places.iter().map(|p| p.at).collect::<Vec<_>>(), [1, 2]);
     // The first event that can start a chain is that of class 0.
     let mut first = Funnel::new(Spec { entry: Entry::First, ..plain(3, 100) });
@@ -218,7 +218,7 @@ fn extreme_times_do_not_overflow() {
                         (spec.between, spec.step_within, spec.step_after) = (between, vec![limit], vec![limit]);
                     }
                     let mut chains = Chains::default();
-                    Funnel::new(spec).chains(&events(&ends), None, &mut chains);
+                    Funnel::new(spec).chains(&events(&ends), None, None, &mut chains);
                     assert!(!chains.chains.is_empty());
                 }
             }

@@ -214,6 +214,10 @@ impl<'a> Way<'a> {
         if rules.may_leave(self.groups[at].conditions, latest) >> first & 1 == 0 {
             return None;
         }
+        // A look ahead, so that a step that never comes is not looked for to the end of every window.
+        if self.gaps.next_of(self.events, next, self.groups[at].to).is_none_or(|time| time > deadline) {
+            return None;
+        }
         let mut place = at + 1;
         loop {
             if place == self.groups.len() {

@@ -115,7 +115,7 @@ impl Session {
 pub struct Cutter<'a> {
     rules: &'a mut Rules,
     open: Option<Open>,
-    /// The campaign known last, 0 where none was.
+    /// The campaign known last in the session, 0 where none was.
     campaign: u32,
 }
 
@@ -137,7 +137,8 @@ impl<'a> Cutter<'a> {
     pub fn opens(&mut self, instant: &[Event], ranks: &Ranks) -> Result<bool, BeyondCalendar> {
         let time = instant[0].time;
         let marks = instant.iter().fold(0, |marks, event| marks | event.mask);
-        let other_campaign = !ranks.campaign.is_empty() && self.campaign_changes(instant, ranks);
+        let (campaign, other_campaign) =
+            if ranks.campaign.is_empty() { (0, false) } else { self.campaign(instant, ranks) };
         let opens = match self.open {
             None => true,
             Some(open) => {
@@ -149,6 +150,10 @@ impl<'a> Cutter<'a> {
                     || self.rules.max_length.is_some_and(|longest| time.abs_diff(open.start) > longest)
             }
         };
+        // A session knows no campaign but its own.
+        if opens || campaign != 0 {
+            self.campaign = campaign;
+        }
         let start = self.open.filter(|_| !opens).map_or(time, |open| open.start);
         self.open = Some(Open { start, last: time, ended: marks & role::END != 0 });
         Ok(opens)
@@ -160,21 +165,35 @@ impl<'a> Cutter<'a> {
         Ok(date(last)? != date(time)?)
     }
 
-    /// Whether a known campaign differs from the one known before; of several in an instant the last is remembered.
-    fn campaign_changes(&mut self, instant: &[Event], ranks: &Ranks) -> bool {
-        let mut known = instant
+    /// The campaign that an instant leaves known (of several the last), and whether one of them is not that of the session. To
+    /// a session without one, the first known is another.
+    fn campaign(&self, instant: &[Event], ranks: &Ranks) -> (u32, bool) {
+        let known = instant
             .iter()
             .map(|event| (rank(ranks.order, event), rank(ranks.campaign, event)))
             .filter(|(_, campaign)| *campaign != 0);
-        let Some(mut last) = known.next() else { return false };
-        let mut differs = last.1 != self.campaign;
+        let (mut last, mut differs) = ((0, 0), false);
         for next in known {
             differs |= next.1 != self.campaign;
             last = last.max(next);
         }
-        let before = std::mem::replace(&mut self.campaign, last.1);
-        before != 0 && differs
+        (last.1, differs)
     }
+}
+
+/// The tag of the first event of a session with a known value, `known[tag]` being its rank and 0 where it is NULL; of tied
+/// events the one of the least order, then value.
+pub fn first_known(events: &[Event], ranks: &Ranks, known: &[u32]) -> Option<u32> {
+    let first = events.iter().find(|event| rank(known, event) != 0)?;
+    let tied = events.iter().filter(|event| event.time == first.time && rank(known, event) != 0);
+    tied.min_by_key(|event| (rank(ranks.order, event), rank(known, event))).map(|event| event.tag)
+}
+
+/// The same of the last such event; of tied ones the greatest.
+pub fn last_known(events: &[Event], ranks: &Ranks, known: &[u32]) -> Option<u32> {
+    let last = events.iter().rfind(|event| rank(known, event) != 0)?;
+    let tied = events.iter().filter(|event| event.time == last.time && rank(known, event) != 0);
+    tied.max_by_key(|event| (rank(ranks.order, event), rank(known, event))).map(|event| event.tag)
 }
 
 /// Appends the sessions of a user, whose events are sorted by time, in order.

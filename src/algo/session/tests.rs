@@ -95,9 +95,11 @@ fn another_known_campaign_opens_a_session() {
         let events: Vec<Event> = tags.iter().map(|(time, tag)| event(*time, 0, *tag)).collect();
         cut_with(&events, rules(10), &ranks).iter().map(|s| s.start).collect()
     };
-    assert_eq!(starts(&[(0, 0), (1, 1), (2, 0), (3, 1), (4, 2), (5, 0), (6, 2), (7, 1)]), [0, 4, 7]);
-    // What was known last outlives a gap.
-    assert_eq!(starts(&[(0, 1), (50, 0), (51, 1), (52, 0), (53, 2)]), [0, 50, 53]);
+    // To a session that knows none yet, the first known is another; NULL after it is not.
+    assert_eq!(starts(&[(0, 0), (1, 1), (2, 0), (3, 1), (4, 2), (5, 0), (6, 2), (7, 1)]), [0, 1, 4, 7]);
+    // What was known in one session is not known in the next.
+    assert_eq!(starts(&[(0, 1), (50, 0), (51, 1), (52, 0), (53, 2)]), [0, 50, 51, 53]);
+    assert_eq!(starts(&[(0, 1), (50, 1), (51, 1)]), [0, 50]);
     // Of tied campaigns one that differs is enough, and the greatest is remembered.
     assert_eq!(starts(&[(0, 1), (1, 2), (1, 1), (2, 2), (3, 1)]), [0, 1, 3]);
     assert_eq!(starts(&[(0, 1), (0, 2), (1, 2)]), [0]);
@@ -165,7 +167,7 @@ fn views_tell_dwell_and_firsts() {
     let events =
         [event(0, view, 1), event(4, 0, 0), event(5, view, 2), event(5, view, 1), event(9, 0, 0), event(100, view, 1)];
     let mut found = Vec::new();
-    Views::default().of_user(&events, &cut_with(&events, rules(50), &ranks), &ranks, &mut found);
+    Views::default().of_user(&events, &cut_with(&events, rules(50), &ranks), &[], &ranks, &mut found);
     let seen = |v: &View| (v.tag, v.session, v.dwell(), v.entry, v.first_of_session, v.first_of_user);
     assert_eq!(
         found.iter().map(seen).collect::<Vec<_>>(),
@@ -178,10 +180,10 @@ fn views_tell_dwell_and_firsts() {
     );
     assert!(found[2].exit && !found[1].exit);
     // A user is new to a page once for each property of the sessions.
-    let (by, events) = ([1, 2], [event(0, view, 0), event(100, view, 1), event(200, view, 0)]);
-    let ranks = Ranks { by: &by, ..Ranks::default() };
+    let events = [event(0, view, 0), event(100, view, 1), event(200, view, 0)];
     found.clear();
-    Views::default().of_user(&events, &cut_with(&events, rules(50), &ranks), &ranks, &mut found);
+    let sessions = cut_with(&events, rules(50), &Ranks::default());
+    Views::default().of_user(&events, &sessions, &[1, 2, 1], &Ranks::default(), &mut found);
     assert_eq!(found.iter().map(|v| v.first_of_user).collect::<Vec<_>>(), [true, true, false]);
 }
 

@@ -51,7 +51,15 @@ struct Met {
 
 impl Views {
     /// Appends the views of a user's sessions in the order of time; tied ones by their order key, then by page.
-    pub fn of_user(&mut self, events: &[Event], sessions: &[Session], ranks: &Ranks, found: &mut Vec<View>) {
+    /// `properties` tells sessions of one property from others; empty where they have none.
+    pub fn of_user(
+        &mut self,
+        events: &[Event],
+        sessions: &[Session],
+        properties: &[u32],
+        ranks: &Ranks,
+        found: &mut Vec<View>,
+    ) {
         let first = found.len();
         let mut order: Vec<&Event> = Vec::new();
         for (number, session) in (0u32..).zip(sessions) {
@@ -74,9 +82,10 @@ impl Views {
                 });
             }
         }
-        match ranks.by.is_empty() {
-            true => self.mark_firsts(ranks, &mut found[first..]),
-            false => mark_firsts_by(sessions, ranks, &mut found[first..]),
+        if properties.is_empty() {
+            self.mark_firsts(ranks, &mut found[first..]);
+        } else {
+            mark_firsts_by(properties, ranks, &mut found[first..]);
         }
     }
 
@@ -105,10 +114,10 @@ fn of(ranks: &[u32], tag: u32) -> u32 {
 }
 
 /// The same where views count once for each property of their session: brings the views of a page together, in their order.
-fn mark_firsts_by(sessions: &[Session], ranks: &Ranks, views: &mut [View]) {
+fn mark_firsts_by(properties: &[u32], ranks: &Ranks, views: &mut [View]) {
     let mut of_page: Vec<(u32, u32, u32)> = (0u32..)
         .zip(views.iter())
-        .map(|(at, view)| (of(ranks.page, view.tag), of(ranks.by, sessions[view.session as usize].by), at))
+        .map(|(at, view)| (of(ranks.page, view.tag), properties[view.session as usize], at))
         .collect();
     of_page.sort_unstable();
     let mut before = None;
@@ -143,7 +152,7 @@ mod tests {
         let mut views = Views { met: vec![Met { user: 1, session: 0 }], user: u32::MAX };
         for _ in 0..3 {
             let mut found = Vec::new();
-            views.of_user(&[event(0), event(1)], &[session(0, 2)], &Ranks::default(), &mut found);
+            views.of_user(&[event(0), event(1)], &[session(0, 2)], &[], &Ranks::default(), &mut found);
             let firsts: Vec<_> = found.iter().map(|v| (v.first_of_user, v.first_of_session)).collect();
             assert_eq!(firsts, [(true, true), (false, false)]);
         }

@@ -97,12 +97,15 @@ fn is_preamble(text: &[u8], from: usize, dialect: Dialect, delimiter: Option<u8>
 
 /// Whether a line is one text, with a blank line and then several fields behind it.
 fn is_title(text: &[u8], from: usize, dialect: Dialect, delimiter: Option<u8>) -> bool {
-    let blank = next_line(text, from, dialect);
-    let mut table = blank;
-    while table < text.len() && line_at(text, table, dialect).trim_ascii().is_empty() {
+    let mut table = next_line(text, from, dialect);
+    if table >= text.len() || !line_at(text, table, dialect).trim_ascii().is_empty() {
+        return false;
+    }
+    let passed = |line: &[u8]| line.trim_ascii().is_empty() || line[0] == b'#';
+    while table < text.len() && passed(line_at(text, table, dialect)) {
         table = next_line(text, table, dialect);
     }
-    if table == blank || table >= text.len() {
+    if table >= text.len() {
         return false;
     }
     let dialect =

@@ -24,18 +24,30 @@ pub mod kind {
     pub const TOUCHES: u8 = 2;
     /// Users with a conversion that claims a touch of a channel.
     pub const USERS: u8 = 3;
-    /// Paths that begin with a channel.
+    /// Converting paths that begin with a channel, and their values above zero.
     pub const START: u8 = 4;
-    /// Moves from a channel to another.
+    /// Moves from a channel to another on such paths, and these values.
     pub const TO: u8 = 5;
-    /// Paths that end with a channel and convert.
+    /// Paths that end with a channel and convert, and these values.
     pub const CONVERTED: u8 = 6;
-    /// Paths that end with a channel and do not.
+    /// Paths that end with a channel and do not convert.
     pub const LOST: u8 = 7;
     /// Conversions of paths with exactly these channels.
     pub const COALITION: u8 = 8;
+    /// Paths that do not convert and begin with a channel.
+    pub const LOST_START: u8 = 9;
+    /// Moves from a channel to another on such paths.
+    pub const LOST_TO: u8 = 10;
+    /// Above `START`, `TO` and `CONVERTED`: values below zero, without the sign.
+    pub const TAKEN: u8 = 7;
+    /// Conversions without a touch, and their value; no channel.
+    pub const UNTOUCHED: u8 = 14;
+    /// Values above zero of conversions with one; no channel.
+    pub const GAINED: u8 = 15;
+    /// Values below zero of these, without the sign; no channel.
+    pub const LOSSES: u8 = 16;
     /// And above: credit of a channel by the first, second, .. of the rules asked for.
-    pub const RULE: u8 = 16;
+    pub const RULE: u8 = 32;
 }
 
 /// The type of counts.

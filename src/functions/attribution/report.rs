@@ -4,6 +4,7 @@ use hashbrown::HashMap;
 
 use super::items::kind;
 use super::models::Model;
+use super::user::UNTOUCHED;
 use crate::algo::apportion::{amounts, counts, in_proportion};
 use crate::algo::attribution::{Credit, Rule, UNIT, VALUE_SCALE};
 use crate::algo::exact_sum::ExactSum;
@@ -59,16 +60,21 @@ impl<'a> Report<'a> {
         let mut rows = Vec::with_capacity(models.len() * self.channels.len());
         let mut rule = 0;
         for model in models {
+            let mut on_paths = Vec::new();
             let (credits, values) = match model {
                 Model::Rule(kind) => {
                     rule += 1;
                     self.by_rule(*kind, rule - 1)
                 }
-                Model::Markov => self.by_markov()?,
+                Model::Markov => {
+                    on_paths = self.on_paths();
+                    self.by_markov(&on_paths)?
+                }
                 Model::Shapley => self.by_shapley(),
             };
+            let channels = if *model == Model::Markov { &on_paths } else { &self.channels };
             let from = rows.len();
-            for ((channel, credit), value) in self.channels.iter().zip(credits).zip(values) {
+            for ((channel, credit), value) in channels.iter().zip(credits).zip(values) {
                 rows.push(Row {
                     model: model.name(),
                     channel: self.names[*channel as usize].clone(),
@@ -82,6 +88,17 @@ impl<'a> Report<'a> {
             rows[from..].sort_by(|a, b| b.credit.total_cmp(&a.credit));
         }
         Ok(rows)
+    }
+
+    /// The channels of all paths, converting or not, and that of conversions without a touch.
+    fn on_paths(&self) -> Vec<u32> {
+        // Every channel of a path that is lost begins it or follows another.
+        let begins = of_kind(self.sums, kind::LOST_START).map(|(channels, _)| channels[0]);
+        let follows = of_kind(self.sums, kind::LOST_TO).map(|(channels, _)| channels[1]);
+        let mut channels: Vec<u32> = begins.chain(follows).chain(self.channels.iter().copied()).collect();
+        channels.sort_unstable_by_key(|c| &self.names[*c as usize]);
+        channels.dedup();
+        channels
     }
 
     fn count(&self, kind: u8, channel: u32) -> i64 {
@@ -122,41 +139,80 @@ impl<'a> Report<'a> {
         self.rounded(&parts, &values)
     }
 
-    fn by_markov(&self) -> Result<(Vec<f64>, Vec<f64>)> {
+    fn by_markov(&self, channels: &[u32]) -> Result<(Vec<f64>, Vec<f64>)> {
         if self.conversions == 0 {
             return Ok((Vec::new(), Vec::new()));
         }
-        // Every channel begins or follows, on paths that convert and on those that do not.
-        let starts = of_kind(self.sums, kind::START).map(|(channels, _)| channels[0]);
-        let follows = of_kind(self.sums, kind::TO).map(|(channels, _)| channels[1]);
-        let mut states: Vec<u32> = starts.chain(follows).collect();
-        states.sort_unstable_by_key(|c| &self.names[*c as usize]);
-        states.dedup();
-        let n = states.len();
+        let n = channels.len();
         if n > MAX_CHANNELS {
             return Err(Error::user(format!(
                 "attribution: model 'markov' can tell at most {MAX_CHANNELS} channels apart, the paths have {n}"
             ))
             .hint("give rare channels one name in (SELECT ..)"));
         }
-        let place = self.places(&states);
-        let mut chain = Chain::new(n);
-        let kinds = [kind::START, kind::TO, kind::CONVERTED, kind::LOST];
-        for (kind, (channels, sum)) in kinds.into_iter().flat_map(|k| of_kind(self.sums, k).map(move |s| (k, s))) {
-            let at = place[&channels[0]];
-            let cell = match kind {
-                kind::START => &mut chain.start[at],
-                kind::TO => &mut chain.moves[at * n + place[&channels[1]]],
-                kind::CONVERTED => &mut chain.converted[at],
-                _ => &mut chain.lost[at],
-            };
-            *cell = sum.parts as f64;
+        let untouched = self.total(kind::UNTOUCHED);
+        let (without, without_value) = untouched.map_or((0, 0.0), |u| (u.parts as u64, u.value.value()));
+        let with = self.conversions.saturating_sub(without);
+        let direct = channels.iter().position(|c| self.names[*c as usize] == UNTOUCHED);
+
+        let mut credits = match with {
+            0 => vec![0.0; n],
+            _ => in_proportion(&self.effects(channels, 1.0, |sum| sum.parts as f64, None), with, self.conversions),
+        };
+        // The worth of a path is its weight; a path that is lost weighs as much as those that convert do on average. What
+        // conversions take away is shared out like what they bring.
+        let mut values = vec![0.0; n];
+        for (kind, sign, taken) in [(kind::GAINED, 1.0, None), (kind::LOSSES, -1.0, Some(kind::TAKEN))] {
+            let whole = self.total(kind).map_or(0.0, |t| t.value.value());
+            if whole > 0.0 {
+                // In units of the whole no sum overflows.
+                let effects = self.effects(channels, 1.0 / with as f64, |sum| sum.value.value() / whole, taken);
+                let sum: f64 = effects.iter().sum();
+                values.iter_mut().zip(effects).for_each(|(value, effect)| *value += sign * whole * (effect / sum));
+            }
         }
-        let effects = chain.removal_effects();
-        let effects: Vec<f64> = self.channels.iter().map(|c| effects[place[c]]).collect();
-        let sum: f64 = effects.iter().sum();
-        let values: Vec<f64> = effects.iter().map(|e| self.value * (e / sum)).collect();
-        Ok((in_proportion(&effects, self.conversions), amounts(&values, self.value, self.magnitude)))
+        if let Some(direct) = direct {
+            credits[direct] += without as f64;
+            values[direct] += without_value;
+        }
+        Ok((credits, amounts(&values, self.value, self.magnitude)))
+    }
+
+    /// The removal effects of channels, where `weight` tells what a step of converting paths weighs and each path that is
+    /// lost weighs `lost`. `taken` is added to the kinds of the steps of converting paths.
+    fn effects(&self, channels: &[u32], lost: f64, weight: impl Fn(&Credit) -> f64, taken: Option<u8>) -> Vec<f64> {
+        let n = channels.len();
+        let place = self.places(channels);
+        let mut chain = Chain::new(n);
+        let above = taken.unwrap_or(0);
+        let steps = [
+            (kind::START, above),
+            (kind::TO, above),
+            (kind::CONVERTED, above),
+            (kind::LOST_START, 0),
+            (kind::LOST_TO, 0),
+            (kind::LOST, 0),
+        ];
+        for (step, above) in steps {
+            for (of, sum) in of_kind(self.sums, step + above) {
+                let at = place[&of[0]];
+                let cell = match step {
+                    kind::START | kind::LOST_START => &mut chain.start[at],
+                    kind::TO | kind::LOST_TO => &mut chain.moves[at * n + place[&of[1]]],
+                    kind::CONVERTED => &mut chain.converted[at],
+                    _ => &mut chain.lost[at],
+                };
+                *cell += match step {
+                    kind::LOST_START | kind::LOST_TO | kind::LOST => sum.parts as f64 * lost,
+                    _ => weight(sum),
+                };
+            }
+        }
+        chain.removal_effects()
+    }
+
+    fn total(&self, kind: u8) -> Option<&Credit> {
+        self.sums.get([u32::from(kind)].as_slice())
     }
 
     fn places(&self, channels: &[u32]) -> HashMap<u32, usize> {

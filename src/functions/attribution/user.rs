@@ -244,11 +244,18 @@ impl Credits {
                 item_segments.resize(items.len(), segment);
             }
         };
-        for (segment, SegmentTotal { conversions, value, magnitude }) in &sums.totals {
+        for (segment, total) in &sums.totals {
+            let SegmentTotal { conversions, value, magnitude, untouched, untouched_value, gained, taken } = total;
             let total = Credit { parts: i128::from(*conversions), value: value.clone() };
             items.credit(kind::TOTAL, std::iter::empty(), &total)?;
-            if !magnitude.parts().is_empty() {
-                items.credit(kind::MAGNITUDE, std::iter::empty(), &Credit { parts: 0, value: magnitude.clone() })?;
+            let untouched = Credit { parts: i128::from(*untouched), value: untouched_value.clone() };
+            if untouched.parts > 0 {
+                items.credit(kind::UNTOUCHED, std::iter::empty(), &untouched)?;
+            }
+            for (kind, value) in [(kind::MAGNITUDE, magnitude), (kind::GAINED, gained), (kind::LOSSES, taken)] {
+                if !value.parts().is_empty() {
+                    items.credit(kind, std::iter::empty(), &Credit { parts: 0, value: value.clone() })?;
+                }
             }
             segment_of(items, *segment);
         }
@@ -261,13 +268,20 @@ impl Credits {
             }
             segment_of(items, sum.segment);
         }
-        for ((segment, step), count) in &sums.moves {
-            let count = i128::from(*count);
-            match step {
-                Move::Start(c) => items.count(kind::START, [name(c)].into_iter(), count)?,
-                Move::To(a, b) => items.count(kind::TO, [name(a), name(b)].into_iter(), count)?,
-                Move::Converted(c) => items.count(kind::CONVERTED, [name(c)].into_iter(), count)?,
-                Move::Lost(c) => items.count(kind::LOST, [name(c)].into_iter(), count)?,
+        for ((segment, step), flow) in &sums.moves {
+            let (kind, from, to) = match step {
+                Move::Start(c) => (kind::START, c, None),
+                Move::To(a, b) => (kind::TO, a, Some(b)),
+                Move::Converted(c) => (kind::CONVERTED, c, None),
+                Move::LostStart(c) => (kind::LOST_START, c, None),
+                Move::LostTo(a, b) => (kind::LOST_TO, a, Some(b)),
+                Move::Lost(c) => (kind::LOST, c, None),
+            };
+            let channels = || std::iter::once(from).chain(to).map(name);
+            let gained = Credit { parts: i128::from(flow.times), value: flow.gained.clone() };
+            items.credit(kind, channels(), &gained)?;
+            if !flow.taken.parts().is_empty() {
+                items.credit(kind + kind::TAKEN, channels(), &Credit { parts: 0, value: flow.taken.clone() })?;
             }
             segment_of(items, *segment);
         }

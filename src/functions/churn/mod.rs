@@ -4,7 +4,7 @@ mod activity_days;
 mod score;
 
 pub use activity_days::activity_days;
-pub use score::{churn_features, churn_score};
+pub use score::{churn_features, churn_points, churn_score, feature_fields};
 
 use super::{ArgumentDoc, FunctionDoc, FunctionKind};
 

@@ -21,7 +21,12 @@ pub fn churn_features() -> ScalarUDF {
 
 /// `churn_score(features, horizon [, thresholds])`.
 pub fn churn_score() -> ScalarUDF {
-    ChurnScore { signature: Signature::user_defined(Volatility::Immutable) }.into()
+    ChurnScore { points_alone: false, signature: Signature::user_defined(Volatility::Immutable) }.into()
+}
+
+/// `churn_points(features, horizon [, thresholds])`: the score of `churn_score` alone, a DOUBLE; a piece of a relation's plan.
+pub fn churn_points() -> ScalarUDF {
+    ChurnScore { points_alone: true, signature: Signature::user_defined(Volatility::Immutable) }.into()
 }
 
 const FEATURES: [&str; 9] = [
@@ -36,7 +41,8 @@ const FEATURES: [&str; 9] = [
     "transaction_age",
 ];
 
-fn feature_fields() -> Fields {
+/// Fields of the features.
+pub fn feature_fields() -> Fields {
     FEATURES.iter().map(|name| Field::new(*name, DataType::Int64, true)).collect()
 }
 
@@ -140,6 +146,7 @@ impl ScalarUDFImpl for ChurnFeatures {
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct ChurnScore {
+    points_alone: bool,
     signature: Signature,
 }
 
@@ -149,7 +156,7 @@ fn score_fields() -> Fields {
 
 impl ScalarUDFImpl for ChurnScore {
     fn name(&self) -> &str {
-        "churn_score"
+        if self.points_alone { "churn_points" } else { "churn_score" }
     }
 
     fn signature(&self) -> &Signature {
@@ -171,7 +178,7 @@ impl ScalarUDFImpl for ChurnScore {
     }
 
     fn return_type(&self, _types: &[DataType]) -> Result<DataType> {
-        Ok(DataType::Struct(score_fields()))
+        Ok(if self.points_alone { DataType::Float64 } else { DataType::Struct(score_fields()) })
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
@@ -198,12 +205,20 @@ impl ScalarUDFImpl for ChurnScore {
                 None => Points::for_horizon(horizon),
             };
             let of_user = from_row(std::array::from_fn(|at| numbers[at].value(row)));
+            if self.points_alone {
+                scores.push(Some(f64::from(crate::algo::activity::points(&of_user, &points)) / 100.0));
+                continue;
+            }
             let found = score(&of_user, &points, horizon);
             scores.push(Some(f64::from(found.points) / 100.0));
             found.reasons.iter().for_each(|r| reasons.values().append_value(r));
             reasons.append(true);
         }
-        let columns: Vec<ArrayRef> = vec![Arc::new(Float64Array::from(scores)), Arc::new(reasons.finish())];
+        let scores: ArrayRef = Arc::new(Float64Array::from(scores));
+        if self.points_alone {
+            return Ok(ColumnarValue::Array(scores));
+        }
+        let columns: Vec<ArrayRef> = vec![scores, Arc::new(reasons.finish())];
         let valid = given.nulls().cloned();
         Ok(ColumnarValue::Array(Arc::new(StructArray::try_new(score_fields(), columns, valid)?)))
     }

@@ -1,5 +1,6 @@
 //! The answers of `window_funnel`, `funnel_chain` and `funnel_chains`: from one user's events to columns.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, BooleanArray, Date32Array, Int32Array, Int64Array, StructArray, UInt64Array};
@@ -7,26 +8,27 @@ use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Field, Fields};
 use datafusion::error::Result;
 
-use super::arguments::Asked;
+use super::arguments::{Asked, ChainShape};
 use crate::algo::calendar::Calendar;
 use crate::algo::event::Event;
-use crate::algo::funnel::{Chain, Chains, Funnel, Order, Place};
+use crate::algo::funnel::{Chain, Chains, Funnel, Order, Place, Values};
 use crate::error::Error;
 use crate::functions::columns::{list_of, times_array};
 use crate::functions::event_groups::{EventOrder, Question};
 use crate::functions::kept_values::{KeptValues, kept_fields};
 
-/// Type of a chain: what `funnel_chain` answers, and with its `period` an item of what `funnel_chains` answers.
-pub fn chain_type(time: &DataType, kept: Option<&Fields>, period: bool) -> DataType {
-    DataType::Struct(chain_fields(time, kept, period))
+/// Type of a chain: what `funnel_chain` answers, and an item of what `funnel_chains` answers.
+pub fn chain_type(time: &DataType, kept: &Fields, shape: ChainShape) -> DataType {
+    DataType::Struct(chain_fields(time, kept, shape))
 }
 
-fn chain_fields(time: &DataType, kept: Option<&Fields>, period: bool) -> Fields {
+fn chain_fields(time: &DataType, kept: &Fields, shape: ChainShape) -> Fields {
     let list = |name: &str, item: DataType| Field::new(name, DataType::new_list(item, true), false);
-    let mut fields = match period {
-        true => vec![Field::new("period", DataType::Date32, true)],
-        false => Vec::new(),
-    };
+    let mut fields = Vec::new();
+    if shape.several {
+        fields.push(Field::new("period", DataType::Date32, true));
+        fields.push(Field::new("last_entry", time.clone(), true));
+    }
     fields.extend([
         Field::new("level", DataType::Int32, false),
         list("times", time.clone()),
@@ -35,10 +37,54 @@ fn chain_fields(time: &DataType, kept: Option<&Fields>, period: bool) -> Fields 
         Field::new("met", DataType::UInt64, false),
         Field::new("dropped", DataType::Boolean, false),
     ]);
-    if let Some(kept) = kept {
+    if shape.by {
+        fields.push(Field::new("by", DataType::Struct(kept_fields(kept)), true));
+    }
+    if shape.kept {
         fields.push(list("kept", DataType::Struct(kept_fields(kept))));
     }
     fields.into()
+}
+
+/// The values by which chains are told apart: some of the kept fields, or all of them.
+struct Apart {
+    fields: Vec<usize>,
+    /// The class of each kept value by these fields; none where these are all, and each value is a class of its own.
+    classes: Vec<u32>,
+}
+
+/// One look at them.
+struct Told<'a> {
+    kept: &'a KeptValues,
+    /// As in [`Apart`].
+    classes: Option<&'a [u32]>,
+}
+
+impl Apart {
+    fn told<'a>(&'a mut self, kept: Option<&'a KeptValues>) -> Result<Option<Told<'a>>> {
+        let (Some(kept), false) = (kept, self.fields.is_empty()) else { return Ok(None) };
+        if self.fields.iter().copied().eq(0..kept.fields().len()) {
+            return Ok(Some(Told { kept, classes: None }));
+        }
+        if self.classes.len() != kept.count() {
+            self.classes = kept.ranks(&self.fields)?;
+        }
+        Ok(Some(Told { kept, classes: Some(&self.classes) }))
+    }
+}
+
+impl Values for Told<'_> {
+    #[inline]
+    fn class(&self, tag: u32) -> u32 {
+        self.classes.map_or(tag, |classes| classes[tag as usize])
+    }
+
+    fn compare(&self, a: u32, b: u32) -> Ordering {
+        match self.classes {
+            Some(classes) => classes[a as usize].cmp(&classes[b as usize]),
+            None => self.kept.compare(a, b),
+        }
+    }
 }
 
 /// The classes of kept values by what is held, renewed as values come.
@@ -97,13 +143,13 @@ impl Question for Levels {
 pub struct ChainAnswers {
     funnel: Funnel,
     held: Held,
+    apart: Apart,
     /// Numbers of periods as dates.
     calendar: Option<Calendar>,
     /// Steps have no order: the places of a chain are those of its events.
     any_order: bool,
     time_type: DataType,
-    /// Whether the answer is a list.
-    several: bool,
+    shape: ChainShape,
     /// Chains of the user at hand.
     chains: Chains,
     rows: Rows,
@@ -115,6 +161,9 @@ pub struct ChainAnswers {
 #[derive(Default)]
 struct Rows {
     periods: Vec<Option<i32>>,
+    last_entries: Vec<i64>,
+    /// The kept value by which each chain is told apart.
+    values: Vec<Option<u32>>,
     levels: Vec<i32>,
     met: Vec<u64>,
     dropped: Vec<bool>,
@@ -150,6 +199,8 @@ impl Rows {
 
     fn chain(&mut self, period: Option<i32>, chain: Option<&Chain>, met: u64) -> Result<()> {
         self.periods.push(period);
+        self.last_entries.push(chain.map_or(0, |c| c.last_entry));
+        self.values.push(chain.and_then(|c| c.value));
         self.levels.push(chain.map_or(0, |c| c.reached.level as i32));
         self.dropped.push(chain.is_some_and(|c| c.reached.dropped));
         self.met.push(met);
@@ -169,15 +220,16 @@ fn offsets(ends: Vec<i32>) -> Vec<i32> {
 }
 
 impl ChainAnswers {
-    /// No user yet; `several` tells whether the answer is a list.
-    pub fn new(asked: Asked, time_type: DataType, several: bool) -> Self {
+    /// No user yet.
+    pub fn new(asked: Asked, time_type: DataType, shape: ChainShape) -> Self {
         Self {
+            apart: Apart { fields: asked.by, classes: Vec::new() },
             held: Held { fields: asked.hold, classes: Vec::new() },
             calendar: asked.spec.period.clone(),
             any_order: asked.spec.order == Order::AnyOrder,
             funnel: Funnel::new(asked.spec),
             time_type,
-            several,
+            shape,
             chains: Chains::default(),
             rows: Rows::default(),
             users: Vec::new(),
@@ -192,6 +244,7 @@ impl Question for ChainAnswers {
 
     fn forget_numbers(&mut self) -> Result<()> {
         self.held.classes.clear();
+        self.apart.classes.clear();
         Ok(())
     }
 
@@ -199,7 +252,8 @@ impl Question for ChainAnswers {
         self.chains.chains.clear();
         self.chains.places.clear();
         let held = self.held.classes(kept)?;
-        self.funnel.chains(events, held, &mut self.chains);
+        let told = self.apart.told(kept)?;
+        self.funnel.chains(events, held, told.as_ref().map(|t| t as &dyn Values), &mut self.chains);
         let mut from = 0;
         for chain in &self.chains.chains {
             let mut met = 0u64;
@@ -214,7 +268,7 @@ impl Question for ChainAnswers {
             let day = chain.period.and_then(|number| self.calendar.as_ref()?.first_day(number));
             self.rows.chain(day.and_then(|day| i32::try_from(day).ok()), Some(chain), met)?;
         }
-        if !self.several && self.chains.chains.is_empty() {
+        if !self.shape.several && self.chains.chains.is_empty() {
             self.rows.chain(None, None, 0)?;
         }
         self.users.push(end(self.rows.levels.len())?);
@@ -226,8 +280,10 @@ impl Question for ChainAnswers {
         let present = rows.present.map(NullBuffer::from);
         let ends = offsets(rows.ends);
         let mut columns: Vec<ArrayRef> = Vec::new();
-        if self.several {
+        if self.shape.several {
+            let known = NullBuffer::from_iter(rows.periods.iter().map(Option::is_some));
             columns.push(Arc::new(Date32Array::from(rows.periods)));
+            columns.push(times_array(rows.last_entries, Some(known), &self.time_type)?);
         }
         columns.extend([
             Arc::new(Int32Array::from(rows.levels)) as ArrayRef,
@@ -237,24 +293,29 @@ impl Question for ChainAnswers {
             Arc::new(UInt64Array::from(rows.met)),
             Arc::new(BooleanArray::from(rows.dropped)),
         ]);
-        if let Some(kept) = kept {
-            let values = kept.values(rows.numbers)?;
-            let values = match &present {
-                None => values,
-                Some(places) => {
-                    let (fields, columns, _) = arrow::array::AsArray::as_struct(&values).clone().into_parts();
-                    // A field of a STRUCT that is NULL is read without asking the STRUCT: it must be NULL itself.
-                    let gaps = BooleanArray::new(!places.inner(), None);
-                    let columns = columns.iter().map(|c| arrow::compute::nullif(c, &gaps)).collect::<Result<_, _>>()?;
-                    Arc::new(StructArray::try_new(fields, columns, Some(places.clone()))?)
-                }
-            };
-            columns.push(list_of(values, ends));
+        if let Some(kept) = kept.filter(|_| self.shape.by) {
+            let known = NullBuffer::from_iter(rows.values.iter().map(Option::is_some));
+            let numbers = rows.values.into_iter().map(Option::unwrap_or_default).collect();
+            columns.push(only_where(kept.values(numbers)?, Some(&known).filter(|known| known.null_count() > 0))?);
         }
-        let fields = chain_fields(&self.time_type, kept.map(KeptValues::fields), self.several);
+        if let Some(kept) = kept.filter(|_| self.shape.kept) {
+            columns.push(list_of(only_where(kept.values(rows.numbers)?, present.as_ref())?, ends));
+        }
+        let no_fields = Fields::empty();
+        let fields = chain_fields(&self.time_type, kept.map_or(&no_fields, KeptValues::fields), self.shape);
         let chains: ArrayRef = Arc::new(StructArray::try_new(fields, columns, None)?);
         let users = offsets(std::mem::take(&mut self.users));
-        debug_assert!(self.several || chains.len() + 1 == users.len());
-        Ok(if self.several { list_of(chains, users) } else { chains })
+        debug_assert!(self.shape.several || chains.len() + 1 == users.len());
+        Ok(if self.shape.several { list_of(chains, users) } else { chains })
     }
+}
+
+/// A column of STRUCTs that is NULL elsewhere.
+fn only_where(values: ArrayRef, places: Option<&NullBuffer>) -> Result<ArrayRef> {
+    let Some(places) = places else { return Ok(values) };
+    let (fields, columns, _) = arrow::array::AsArray::as_struct(&values).clone().into_parts();
+    // A field of a STRUCT that is NULL is read without asking the STRUCT: it must be NULL itself.
+    let gaps = BooleanArray::new(!places.inner(), None);
+    let columns = columns.iter().map(|c| arrow::compute::nullif(c, &gaps)).collect::<Result<_, _>>()?;
+    Ok(Arc::new(StructArray::try_new(fields, columns, Some(places.clone()))?))
 }

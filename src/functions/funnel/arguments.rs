@@ -42,6 +42,17 @@ pub struct Layout {
     pub events: EventArguments,
 }
 
+/// What a chain tells beyond its events, as the types of the arguments say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChainShape {
+    /// It stands in a list: its period and that one's latest entry.
+    pub several: bool,
+    /// The value by which it is told apart.
+    pub by: bool,
+    /// The kept values of all its events.
+    pub kept: bool,
+}
+
 /// What is asked of each user's events.
 #[derive(Debug, Clone)]
 pub struct Asked {
@@ -49,10 +60,17 @@ pub struct Asked {
     pub spec: Spec,
     /// Positions, in the kept struct, of the fields that all events of a chain share; empty where nothing is held.
     pub hold: Vec<usize>,
+    /// Positions of the fields by which chains are told apart.
+    pub by: Vec<usize>,
 }
 
 fn is_options(argument: &DataType) -> bool {
     matches!(argument, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Struct(_))
+}
+
+/// Whether a STRUCT of options names one.
+fn has_option(types: &[DataType], options: Option<usize>, name: &str) -> bool {
+    options.is_some_and(|at| matches!(&types[at], DataType::Struct(fields) if fields.iter().any(|f| f.name() == name)))
 }
 
 impl Layout {
@@ -67,9 +85,7 @@ impl Layout {
             )));
         }
         let kept = matches!(types.last(), Some(DataType::Struct(_))).then(|| types.len() - 1);
-        let holds = options.is_some_and(
-            |at| matches!(&types[at], DataType::Struct(fields) if fields.iter().any(|f| f.name() == "hold")),
-        );
+        let holds = has_option(types, options, "hold");
         if kept.is_some() && answer == Answer::Level && !holds {
             return Err(Error::user(format!(
                 "{function}: the last argument must be a condition, got a STRUCT; it may be one where option 'hold' \
@@ -81,6 +97,16 @@ impl Layout {
         let conditions = time + 1..kept.unwrap_or(types.len());
         columns::check_step_count(function, conditions.len())?;
         Ok(Self { options, events: EventArguments { time, conditions, kept, every_event: false } })
+    }
+
+    /// What chains tell.
+    pub fn shape(&self, types: &[DataType], answer: Answer) -> ChainShape {
+        let given = |name| has_option(types, self.options, name);
+        ChainShape {
+            several: answer == Answer::Chains,
+            by: given("by") && self.events.kept.is_some(),
+            kept: !given("kept") && self.events.kept.is_some(),
+        }
     }
 
     /// The types the arguments are coerced to.
@@ -142,16 +168,18 @@ impl Layout {
         let spec = options.spec(function, window, &types[self.events.time], self.events.conditions.len())?;
         let fields = self.events.kept_fields(types).unwrap_or_default();
         let names: Vec<&str> = fields.iter().map(|f| f.name().as_str()).collect();
-        let hold = options.hold.iter().map(|name| {
+        let position = |option: &str, name: &String| {
             names.iter().position(|n| n == name).ok_or_else(|| {
                 let help = match names.as_slice() {
                     [] => "give it as the last argument, as in named_struct('name', column)".to_string(),
                     names => suggest(name, names.iter().copied()),
                 };
-                Error::user(format!("{function}: option 'hold' names '{name}', which is no kept field; {help}"))
+                Error::user(format!("{function}: option '{option}' names '{name}', which is no kept field; {help}"))
             })
-        });
-        Ok(Asked { hold: hold.collect::<Result<_>>()?, spec })
+        };
+        let hold = options.hold.iter().map(|name| position("hold", name)).collect::<Result<_>>()?;
+        let by = options.by.iter().map(|name| position("by", name)).collect::<Result<_>>()?;
+        Ok(Asked { hold, by, spec })
     }
 }
 
@@ -160,6 +188,7 @@ fn check_answer(function: &str, answer: Answer, options: &FunnelOptions) -> Resu
     let lists = match (options.entry, options.period) {
         (Entry::All, _) => "option 'entry' 'all'",
         (_, Some(_)) => "option 'period'",
+        _ if !options.by.is_empty() => "option 'by'",
         _ => return Ok(()),
     };
     match answer {
@@ -188,7 +217,7 @@ pub fn check(function: &str, answer: Answer, arguments: &[Expr]) -> Result<()> {
     // Nanoseconds: the time column's own ticks decide when the query runs.
     let time = DataType::Timestamp(TimeUnit::Nanosecond, None);
     let spec = |conditions| options.spec(function, window, &time, conditions).map(drop);
-    match (arguments.last(), options.hold.is_empty()) {
+    match (arguments.last(), options.hold.is_empty() && options.by.is_empty()) {
         (Some(Expr::ScalarFunction(f)), _) if matches!(f.name(), "named_struct" | "struct") => spec(conditions - 1),
         (Some(Expr::Literal(ScalarValue::Struct(_), _)), _) | (_, false) => spec(conditions - 1),
         // A column at the end may be a condition or a STRUCT.

@@ -9,14 +9,14 @@ use arrow::datatypes::{DataType, Field};
 use datafusion::common::ScalarValue;
 
 use super::modes::Mode;
-use super::options::{CHAINS, ENTRIES, EXCLUDE_POLICIES, Exclude, FunnelOptions, WINDOW_ENDS, WindowEnd};
+use super::options::{BY_ENTRIES, CHAINS, ENTRIES, EXCLUDE_POLICIES, Exclude, FunnelOptions, WINDOW_ENDS, WindowEnd};
 use crate::algo::calendar::Unit;
 use crate::algo::funnel::{Entry, MAX_STEPS, Pick};
 use crate::error::{Error, Result, suggest};
 use crate::functions::columns;
 
 /// The names of the options.
-const NAMES: [&str; 14] = [
+const NAMES: [&str; 19] = [
     "mode",
     "window_end",
     "step_within",
@@ -31,6 +31,11 @@ const NAMES: [&str; 14] = [
     "period",
     "tz",
     "week_start",
+    "by",
+    "by_step",
+    "by_entry",
+    "mature",
+    "kept",
 ];
 
 impl FunnelOptions {
@@ -81,6 +86,12 @@ impl FunnelOptions {
         add("period", self.period.is_some(), self.period.map_or("", Unit::name).into());
         add("tz", self.tz != default.tz, self.tz.as_str().into());
         add("week_start", self.week_start != default.week_start, self.week_start.as_str().into());
+        let by: Vec<ScalarValue> = self.by.iter().map(|name| name.as_str().into()).collect();
+        add("by", !by.is_empty(), list(&by, &DataType::Utf8));
+        add("by_step", self.by_step.is_some(), self.by_step.into());
+        add("by_entry", self.by_first_entry, BY_ENTRIES[usize::from(self.by_first_entry)].into());
+        add("mature", self.mature, self.mature.into());
+        add("kept", !self.kept, self.kept.into());
         let columns = fields
             .into_iter()
             .map(|(name, value)| {
@@ -145,13 +156,16 @@ impl Reader<'_> {
             "exclude_policy" => options.drop_excluded = self.choice(name, value, &EXCLUDE_POLICIES)? == 1,
             "optional" => options.optional = self.numbers(name, value)?,
             "anchors" => options.anchors = self.numbers(name, value)?,
-            "hold" => {
-                let items = match value.try_as_str() {
-                    Some(_) => vec![value.clone()],
-                    None => self.items(name, "a list of names of kept fields", value)?,
-                };
-                options.hold =
-                    items.iter().map(|item| self.text(name, item).map(String::from)).collect::<Result<_>>()?;
+            "hold" => options.hold = self.names(name, value)?,
+            "by" => options.by = self.names(name, value)?,
+            "by_step" => options.by_step = Some(self.number(name, "the number of a step", value)?),
+            "by_entry" => options.by_first_entry = self.choice(name, value, &BY_ENTRIES)? == 1,
+            "mature" => options.mature = self.switch(name, value)?,
+            "kept" => {
+                options.kept = self.switch(name, value)?;
+                if options.kept {
+                    return Err(self.wrong(name, "false, which leaves the list of that name out of the answer", value));
+                }
             }
             "entry" => {
                 options.entry = [Entry::Best, Entry::First, Entry::All][self.choice(name, value, &ENTRIES)?];
@@ -169,6 +183,21 @@ impl Reader<'_> {
             _ => options.week_start = self.text(name, value)?.to_string(),
         }
         Ok(())
+    }
+
+    fn names(&self, name: &str, value: &ScalarValue) -> Result<Vec<String>> {
+        let items = match value.try_as_str() {
+            Some(_) => vec![value.clone()],
+            None => self.items(name, "a list of names of kept fields", value)?,
+        };
+        items.iter().map(|item| self.text(name, item).map(String::from)).collect()
+    }
+
+    fn switch(&self, name: &str, value: &ScalarValue) -> Result<bool> {
+        match value {
+            ScalarValue::Boolean(Some(value)) => Ok(*value),
+            other => Err(self.wrong(name, "true or false", other)),
+        }
     }
 
     fn text<'v>(&self, name: &str, value: &'v ScalarValue) -> Result<&'v str> {

@@ -56,9 +56,19 @@ pub fn docs() -> Vec<FunctionDoc> {
         ),
         ("kept LIST of STRUCT", "The kept values of these events; only where the argument was given."),
     ];
-    let mut chains =
-        vec![("period DATE", "First day of the period in which the chain starts; NULL without option `period`.")];
+    let mut chains = vec![
+        ("period DATE", "First day of the period in which the chain starts; NULL without option `period`."),
+        ("last_entry", "Time of the latest event of that period that can start a chain; NULL without option `period`."),
+    ];
     chains.extend(chain.clone());
+    chains.insert(
+        chains.len() - 1,
+        (
+            "by STRUCT",
+            "Only with option `by`: the kept values of an event with the value by which the chain is told apart; NULL where \
+             it has none.",
+        ),
+    );
     vec![
         FunctionDoc {
             name: "window_funnel",
@@ -125,6 +135,11 @@ order but stays before or after them.
 (`any_order`: any step that can come first), tied ones included; `all` (`funnel_chains` only).
 - `chain`: `canonical` (default) or `earliest_start`; see `funnel_chain`.
 - `period` (`funnel_chains` only), `tz`, `week_start`.
+- `by` (`funnel_chains` only): names of fields of the last argument. The funnel is computed for each value that the events which \
+can start a chain carry, as if only those with that value could (NULL is a value). `by_entry` `first`: one value, that of the first \
+such event. `by_step`: the value at that step, each on its own; chains that do not meet it have none.
+- `mature`: true where one condition more, the last of all, tells which events can start a chain since their window has ended.
+- `kept`: false leaves the list `kept` out of the answer.
 
 What contradicts itself is refused: `any_order` with another mode word, with limits between steps, with `optional` or with \
 exclusions that name steps; `reuse` with `increase`; `optional` with `dedup` or `dedup_first`, for step 1, for a step that a \
@@ -164,9 +179,13 @@ The options are those of `window_funnel`, and `level` is what it answers for the
 event that satisfies a condition where values are kept, and each distinct kept value once.";
 
 const CHAINS_TEXT: &str = "\
-The same as `funnel_chain`, as a list without chains of level 0. `entry` `all` gives one chain after the other: the next \
-starts later than the last event of a complete chain, or than the window of an incomplete one. `period` (`day`, `week`, \
-`month`, `quarter`, `year`, in zone `tz`, weeks from `week_start`) gives the chains that start in each period, each period \
-on its own; later steps may fall outside of it.
+The same as `funnel_chain`, as a list without chains of level 0. `entry` `all` gives one passage after the other, in the order of \
+time: of the chains that start in the window of the next event left that can start one, the canonical one; the next starts \
+later than its last event if it is complete, else later than that window. So a failed passage counts, also before a better one: \
+`a b` on three days and `a b c` on the fourth are four passages within an hour each. `period` (`day`, `week`, `month`, `quarter`, \
+`year`, in zone `tz`, weeks from `week_start`) gives the chains that start in each period, each period on its own; later steps may \
+fall outside of it.
 
-Cost: one pass over each group's events for each period in which a chain can start, from there to the end of its window.";
+Cost: one pass over each group's events for each period in which a chain can start and for each value of `by` that the group's \
+entries carry, from there to the end of its window. `entry` `all` looks at no event more than a few times, however many passages \
+there are (with `chain` `earliest_start` at those of the window of each).";

@@ -9,6 +9,7 @@ pub mod modes;
 pub mod options;
 mod steps;
 mod touches;
+mod window_end;
 
 use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::error::Result;
@@ -25,6 +26,7 @@ use crate::error::Error;
 pub use manual::docs;
 pub use steps::funnel_steps;
 pub use touches::{TOUCHES, funnel_touches};
+pub use window_end::funnel_window_end;
 
 /// `window_funnel`: the level of each group's longest chain.
 pub fn window_funnel() -> AggregateUDF {
@@ -63,12 +65,13 @@ impl GroupedFunction for FunnelFunction {
     }
 
     fn answer_type(&self, types: &[DataType]) -> Result<DataType, Error> {
-        let events = self.layout(types)?.events;
-        let chain = |period| chain_type(&types[events.time], events.kept_fields(types).as_ref(), period);
+        let layout = self.layout(types)?;
+        let kept = layout.events.kept_fields(types).unwrap_or_default();
+        let chain = chain_type(&types[layout.events.time], &kept, layout.shape(types, self.answer));
         Ok(match self.answer {
             Answer::Level => DataType::Int32,
-            Answer::Chain => chain(false),
-            Answer::Chains => DataType::List(Field::new_list_field(chain(true), true).into()),
+            Answer::Chain => chain,
+            Answer::Chains => DataType::List(Field::new_list_field(chain, true).into()),
         })
     }
 
@@ -85,8 +88,7 @@ impl GroupedFunction for FunnelFunction {
         let time = types[layout.events.time].clone();
         let question: Box<dyn Question> = match self.answer {
             Answer::Level => Box::new(Levels::new(asked)),
-            Answer::Chain => Box::new(ChainAnswers::new(asked, time, false)),
-            Answer::Chains => Box::new(ChainAnswers::new(asked, time, true)),
+            _ => Box::new(ChainAnswers::new(asked, time, layout.shape(&types, self.answer))),
         };
         event_groups(self.name, layout.events, &types, question)
     }

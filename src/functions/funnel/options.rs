@@ -11,7 +11,7 @@ use datafusion::common::ScalarValue;
 use super::arguments::WINDOW;
 use super::modes::Mode;
 use crate::algo::calendar::{Calendar, Clock, Unit, WEEKDAYS, weekday};
-use crate::algo::funnel::{Between, Entry, Exclusion, MAX_STEPS, Order, Pick, Spec, Window};
+use crate::algo::funnel::{Between, By, Entry, Exclusion, MAX_STEPS, Order, Pick, Spec, Window};
 use crate::error::{Error, Result, suggest};
 use crate::functions::columns::{self, check_step_count};
 
@@ -23,6 +23,9 @@ pub const ENTRIES: [&str; 3] = ["best", "first", "all"];
 pub const CHAINS: [&str; 2] = ["canonical", "earliest_start"];
 /// What an exclusion does, as written in SQL.
 pub const EXCLUDE_POLICIES: [&str; 2] = ["truncate", "drop"];
+
+/// Which values of the events that start chains count, as written in SQL.
+pub const BY_ENTRIES: [&str; 2] = ["each", "first"];
 
 /// How a window ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -77,6 +80,16 @@ pub struct FunnelOptions {
     pub tz: String,
     /// First day of weekly periods.
     pub week_start: String,
+    /// Names of the kept fields by which chains are told apart.
+    pub by: Vec<String>,
+    /// Number (from 1) of the step whose events have the value; without it, those that start a chain.
+    pub by_step: Option<i64>,
+    /// `by_entry => 'first'`.
+    pub by_first_entry: bool,
+    /// Only events that satisfy the last condition, which is one more, can start a chain.
+    pub mature: bool,
+    /// Whether the answer lists the kept values of all events of a chain.
+    pub kept: bool,
 }
 
 impl Default for FunnelOptions {
@@ -96,6 +109,11 @@ impl Default for FunnelOptions {
             period: None,
             tz: "UTC".to_string(),
             week_start: WEEKDAYS[0].to_string(),
+            by: Vec::new(),
+            by_step: None,
+            by_first_entry: false,
+            mature: false,
+            kept: true,
         }
     }
 }
@@ -106,11 +124,12 @@ impl FunnelOptions {
         let refuse = |text: String| Err(Error::user(format!("{function}: {text}")));
         let clock = columns::clock_of(time).unwrap_or(Clock::Dates);
         let exclusions = self.exclude.len();
-        let steps = conditions.saturating_sub(exclusions);
+        let steps = conditions.saturating_sub(exclusions + usize::from(self.mature));
         check_step_count(function, steps)?;
         if conditions > MAX_STEPS {
+            let room = MAX_STEPS - usize::from(self.mature);
             return refuse(format!(
-                "{steps} steps and {exclusions} exclusions given, together at most {MAX_STEPS} are allowed"
+                "{steps} steps and {exclusions} exclusions given, together at most {room} are allowed"
             ));
         }
         let optional = self.step_bits(function, "optional", &self.optional, steps)?;
@@ -130,6 +149,8 @@ impl FunnelOptions {
             entry: self.entry,
             pick: self.chain,
             period: self.period.map(|unit| self.calendar(function, unit, clock)).transpose()?,
+            by: self.by(function, steps)?,
+            mature: self.mature,
         };
         self.check_together(function, &spec)?;
         Ok(spec)
@@ -202,6 +223,23 @@ impl FunnelOptions {
         Ok(())
     }
 
+    fn by(&self, function: &str, steps: usize) -> Result<By> {
+        let refuse = |text: &str| Err(Error::user(format!("{function}: {text}")));
+        match (self.by.is_empty(), self.by_step, self.by_first_entry) {
+            (true, None, false) => Ok(By::Nothing),
+            (true, ..) => refuse("'by_step' and 'by_entry' need 'by'"),
+            (_, Some(_), true) => refuse("'by_step' and 'by_entry' 'first' exclude each other"),
+            (_, _, true) => Ok(By::FirstEntry),
+            (_, None, _) => Ok(By::Entry),
+            (_, Some(step), _) => {
+                let step = step_number(function, "'by_step'", step, steps)?;
+                // A chain in order starts with step 1.
+                let entry = step == 1 && self.mode.order != Order::AnyOrder;
+                Ok(if entry { By::Entry } else { By::Step(step - 1) })
+            }
+        }
+    }
+
     fn step_bits(&self, function: &str, name: &str, numbers: &[i64], steps: usize) -> Result<u64> {
         numbers.iter().try_fold(0u64, |bits, number| {
             let step = step_number(function, &format!("'{name}'"), *number, steps)?;
@@ -246,7 +284,8 @@ impl FunnelOptions {
         })
     }
 
-    fn window(&self, function: &str, window: &ScalarValue, clock: Clock) -> Result<Window> {
+    /// The window, checked.
+    pub fn window(&self, function: &str, window: &ScalarValue, clock: Clock) -> Result<Window> {
         if self.window_end == WindowEnd::Calendar {
             let wrong = || {
                 Error::user(format!(
@@ -370,6 +409,11 @@ mod tests {
             period: Some(Unit::Week),
             tz: "Europe/Berlin".into(),
             week_start: "sunday".into(),
+            by: vec!["country".into()],
+            by_step: Some(2),
+            by_first_entry: true,
+            mature: true,
+            kept: false,
         };
         for options in [default, written] {
             assert_eq!(FunnelOptions::read("f", &options.literal().unwrap()).unwrap(), options);
@@ -457,6 +501,15 @@ mod tests {
                 "over the whole chain",
             ),
             (FunnelOptions { drop_excluded: true, ..default() }, 3, "needs 'exclude'"),
+            (FunnelOptions { by_first_entry: true, ..default() }, 2, "need 'by'"),
+            (FunnelOptions { by: vec!["x".into()], by_step: Some(3), ..default() }, 2, "1 to 2; got 3"),
+            (
+                FunnelOptions { by: vec!["x".into()], by_step: Some(2), by_first_entry: true, ..default() },
+                2,
+                "exclude each other",
+            ),
+            (FunnelOptions { mature: true, ..default() }, 1, "at least one step"),
+            (FunnelOptions { mature: true, ..default() }, 65, "together at most 63"),
             (
                 FunnelOptions {
                     drop_excluded: true,

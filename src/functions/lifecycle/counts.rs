@@ -122,7 +122,7 @@ pub fn too_long(TooLong { first, last }: TooLong) -> Error {
         "lifecycle: the data span {} periods, and at most {MAX_PERIODS} are allowed",
         last.saturating_sub(first).saturating_add(1)
     ))
-    .hint("leave wrong times out (WHERE ts >= ..), or choose a longer unit")
+    .hint("end the data before wrong times with as_of => DATE '..', leave those out (WHERE ts >= ..), or choose a longer unit")
 }
 
 fn too_many() -> Error {

@@ -17,6 +17,7 @@ use self::answers::{Ask, UserEdges, answer_type};
 use self::arguments::{Edges, SESSION_FIELD};
 use super::event_groups::event_groups;
 use super::grouped::{GroupedFunction, aggregate, argument_types};
+use super::room::Room;
 use crate::error::Error;
 
 /// `user_transitions(time, gap, collapse, kept)`: the transitions of each user's walks.
@@ -29,9 +30,9 @@ pub fn user_paths() -> AggregateUDF {
     aggregate(UserEdgesFunction { name: "user_paths", edges: Edges::Paths })
 }
 
-/// `flow_table(edges, top)`: the table of edges of many users.
-pub fn flow_table() -> AggregateUDF {
-    aggregate(table::FlowTable)
+/// `flow_table(edges, top)`: the table of edges of many users, which keeps their times and users in this room.
+pub fn flow_table(room: Room) -> AggregateUDF {
+    aggregate(table::FlowTable::new(room))
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 //!
 //! Shape: `(time, rules TEXT, view, conversion, key, start, end [, kept STRUCT])`.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Fields};
@@ -11,7 +12,7 @@ use super::parts::Parts;
 use super::rules::Constants;
 use crate::algo::calendar::{Calendar, Clock};
 use crate::algo::event::Event;
-use crate::algo::session::{BeyondCalendar, Bounce, Rules, Session, role, sessions};
+use crate::algo::session::{BeyondCalendar, Bounce, Rules, Session, first_known, last_known, role, sessions};
 use crate::error::{Error, Result};
 use crate::functions::columns::{clock_of, coerce_condition, coerce_time, literal_text};
 use crate::functions::event_groups::EventArguments;
@@ -65,6 +66,10 @@ pub struct Visits {
     pub parts: Parts,
     /// The sessions of the user looked at.
     pub found: Vec<Session>,
+    /// For each value that the first or last event with one tells, a tag of it for each of these sessions.
+    pub known: Vec<Vec<Option<u32>>>,
+    /// Tells sessions of the same properties from others; empty where they have none.
+    pub properties: Vec<u32>,
 }
 
 impl Visits {
@@ -80,6 +85,8 @@ impl Visits {
             period: constants.period.map(|unit| constants.calendar(function, unit, clock)).transpose()?,
             parts: Parts::default(),
             found: Vec::new(),
+            known: Vec::new(),
+            properties: Vec::new(),
         })
     }
 
@@ -89,7 +96,38 @@ impl Visits {
         self.found.clear();
         sessions(events, &mut self.rules, self.bounce, &self.parts.ranks(), &mut self.found)
             .map_err(|BeyondCalendar(time)| beyond_calendar(self.function, time))?;
+        let ranks = self.parts.ranks();
+        self.known.resize(self.parts.known().len(), Vec::new());
+        for (tags, known) in self.known.iter_mut().zip(self.parts.known()) {
+            tags.clear();
+            let find = if known.last { last_known } else { first_known };
+            tags.extend(self.found.iter().map(|s| find(&events[s.from..s.to], &ranks, &known.ranks)));
+        }
+        self.tell_properties();
         Ok(())
+    }
+
+    fn tell_properties(&mut self) {
+        let (parts, known) = (&self.parts, &self.known);
+        let by = parts.ranks().by;
+        self.properties.clear();
+        if by.is_empty() && known.is_empty() {
+            return;
+        }
+        let rank = |ranks: &[u32], tag: u32| ranks.get(tag as usize).copied().unwrap_or(0);
+        if known.is_empty() {
+            self.properties.extend(self.found.iter().map(|session| rank(by, session.by)));
+            return;
+        }
+        let all = |at: usize| -> Vec<u32> {
+            let known = known.iter().zip(parts.known()).map(|(tags, k)| tags[at].map_or(0, |tag| rank(&k.ranks, tag)));
+            std::iter::once(rank(by, self.found[at].by)).chain(known).collect()
+        };
+        let mut classes: HashMap<Vec<u32>, u32> = HashMap::new();
+        for at in 0..self.found.len() {
+            let next = classes.len() as u32;
+            self.properties.push(*classes.entry(all(at)).or_insert(next));
+        }
     }
 
     /// Whether sessions are counted in periods.

@@ -72,5 +72,5 @@ sessionize(ts, INTERVAL '30 minutes') OVER (PARTITION BY user_id ORDER BY ts) AS
 A relation over sessions in place of users takes the session's id for the user: with `session_id(user_id, min(ts) OVER \
 (PARTITION BY user_id, session)) AS visit` in such a subquery, `funnel((SELECT ..), user => visit, ..)` counts visits.
 
-Cost: one sort of each partition where it does not come in order of time. The rows of all partitions that one thread reads \
-are held in memory until the last has come, as for every window function that needs a partition as a whole.";
+Cost: one sort of each partition where it does not come in order of time. The rows of one partition are held in memory \
+until the last of them has come.";

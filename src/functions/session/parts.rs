@@ -26,8 +26,22 @@ pub fn by_field(name: &str) -> String {
     format!("by {name}")
 }
 
+/// The name of the field of a value that is told by the first event of a session that has one.
+pub fn first_field(name: &str) -> String {
+    format!("first {name}")
+}
+
+/// The same for the last.
+pub fn last_field(name: &str) -> String {
+    format!("last {name}")
+}
+
 fn is_by(field: &Field) -> bool {
     field.name().starts_with("by ")
+}
+
+fn is_known(field: &Field) -> bool {
+    field.name().starts_with("first ") || field.name().starts_with("last ")
 }
 
 /// The type of a part as it comes back. Texts come as views, which share the text of the distinct values: written out for
@@ -46,10 +60,13 @@ pub fn page_fields(kept: Option<&Fields>, names: &[&str]) -> Vec<FieldRef> {
     names.iter().map(|name| Arc::new(Field::new(*name, part_type(page.data_type()), true))).collect()
 }
 
-/// The fields of an answer that come from the session's property.
+/// The fields of an answer that come from the session's properties: those at its start, then those known first and last.
 pub fn by_fields(kept: Option<&Fields>) -> Vec<FieldRef> {
-    let by = kept.into_iter().flatten().filter(|field| is_by(field));
-    by.map(|field| Arc::new(Field::new(field.name(), part_type(field.data_type()), true))).collect()
+    let of = |is: fn(&Field) -> bool| kept.into_iter().flatten().filter(move |field| is(field));
+    of(is_by)
+        .chain(of(is_known))
+        .map(|field| Arc::new(Field::new(field.name(), part_type(field.data_type()), true)))
+        .collect()
 }
 
 /// The parts of all kept values, each with its order. Grows with the values.
@@ -60,6 +77,16 @@ pub struct Parts {
     page: Vec<u32>,
     campaign: Vec<u32>,
     by: Vec<u32>,
+    known: Vec<Known>,
+}
+
+/// A value told by the first or the last event of a session that has one.
+#[derive(Debug)]
+pub struct Known {
+    /// The order of kept values by it; 0 where it is NULL.
+    pub ranks: Vec<u32>,
+    /// Whether the last event tells it.
+    pub last: bool,
 }
 
 impl Parts {
@@ -76,8 +103,19 @@ impl Parts {
         let single = |name| named(name).map_or(Ok(Vec::new()), |column| ranks(&[column]));
         (self.order, self.page, self.by) = (single(ORDER)?, single(PAGE)?, ranks(&by)?);
         self.campaign = named(CAMPAIGN).map_or(Ok(Vec::new()), |column| campaign_ranks(&column))?;
+        let known = kept.fields().iter().zip(&columns).filter(|(field, _)| is_known(field));
+        self.known = known
+            .map(|(field, column)| {
+                Ok(Known { ranks: campaign_ranks(column)?, last: field.name().starts_with("last ") })
+            })
+            .collect::<Result<_>>()?;
         self.values = kept.count();
         Ok(())
+    }
+
+    /// The values told by the first and the last event that has one, in the order of [`by_fields`].
+    pub fn known(&self) -> &[Known] {
+        &self.known
     }
 
     /// As the kernel reads them.
@@ -123,16 +161,25 @@ pub fn page_columns(kept: Option<&KeptValues>, tags: Vec<UInt32Array>) -> Result
     tags.iter().map(|tags| picked(page, tags)).collect()
 }
 
-/// The columns of an answer that come from the session's property, in the order of [`by_fields`].
-pub fn by_columns(kept: Option<&KeptValues>, tags: Vec<u32>) -> Result<Vec<ArrayRef>> {
+/// The columns of an answer that come from the session's properties, in the order of [`by_fields`]; `known` has a list of tags
+/// for each that is told by a known value.
+pub fn by_columns(kept: Option<&KeptValues>, tags: Vec<u32>, known: Vec<Vec<Option<u32>>>) -> Result<Vec<ArrayRef>> {
     let Some(kept) = kept else { return Ok(Vec::new()) };
-    if !kept.fields().iter().any(|field| is_by(field)) {
+    if !kept.fields().iter().any(|field| is_by(field) || is_known(field)) {
         return Ok(Vec::new());
     }
+    let rows = tags.len();
     let tags = UInt32Array::from(tags);
     let columns = kept.columns(0..kept.count())?;
-    let by = kept.fields().iter().zip(&columns).filter(|(field, _)| is_by(field));
-    by.map(|(_, column)| picked(column, &tags)).collect()
+    let of = |is: fn(&Field) -> bool| kept.fields().iter().zip(&columns).filter(move |(field, _)| is(field));
+    let mut properties = of(is_by).map(|(_, column)| picked(column, &tags)).collect::<Result<Vec<_>>>()?;
+    // Where no user came, nobody knows how many there are.
+    let mut known = known.into_iter();
+    for (_, column) in of(is_known) {
+        let tags = known.next().unwrap_or_else(|| vec![None; rows]);
+        properties.push(picked(column, &UInt32Array::from(tags))?);
+    }
+    Ok(properties)
 }
 
 fn picked(values: &ArrayRef, tags: &UInt32Array) -> Result<ArrayRef> {
@@ -172,6 +219,6 @@ mod tests {
         assert_eq!(ranks.by, [3, 2, 1, 3]);
         let pages = page_columns(Some(&kept), vec![vec![Some(1), None, Some(3), Some(2)].into()]).unwrap();
         assert_eq!(pages[0].as_string_view().iter().collect::<Vec<_>>(), [Some("a"), None, None, Some("b")]);
-        assert_eq!(by_columns(Some(&kept), vec![2]).unwrap().len(), 2);
+        assert_eq!(by_columns(Some(&kept), vec![2], vec![]).unwrap().len(), 2);
     }
 }

@@ -125,6 +125,15 @@ fn end_of(name: &str, elements: usize) -> Result<i32> {
     })?)
 }
 
+/// Appends to each list what comes for it.
+fn append(
+    lists: &mut Vec<Vec<Option<u32>>>,
+    more: impl ExactSizeIterator<Item = impl IntoIterator<Item = Option<u32>>>,
+) {
+    lists.resize(more.len(), Vec::new());
+    lists.iter_mut().zip(more).for_each(|(list, more)| list.extend(more));
+}
+
 /// The sessions of user after user, column by column: nothing is held twice when they are handed over.
 struct Sessions {
     visits: Visits,
@@ -148,6 +157,8 @@ struct SessionColumns {
     entries: Vec<Option<u32>>,
     exits: Vec<Option<u32>>,
     by: Vec<u32>,
+    /// A list for each value that is told by the first or last event with one.
+    known: Vec<Vec<Option<u32>>>,
 }
 
 impl Sessions {
@@ -172,9 +183,9 @@ impl SessionColumns {
     }
 
     /// Marks the user's first session with each property in each period; the user's sessions begin at `from`.
-    fn mark_firsts(&mut self, from: usize, rank: &[u32]) {
+    fn mark_firsts(&mut self, from: usize, properties: &[u32]) {
         let Self { by, periods, firsts, .. } = self;
-        let of = |at: usize| (rank.get(by[at] as usize), periods.get(at));
+        let of = |at: usize| (properties.get(at - from), periods.get(at));
         let mut order: Vec<usize> = (from..by.len()).collect();
         order.sort_by_key(|at| of(*at));
         firsts.resize(by.len(), false);
@@ -206,7 +217,8 @@ impl Question for Sessions {
                 columns.periods.push(visits.period(columns.starts[at])?);
             }
         }
-        columns.mark_firsts(from, visits.parts.ranks().by);
+        append(&mut columns.known, visits.known.iter().map(|tags| tags.iter().copied()));
+        columns.mark_firsts(from, &visits.properties);
         offsets.push(end_of("user_sessions", columns.numbers.len())?);
         Ok(())
     }
@@ -232,7 +244,7 @@ impl Question for Sessions {
             },
         ];
         columns.extend(page_columns(kept, vec![found.entries.into(), found.exits.into()])?);
-        columns.extend(by_columns(kept, found.by)?);
+        columns.extend(by_columns(kept, found.by, found.known)?);
         let fields = session_fields(&self.time_type, kept.map(KeptValues::fields));
         let offsets = std::mem::replace(&mut self.offsets, vec![0]);
         Ok(list_of(Arc::new(StructArray::try_new(fields, columns, None)?), offsets))
@@ -256,6 +268,7 @@ struct ViewColumns {
     flags: Vec<u8>,
     pages: Vec<u32>,
     by: Vec<u32>,
+    known: Vec<Vec<Option<u32>>>,
 }
 
 /// Bits of a view's flags, in the order of their columns.
@@ -301,12 +314,20 @@ impl Question for Views {
         Ok(())
     }
 
+    fn bytes_an_event(&self) -> usize {
+        // What is known of a view, and its page and properties as they come back.
+        size_of::<u64>() + 1 + 4 * size_of::<u32>()
+    }
+
     fn answer(&mut self, events: &[Event], kept: Option<&KeptValues>) -> Result<()> {
         let Self { visits, kernel, found, columns, offsets } = self;
         visits.cut(events, kept)?;
         found.clear();
-        kernel.of_user(events, &visits.found, &visits.parts.ranks(), found);
+        kernel.of_user(events, &visits.found, &visits.properties, &visits.parts.ranks(), found);
         found.iter().for_each(|view| columns.push(view, &visits.found[view.session as usize]));
+        let of_views =
+            |tags: &Vec<Option<u32>>| found.iter().map(|view| tags[view.session as usize]).collect::<Vec<_>>();
+        append(&mut columns.known, visits.known.iter().map(of_views));
         offsets.push(end_of("user_views", columns.by.len())?);
         Ok(())
     }
@@ -319,7 +340,7 @@ impl Question for Views {
         let mut columns: Vec<ArrayRef> = vec![Arc::new(UInt64Array::new(found.ticks.into(), Some(known)))];
         columns.extend(flag::ALL.map(|bit| Arc::new(BooleanArray::new(flags(bit), None)) as ArrayRef));
         columns.extend(page_columns(kept, vec![UInt32Array::from(found.pages)])?);
-        columns.extend(by_columns(kept, found.by)?);
+        columns.extend(by_columns(kept, found.by, found.known)?);
         let offsets = std::mem::replace(&mut self.offsets, vec![0]);
         let fields = view_fields(kept.map(KeptValues::fields));
         Ok(list_of(Arc::new(StructArray::try_new(fields, columns, None)?), offsets))

@@ -34,6 +34,10 @@ pub fn funnel() -> FunctionDoc {
             ),
             ("median_seconds, mean_seconds, p90_seconds DOUBLE", "Time from step 1, over canonical chains."),
             ("step_median_seconds DOUBLE", "Time from the step before (from the last one met)."),
+            (
+                "complete BOOLEAN",
+                "Whether the window of the latest entry of the period has ended at `as_of`; only with `period`.",
+            ),
         ],
         text: TEXT,
         example: "SELECT * FROM funnel(events, steps => ['view_item', 'add_to_cart', 'purchase'],\n  within => INTERVAL '7 days', by => country)\nORDER BY country, step LIMIT 6",
@@ -98,7 +102,13 @@ fn arguments() -> Vec<ArgumentDoc> {
              `{'Saw it': event = 'view', 'Bought': event = 'buy'}`; 1 to 64.",
         ),
         argument("within", "INTERVAL", None, "The longest time from the first to the last step, inclusive."),
-        argument("by", "column or list", Some("nothing"), "Breaks the funnel down by the value at step 1."),
+        argument(
+            "by",
+            "column or list",
+            Some("nothing"),
+            "Breaks the funnel down by the value at step 1, each value on its own: the row of a value is the funnel whose first \
+             step also asks for it.",
+        ),
         argument(
             "mode",
             "TEXT",
@@ -153,7 +163,7 @@ fn arguments() -> Vec<ArgumentDoc> {
             "TEXT",
             Some("'best'"),
             "`best`: the chain may start at any event. `first`: only at the user's first. `all`: every passage is counted, one \
-             after the other.",
+             after the other in the order of time, failed ones too.",
         ),
         argument(
             "chain",
@@ -161,11 +171,23 @@ fn arguments() -> Vec<ArgumentDoc> {
             Some("'canonical'"),
             "Which of the longest chains is reported: `canonical`, the one that completes earliest, or `earliest_start`.",
         ),
-        argument("by_step", "BIGINT", Some("the first event"), "Reads the `by` values at this step instead."),
+        argument(
+            "by_entry",
+            "TEXT",
+            Some("'each'"),
+            "`each`: a user counts under each value that their step-1 events carry, as far as they come from there. `first`: \
+             only under that of their first step-1 event, however far they come.",
+        ),
+        argument(
+            "by_step",
+            "BIGINT",
+            Some("step 1"),
+            "Reads the `by` values at this step instead, each value on its own; whoever never comes that far is under NULL.",
+        ),
         argument(
             "by_touch",
             "TEXT",
-            Some("the first event"),
+            Some("step 1"),
             "Reads the `by` values at the `first` or the `last` event of the chain that has one; `all`: a user counts once \
              under every value along the chain.",
         ),
@@ -175,15 +197,33 @@ fn arguments() -> Vec<ArgumentDoc> {
             Some("none"),
             "`day`, `week`, `month`, `quarter` or `year`: a funnel for each period, of the chains that start in it.",
         ),
-        argument("tz", "TEXT", Some("'UTC'"), "IANA time zone of `period` and of calendar windows."),
+        argument(
+            "mature",
+            "BOOLEAN",
+            Some("false"),
+            "Leaves out entries whose window has not ended at `as_of`: who came in last has had no time to convert.",
+        ),
+        argument(
+            "as_of",
+            "TIMESTAMP or DATE",
+            Some("the largest time"),
+            "How far the data reach; what comes later is not looked at. A DATE is the midnight in `tz` with which it begins: \
+             everything before that day.",
+        ),
+        argument("tz", "TEXT", Some("'UTC'"), "IANA time zone of `period`, of calendar windows and of `as_of`."),
         argument("week_start", "TEXT", Some("'monday'"), "The day on which weeks start."),
     ]
 }
 
 const TEXT: &str = "\
 Counts each user once, by the longest chain (see `window_funnel`, whose options these are): the counts never increase along \
-the steps. With `by`, a user belongs to the value at step 1 of the canonical chain (see `funnel_chain`). Rows whose user or \
-time is NULL take no part. Percentiles are continuous (linear between ranks).
+the steps. Rows whose user or time is NULL take no part. Percentiles are continuous (linear between ranks).
+
+With `by` each value of the step-1 events is computed on its own, as each period is: the row of value v answers the funnel whose \
+first step is `step 1 AND by = v` (NULL is a value). So whether a user converts never decides under which value they stand, and \
+rates of values compare. A user whose entries carry several values counts under each, so that the users of all values can be \
+more than those of the funnel; where the property is the user's own, they add up. In mode `any_order` an entry is an event of \
+any step that can come first.
 
 Without `by` and `period` there is always a row for every step; with them, for every value and period that some chain has.
 
@@ -193,11 +233,16 @@ Options change what a chain is, or which of them count:
 along the others.
 - `any_order`: step i is reached with the i-th step met, whichever it is; times are those of the i-th event.
 - `entry => 'all'`: chains are counted, not users, in `completions`; see `funnel_chains`.
-- `period`: each period is computed on its own, so a user can count in several; later steps may fall outside of it. Times beyond the years -9999 to 9999 are in none.
+- `period`: each period is computed on its own, so a user can count in several; later steps may fall outside of it. It is \
+`complete` when the window of its latest entry has ended at `as_of`; before that its conversion is still growing. Times beyond \
+the years -9999 to 9999 are in none.
+- `mature`: an entry counts once its window has ended at `as_of`, so that every entry had the same time to convert.
 - `hold`: each value is computed on its own; a user counts by the best chain over all values.
 - `exclude_policy => 'drop'`: whoever loses a step to an exclusion is in no row.
-- `by_step`: whoever does not come that far, or skips it, counts under NULL.
-- `by_touch`: an event with several `by` columns has a value where one of them is not NULL; a chain without any counts under \
+- `by_entry => 'first'`: one value a user, so that the users add up; the chains are those without `by`.
+- `by_step`: from step 2 on each value at that step on its own; whoever does not come that far, or skips it, counts under NULL. \
+The group then depends on how far the user came: its rates do not compare, neither with each other nor with those of step 1.
+- `by_touch`: the value along the chain that the user went, so that its rates do not compare either. An event with several `by` columns has a value where one of them is not NULL; a chain without any counts under \
 NULL. With `all` the counts of the values add up to more than the users.
 
 What contradicts itself is refused while the query is planned.
@@ -210,8 +255,8 @@ The rows behind the numbers of `funnel`: the arguments that both have mean the s
 `at_step => i` lists as many rows as `funnel` counts users in step i, and `dropped_after => i` as many as it counts in \
 `dropped` of the step after; in every breakdown. Without either, everybody in step 1.
 
-A user has one row; one for each chain with `entry => 'all'`, for each period with `period`, for each value with `by_touch => \
-'all'`.
+A user has one row; one for each chain with `entry => 'all'`, for each period with `period`, for each value of their entries with \
+`by` (of the chain with `by_touch => 'all'`).
 
 In mode `any_order` the i-th step is the i-th met, as in `funnel`, while `step_i_at` is the time of the step with number i.
 

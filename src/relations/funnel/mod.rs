@@ -6,12 +6,15 @@ mod question;
 mod users;
 
 use datafusion::functions::core::expr_ext::FieldAccessor;
+use datafusion::functions::core::expr_fn::coalesce;
+use datafusion::functions_aggregate::expr_fn::max;
 use datafusion::functions_nested::expr_fn::array_element;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, SortExpr, col, lit};
 
 use self::question::{Question, free_name};
 use super::Relation;
 use super::call::{Call, column, unkeyed};
+use super::reach::AS_OF;
 use crate::error::{Error, Result};
 use crate::functions::FunctionDoc;
 use crate::functions::funnel::funnel_steps;
@@ -31,9 +34,11 @@ impl Relation for Funnel {
         let question = Question::read(call)?;
         let output = output(&question);
         let mut reserved = output.to_vec();
-        reserved.extend(question.by_period().then_some("period"));
+        if question.by_period() {
+            reserved.extend(["period", "complete", AS_OF]);
+        }
         question.check_names(call, &reserved)?;
-        report(call.input().clone(), &question, &output).map_err(Error::from)
+        report(call, &question, &output).map_err(Error::from)
     }
 }
 
@@ -54,8 +59,8 @@ fn output(question: &Question) -> [&'static str; 10] {
 }
 
 /// The chains, then the report over them.
-fn report(input: LogicalPlan, question: &Question, output: &[&str]) -> datafusion::error::Result<LogicalPlan> {
-    let (chains, names) = question.chains(input, None, &[])?;
+fn report(call: &Call, question: &Question, output: &[&str]) -> datafusion::error::Result<LogicalPlan> {
+    let (chains, names) = question.chains(call, None, &[])?;
     let groups = question.by_names();
     let group_columns = || groups.iter().map(|name| column(name));
     let chain = || column(names.chain.as_str());
@@ -70,6 +75,11 @@ fn report(input: LogicalPlan, question: &Question, output: &[&str]) -> datafusio
         "completions" => element().field("users").alias(*name),
         other => element().field(other).alias(other),
     }));
+    if question.by_period() {
+        let complete = coalesce(vec![question.has_ended(column(LAST_ENTRY), col(AS_OF))?, lit(false)]);
+        shown.push(complete.alias("complete"));
+        kept.push(question.last_entry(&names).alias(LAST_ENTRY));
+    }
     let mut arguments = vec![chain(), lit(question.steps() as i64)];
     if question.optional_bits() != 0 {
         arguments.push(lit(question.optional_bits()));
@@ -80,14 +90,19 @@ fn report(input: LogicalPlan, question: &Question, output: &[&str]) -> datafusio
         LogicalPlanBuilder::values(rows)?.project([col("column1").alias("step"), col("column2").alias("name")])?;
     let order: Vec<SortExpr> =
         group_columns().map(|c| c.sort(true, true)).chain([col("step").sort(true, true)]).collect();
-    chains
-        .project(kept)?
-        .aggregate(group_columns(), [funnel_steps().call(arguments).alias(reported.as_str())])?
-        .cross_join(steps.build()?)?
-        .project(shown)?
-        .sort(order)?
-        .build()
+    let mut reports = vec![funnel_steps().call(arguments).alias(reported.as_str())];
+    if question.by_period() {
+        reports.push(max(column(LAST_ENTRY)).alias(LAST_ENTRY));
+    }
+    let mut rows = chains.project(kept)?.aggregate(group_columns(), reports)?.cross_join(steps.build()?)?;
+    if question.by_period() {
+        rows = rows.cross_join(question.reach(call)?)?;
+    }
+    rows.project(shown)?.sort(order)?.build()
 }
+
+/// A name that no column of the input has: when the latest entry of a period was.
+const LAST_ENTRY: &str = "(last entry)";
 
 /// What the rows are called. Where steps come in any order, a row is about how many of them were met.
 fn step_names(question: &Question) -> Vec<String> {

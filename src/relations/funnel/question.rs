@@ -18,18 +18,21 @@ use crate::error::{Error, Result, suggest};
 use crate::functions::columns::{clock_of, window_ticks};
 use crate::functions::funnel::modes::Mode;
 use crate::functions::funnel::options::{
-    CHAINS, ENTRIES, EXCLUDE_POLICIES, Exclude, FunnelOptions, WINDOW_ENDS, WindowEnd,
+    BY_ENTRIES, CHAINS, ENTRIES, EXCLUDE_POLICIES, Exclude, FunnelOptions, WINDOW_ENDS, WindowEnd,
 };
-use crate::functions::funnel::{TOUCHES, funnel_chain, funnel_chains, funnel_touches};
+use crate::functions::funnel::{TOUCHES, funnel_chain, funnel_chains, funnel_touches, funnel_window_end};
 use crate::relations::call::{Breakdown, Call, column};
+use crate::relations::reach::Reach;
 use crate::relations::roles::{Roles, declared};
 
 /// Where along a chain the `by` values are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ByPlace {
-    /// At its first event.
-    Start,
-    /// At the event that serves this step (from 1).
+    /// Each value of the events that can start a chain, on its own.
+    Entry,
+    /// One value a user, that of the first such event.
+    FirstEntry,
+    /// Each value of the events of this step (from 1), on its own.
     Step(usize),
     /// At one or all of its events with a value.
     Touch(&'static str),
@@ -51,6 +54,9 @@ pub struct Question {
     /// The steps, then the exclusions.
     conditions: Vec<Expr>,
     hold: Vec<Breakdown>,
+    /// Whether entries are left out whose window has not ended.
+    mature: bool,
+    reach: Reach,
 }
 
 /// Names of the columns of [`Question::chains`], none of which clashes with one of the answer's.
@@ -84,6 +90,7 @@ impl Question {
         };
         let mode = if call.switch("reuse", false)? { words(&mode, "reuse") } else { mode };
         let by_place = by_place(call, &by, steps.len())?;
+        let mature = call.switch("mature", false)?;
         let exclusions = call.exclusions("exclude")?;
         let hold = call.breakdowns("hold")?;
         if call.given("exclude_policy") && exclusions.is_empty() {
@@ -105,9 +112,19 @@ impl Question {
             entry: [Entry::Best, Entry::First, Entry::All][at(&ENTRIES, entry)],
             chain: [Pick::EarliestCompletion, Pick::EarliestStart][at(&CHAINS, chain)],
             period: Unit::parse(call.choice("period", &Unit::NAMES, "")?),
+            by_step: match by_place {
+                ByPlace::Step(step) => Some(step as i64),
+                _ => None,
+            },
+            by_first_entry: by_place == ByPlace::FirstEntry,
+            mature,
             ..FunnelOptions::default()
         };
-        calendar(call, &mut options)?;
+        if matches!(by_place, ByPlace::Entry | ByPlace::FirstEntry | ByPlace::Step(_)) {
+            options.by = by.iter().map(|b| b.name.clone()).collect();
+        }
+        let zone = calendar(call, &mut options)?;
+        let reach = Reach::read(call, &roles, &zone)?;
         // Every constant is checked here, where the argument has a name.
         if options.window_end != WindowEnd::Calendar {
             window_ticks(
@@ -117,11 +134,12 @@ impl Question {
                 clock_of(&roles.time_type).unwrap_or(Clock::Dates),
             )?;
         }
-        options.spec(call.name(), &within, &roles.time_type, steps.len() + exclusions.len())?;
+        let count = steps.len() + exclusions.len() + usize::from(mature);
+        options.spec(call.name(), &within, &roles.time_type, count)?;
         let when = steps.iter().map(|s| &s.condition).chain(exclusions.iter().map(|e| &e.when));
         let conditions = when.map(|condition| roles.condition(call, condition)).collect::<Result<Vec<_>>>()?;
         let names = steps.into_iter().map(|s| s.name).collect();
-        Ok(Self { roles, names, by, by_place, within, mode, options, conditions, hold })
+        Ok(Self { roles, names, by, by_place, within, mode, options, conditions, hold, mature, reach })
     }
 
     /// Number of steps.
@@ -150,7 +168,34 @@ impl Question {
     }
 
     fn lists_chains(&self) -> bool {
-        self.every_passage() || self.by_period()
+        self.every_passage() || self.by_period() || self.is_apart()
+    }
+
+    /// Whether chains come with the value by which they are told apart.
+    fn is_apart(&self) -> bool {
+        !self.options.by.is_empty()
+    }
+
+    /// The time of a chain's period that tells whether the period is complete.
+    pub fn last_entry(&self, names: &ChainColumns) -> Expr {
+        column(&names.chain).field("last_entry")
+    }
+
+    /// One row, one column: how far the data reach.
+    pub fn reach(&self, call: &Call) -> datafusion::error::Result<LogicalPlan> {
+        self.reach.row(call, &self.roles)
+    }
+
+    /// Whether the window of a chain that starts at `entry` has ended `as_of` then.
+    pub fn has_ended(&self, entry: Expr, as_of: Expr) -> Result<Expr> {
+        // Whatever else was asked does not tell when a window ends.
+        let options = FunnelOptions {
+            window_end: self.options.window_end,
+            tz: self.options.tz.clone(),
+            ..FunnelOptions::default()
+        };
+        let end = funnel_window_end().call(vec![entry, lit(self.within.clone()), lit(options.literal()?)]);
+        Ok(end.lt_eq(as_of))
     }
 
     /// Whether a step (from 1) may be skipped.
@@ -188,7 +233,7 @@ impl Question {
     /// [`Question::by_values`] reads. `columns` are kept with each event beside the `by` and `hold` values.
     pub fn chains(
         &self,
-        input: LogicalPlan,
+        call: &Call,
         user: Option<&str>,
         columns: &[Breakdown],
     ) -> datafusion::error::Result<(LogicalPlanBuilder, ChainColumns)> {
@@ -196,8 +241,15 @@ impl Question {
         let taken = |name: &str| self.by.iter().any(|b| b.name == name) || user == Some(name);
         let names =
             ChainColumns { chain: free_name("chain", taken), touch: free_name("touch", taken), kept: kept.columns };
-        let mut arguments = vec![lit(self.within.clone()), self.options_literal(kept.hold)?, self.roles.time.clone()];
+        let mut arguments = vec![
+            lit(self.within.clone()),
+            self.options_literal(kept.hold, columns.is_empty())?,
+            self.roles.time.clone(),
+        ];
         arguments.extend(self.conditions.iter().cloned());
+        if self.mature {
+            arguments.push(self.has_ended(self.roles.time.clone(), self.reach.value(call, &self.roles)?)?);
+        }
         if !kept.fields.is_empty() {
             let fields = kept.fields.into_iter().flat_map(|(name, value)| [lit(name), value]);
             arguments.push(named_struct(fields.collect()));
@@ -208,11 +260,14 @@ impl Question {
             takes_part =
                 self.conditions.iter().cloned().reduce(Expr::or).map_or(takes_part.clone(), |any| takes_part.and(any));
         }
+        if let Some(looked_at) = self.reach.looked_at() {
+            takes_part = takes_part.and(looked_at);
+        }
         let group = match user {
             Some(name) => self.roles.user.clone().alias_with_metadata(name, declared("user")),
             None => self.roles.user.clone(),
         };
-        let mut plan = LogicalPlanBuilder::from(input)
+        let mut plan = LogicalPlanBuilder::from(call.input().clone())
             .filter(takes_part)?
             .aggregate([group], [function.call(arguments).alias(names.chain.as_str())])?;
         if self.lists_chains() {
@@ -232,10 +287,8 @@ impl Question {
 
     /// The `by` columns and the period of a row of [`Question::chains`], under their names.
     pub fn by_values(&self, names: &ChainColumns) -> Vec<Expr> {
-        let kept = || column(&names.chain).field("kept");
         let at = match self.by_place {
-            ByPlace::Start => array_element(kept(), lit(1i64)),
-            ByPlace::Step(step) => array_element(kept(), self.place_of_step(&names.chain, step)),
+            ByPlace::Entry | ByPlace::FirstEntry | ByPlace::Step(_) => column(&names.chain).field("by"),
             ByPlace::Touch("all") => column(&names.touch),
             ByPlace::Touch(which) => array_element(self.touches(names, which), lit(1i64)),
         };
@@ -262,8 +315,9 @@ impl Question {
         self.options.mode.between == crate::algo::funnel::Between::Strict
     }
 
-    fn options_literal(&self, hold: Vec<String>) -> Result<Expr> {
-        let options = FunnelOptions { hold, ..self.options.clone() };
+    fn options_literal(&self, hold: Vec<String>, nothing_asked: bool) -> Result<Expr> {
+        let kept = !(self.is_apart() && nothing_asked);
+        let options = FunnelOptions { hold, kept, ..self.options.clone() };
         let only_mode = FunnelOptions { mode: options.mode, ..FunnelOptions::default() };
         Ok(match options == only_mode {
             true => lit(if self.mode.is_empty() { "ordered" } else { &self.mode }),
@@ -279,8 +333,8 @@ impl Question {
             columns: Vec::new(),
         };
         kept.hold = self.hold.iter().map(|h| kept.add(h)).collect();
-        // The first event of a chain is the least of those that can be it, whatever comes after its `by` values.
-        let settled = self.by.is_empty() || (self.by_place == ByPlace::Start && !self.any_order());
+        // Values that are told apart beforehand do not depend on which of several tied events a chain takes.
+        let settled = self.by.is_empty() || self.is_apart();
         if !settled && !columns.is_empty() {
             // Without the columns, ties between equal `by` values are broken by conditions: the columns come after these, so
             // that asking for more of them moves nobody to another value.
@@ -328,38 +382,38 @@ fn words(mode: &str, word: &str) -> String {
 }
 
 fn by_place(call: &mut Call, by: &[Breakdown], steps: usize) -> Result<ByPlace> {
-    let (by_step, by_touch) = (call.given("by_step"), call.given("by_touch"));
-    if by_step && by_touch {
-        return Err(call.error("arguments 'by_step' and 'by_touch' exclude each other: both say where 'by' is read"));
+    let given: Vec<&str> = ["by_entry", "by_step", "by_touch"].into_iter().filter(|key| call.given(key)).collect();
+    if let [one, other, ..] = given.as_slice() {
+        return Err(
+            call.error(format!("arguments '{one}' and '{other}' exclude each other: both say where 'by' is read"))
+        );
     }
-    if let Some(key) = [("by_step", by_step), ("by_touch", by_touch)].iter().find(|(_, given)| *given)
-        && by.is_empty()
-    {
-        return Err(call.error(format!("argument '{}' needs 'by'", key.0)));
+    if let ([key], true) = (given.as_slice(), by.is_empty()) {
+        return Err(call.error(format!("argument '{key}' needs 'by'")));
     }
-    if by_touch {
-        return Ok(ByPlace::Touch(call.choice("by_touch", &TOUCHES, TOUCHES[0])?));
-    }
-    match by_step {
-        true => Ok(ByPlace::Step(call.integer("by_step", 1..=steps.max(1) as i64, 1)? as usize)),
-        false => Ok(ByPlace::Start),
-    }
+    Ok(match given.as_slice() {
+        ["by_touch"] => ByPlace::Touch(call.choice("by_touch", &TOUCHES, TOUCHES[0])?),
+        ["by_step"] => ByPlace::Step(call.integer("by_step", 1..=steps.max(1) as i64, 1)? as usize),
+        _ if call.choice("by_entry", &BY_ENTRIES, BY_ENTRIES[0])? == BY_ENTRIES[1] => ByPlace::FirstEntry,
+        _ => ByPlace::Entry,
+    })
 }
 
-/// The zone and the start of weeks, where something asks for them.
-fn calendar(call: &mut Call, options: &mut FunnelOptions) -> Result<()> {
+/// The zone of everything that asks for one; it and the start of weeks are left in the options where chains need them.
+fn calendar(call: &mut Call, options: &mut FunnelOptions) -> Result<String> {
     let defaults = call.options();
     let asked = options.period.is_some() || options.window_end == WindowEnd::Calendar;
     let tz = call.text("tz")?;
-    if tz.is_some() && !asked {
-        return Err(call.error("argument 'tz' needs 'period' or window_end => 'calendar'"));
+    if tz.is_some() && !asked && !call.given("as_of") {
+        return Err(call.error("argument 'tz' needs 'period', 'as_of' or window_end => 'calendar'"));
     }
     let week_start = call.text("week_start")?.map(|day| day.to_lowercase());
     if week_start.is_some() && options.period != Some(Unit::Week) {
         return Err(call.error("argument 'week_start' needs period => 'week'"));
     }
+    let zone = tz.unwrap_or(defaults.time_zone);
     if asked {
-        options.tz = tz.unwrap_or(defaults.time_zone);
+        options.tz.clone_from(&zone);
     }
     if options.period == Some(Unit::Week) {
         options.week_start = week_start.unwrap_or(defaults.week_start).to_lowercase();
@@ -368,5 +422,5 @@ fn calendar(call: &mut Call, options: &mut FunnelOptions) -> Result<()> {
             return Err(call.error(format!("argument 'week_start' cannot be '{}'; {help}", options.week_start)));
         }
     }
-    Ok(())
+    Ok(zone)
 }

@@ -48,7 +48,7 @@ impl Relation for FunnelUsers {
                 c.name
             )));
         }
-        list(call.input().clone(), &question, which, &columns).map_err(Error::from)
+        list(call, &question, which, &columns).map_err(Error::from)
     }
 }
 
@@ -92,13 +92,13 @@ fn reaches(question: &Question, chain: &str, step: usize) -> Expr {
 }
 
 fn list(
-    input: LogicalPlan,
+    call: &Call,
     question: &Question,
     which: Which,
     columns: &[Breakdown],
 ) -> datafusion::error::Result<LogicalPlan> {
     let user = question.roles.user_name.as_str();
-    let (mut chains, names) = question.chains(input, Some(user), columns)?;
+    let (mut chains, names) = question.chains(call, Some(user), columns)?;
     match which {
         Which::All => {}
         Which::At(step) => chains = chains.filter(reaches(question, &names.chain, step))?,

@@ -164,11 +164,10 @@ pub(super) fn writable(log: &TableLog) -> Result<Writable> {
         ))
         .hint("tenure ingest makes a table of its files"));
     };
-    if !log.partitioned_by().is_empty() {
+    if let Some(why) = log.only_read() {
         return Err(Error::data(format!(
-            "'{}' is partitioned by {}: tenure reads such tables but does not write them",
-            log.folder().display(),
-            log.partitioned_by().join(", ")
+            "'{}' {why}: tenure reads such tables but does not write them",
+            log.folder().display()
         )));
     }
     let period = log.setting("period").map(str::parse).transpose()?;

@@ -13,6 +13,7 @@ pub enum Purpose {
     Profile,
     Plan,
     Detail,
+    Way,
 }
 
 /// The key of all streams.

@@ -5,7 +5,7 @@
 //!
 //! # The files
 //! `events.parquet`: `user_id` (BIGINT from 1, or strings 'u0000001'), `ts` (microseconds, no zone, whole milliseconds),
-//! `event`, `platform`, `country`, `channel`, `page` (dictionaries), `item_id` (INT, NULL where no item is meant),
+//! `event`, `platform`, `country`, `channel`, `campaign` (NULL where the event knows none), `page` (dictionaries), `item_id` (INT, NULL where no item is meant),
 //! `price` (DOUBLE, of the item, on view_item, add_to_cart, begin_checkout, purchase and refund, else NULL), `order_id`
 //! (BIGINT, on purchase and refund, else NULL). Every user's first event is `signup`. No session is written down:
 //! visits are what lies between gaps of more than 30 minutes.
@@ -23,9 +23,14 @@
 //! - **Rhythm.** A living user's visits are spread evenly: one in each of as many equal parts of the life as there are visits,
 //!   anywhere in the first 90 % of the part, the first one at the signup. A silence of twice the usual gap means that the
 //!   user has left.
+//! - **Ways change.** Country is the user's own; platform and channel are those of the visit: of each visit after the first the
+//!   platform is drawn anew once in four times and the channel three times in ten, else both are the user's own, which `users.parquet`
+//!   and the first visit have. A visit by ads has a campaign (brand 50 %, spring 30 %, retargeting 20 %), which its first event
+//!   knows, or once in four times only its second; other events know none, but in 5 % of these visits the fourth, which a
+//!   campaign brought back.
 //! - **Activity** has a heavy tail over users: Pareto with shape 4/3, cut at 400 times the least.
 //! - **Funnel.** 40 % of visits (of those with at least 8 events left to the user) look at an item, and then, each
-//!   step given the one before: add_to_cart by platform (web 30 %, android 25 %, ios 40 %), begin_checkout by
+//!   step given the one before, by the way of the visit: add_to_cart by platform (web 30 %, android 25 %, ios 40 %), begin_checkout by
 //!   country (from IN 40 % to NL 75 %), purchase by channel (organic 70 %, ads 50 %). All steps of a visit are of
 //!   one item and in order. 5 % of orders are refunded at the start of the next visit, if there is one.
 //! - **Hours and weekdays**: busiest at 20 o'clock UTC and on Saturdays, quietest at 3.
@@ -139,7 +144,7 @@ const NAMES: [&str; 3] = ["events.parquet", "users.parquet", "tenure.toml"];
 /// Generates a shop. `progress` is called now and then with (rows written, rows in all).
 ///
 /// The files are written under another name in the output folder and renamed when all are whole; an error leaves nothing
-/// behind. Memory does not grow with events or users: below 200 MB. By time, 33 bytes per event are put aside in
+/// behind. Memory does not grow with events or users: below 200 MB. By time, 34 bytes per event are put aside in
 /// the output folder meanwhile. Errors: options out of range, files that are there already (see
 /// [`GenerateOptions::overwrite`]), a folder that cannot be written, a full disk.
 pub fn generate(options: &GenerateOptions, progress: &mut dyn FnMut(u64, u64)) -> Result<Generated> {
@@ -274,8 +279,7 @@ impl Shop<'_> {
                 row.sessions += i64::from(event.ts - last > GAP);
                 row.orders += i64::from(session::EVENTS[event.kind as usize] == "purchase");
                 last = event.ts;
-                let (country, platform, channel) = (user.country as u8, user.platform as u8, user.channel as u8);
-                take(Row { user: index, country, platform, channel, event }, row.events as u32)?;
+                take(Row { user: index, country: user.country as u8, event }, row.events as u32)?;
                 row.events += 1;
             }
             users.push(row)?;

@@ -8,7 +8,7 @@
 
 use super::calendar::Calendar;
 use super::draw::{Draw, Key, Purpose};
-use super::user::{CHANNELS, COUNTRIES, PLATFORMS, User, whole_millis};
+use super::user::{CAMPAIGNS, CHANNELS, COUNTRIES, PLATFORMS, User, whole_millis};
 
 /// The events of the shop; the number of one is its position.
 pub const EVENTS: [&str; 11] = [
@@ -60,6 +60,13 @@ pub const ITEMS: u32 = 2_000;
 const SHOPPING: u32 = 400;
 /// The fewest events of such a visit.
 const SHOPPING_LENGTH: u64 = 8;
+/// Visits after the first that come by another device than the user's own, and by another channel, as far as the shares of all
+/// users give another; in per mille.
+const OTHER_PLATFORM: u32 = 250;
+const OTHER_CHANNEL: u32 = 300;
+/// Visits with a campaign whose first event does not know it, and such that another campaign leads back to; in per mille.
+const LATE_CAMPAIGN: u32 = 250;
+const SECOND_CAMPAIGN: u32 = 50;
 /// Orders that are given back, in per mille, if the user comes again.
 const REFUNDED: u32 = 50;
 
@@ -67,6 +74,15 @@ const SECOND: i64 = 1_000_000;
 const MINUTE: i64 = 60 * SECOND;
 /// Two visits are further apart than this, unless a user has so many that they cannot be.
 pub const GAP: i64 = 30 * MINUTE;
+
+/// How a visit comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Way {
+    pub platform: u8,
+    pub channel: u8,
+    /// From 1; 0 for none.
+    pub campaign: u8,
+}
 
 /// One row, without what is the same for all rows of the user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +97,7 @@ pub struct Event {
     pub cents: u32,
     /// The number of the order among those of the user, from 1; 0 for none.
     pub order: u32,
+    pub way: Way,
 }
 
 /// What kind of visit it is.
@@ -91,6 +108,17 @@ struct Visit {
     /// Steps after view_item: 0 none, 1 add_to_cart, 2 begin_checkout, 3 purchase.
     steps: u64,
     item: u32,
+    route: Route,
+}
+
+/// The way of a visit, and the events that know its campaign.
+#[derive(Debug, Clone, Copy)]
+struct Route {
+    way: Way,
+    /// Position of the event that brings the campaign.
+    known_at: u64,
+    /// Another campaign, brought by the event at position 3.
+    second: u8,
 }
 
 /// The events of one user, in time order.
@@ -98,6 +126,7 @@ pub struct Life<'a> {
     calendar: &'a Calendar,
     user: &'a User,
     plan: Draw,
+    ways: Draw,
     detail: Draw,
     /// Events that are not in a visit yet.
     left: u64,
@@ -123,22 +152,33 @@ impl<'a> Life<'a> {
     pub fn new(key: &Key, user: &'a User, events: u64, calendar: &'a Calendar, to: i64) -> Self {
         let plan = key.stream(user.index, Purpose::Plan);
         // The plan is gone through twice: how many visits there are decides when they are.
-        let (mut ahead, mut left, mut visits) = (plan.clone(), events.saturating_sub(1), 0);
+        let ways = key.stream(user.index, Purpose::Way);
+        let (mut ahead, mut left, mut visits) = ((plan.clone(), ways.clone()), events.saturating_sub(1), 0);
         while left > 0 {
-            left -= Visit::new(&mut ahead, user, left).length;
+            let route = Route::new(&mut ahead.1, user, visits);
+            left -= Visit::new(&mut ahead.0, user, route, left).length;
             visits += 1;
         }
         let end = user.end(to);
+        let mut ways_of_signup = ways.clone();
         Self {
             calendar,
             user,
             plan,
+            ways,
             detail: key.stream(user.index, Purpose::Detail),
             left: events.saturating_sub(1),
             visits,
             busy: (calendar.busy(user.signup_at), calendar.busy(end)),
             end,
-            visit: Visit { length: 0, shopping: false, steps: 0, item: 0 },
+            // The signup comes as the user does.
+            visit: Visit {
+                length: 0,
+                shopping: false,
+                steps: 0,
+                item: 0,
+                route: Route::new(&mut ways_of_signup, user, 0),
+            },
             next_visit: 0,
             position: 0,
             pause: 0,
@@ -158,7 +198,8 @@ impl<'a> Life<'a> {
     /// Opens the next visit: somewhere in its part of the life, the first one at the signup.
     fn open(&mut self) {
         let number = self.next_visit;
-        self.visit = Visit::new(&mut self.plan, self.user, self.left);
+        let route = Route::new(&mut self.ways, self.user, number);
+        self.visit = Visit::new(&mut self.plan, self.user, route, self.left);
         self.left -= self.visit.length;
         self.position = 0;
         self.next_visit += 1;
@@ -190,10 +231,22 @@ impl<'a> Life<'a> {
         self.at(self.clock + pause.min(self.pause));
     }
 
+    /// The way of the event at hand.
+    fn way(&self) -> Way {
+        let Route { way, known_at, second } = self.visit.route;
+        let campaign = match self.position {
+            at if at == known_at => way.campaign,
+            3 => second,
+            _ => 0,
+        };
+        Way { campaign, ..way }
+    }
+
     fn event(&mut self, kind: u8, item: u32) -> Event {
         let priced = (VIEW_ITEM..=PURCHASE).contains(&kind);
         let cents = if priced { price(item) } else { 0 };
-        let mut event = Event { ts: self.clock, kind, page: PAGE_OF[kind as usize], item, cents, order: 0 };
+        let mut event =
+            Event { ts: self.clock, kind, page: PAGE_OF[kind as usize], item, cents, order: 0, way: self.way() };
         if kind == PURCHASE {
             self.orders += 1;
             event.order = self.orders;
@@ -206,14 +259,15 @@ impl<'a> Life<'a> {
 
     /// What happens at a position of a visit: a way in, the item, other items, the steps to the order, a way out.
     fn happens(&mut self) -> Event {
-        let Visit { length, shopping, steps, item } = self.visit;
+        let Visit { length, shopping, steps, item, .. } = self.visit;
         let free = length - if shopping { 1 + steps } else { 0 };
         let lead = if shopping { 1 + free / 3 } else { free };
         let others = if shopping { free / 4 } else { 0 };
         let position = self.position;
         if position == 0 {
             if let Some(order) = self.unhappy.take() {
-                return Event { ts: self.clock, kind: REFUND, page: PAGE_OF[REFUND as usize], ..order };
+                let way = self.way();
+                return Event { ts: self.clock, kind: REFUND, page: PAGE_OF[REFUND as usize], way, ..order };
             }
             let kind = if self.detail.chance(300) { LOGIN } else { PAGE_VIEW };
             return self.event(kind, 0);
@@ -280,18 +334,41 @@ impl Iterator for Life<'_> {
 
 impl Visit {
     /// The next visit of a plan, with `left` events for it and all later ones.
-    fn new(plan: &mut Draw, user: &User, left: u64) -> Self {
+    fn new(plan: &mut Draw, user: &User, route: Route, left: u64) -> Self {
         let shopping = plan.chance(SHOPPING);
         let length = match shopping {
             true => SHOPPING_LENGTH + u64::from(plan.run(800, 40)),
             false => 1 + u64::from(plan.run(700, 20)),
         };
         if !shopping || left < SHOPPING_LENGTH {
-            return Self { length: length.min(left), shopping: false, steps: 0, item: 0 };
+            return Self { length: length.min(left), shopping: false, steps: 0, item: 0, route };
         }
-        let chances = [PLATFORMS[user.platform].2, COUNTRIES[user.country].2, CHANNELS[user.channel].pays];
+        let Way { platform, channel, .. } = route.way;
+        let chances = [PLATFORMS[platform as usize].2, COUNTRIES[user.country].2, CHANNELS[channel as usize].pays];
         let steps = chances.into_iter().take_while(|chance| plan.chance(*chance)).count() as u64;
-        Self { length: length.min(left), shopping, steps, item: any_item(plan) }
+        Self { length: length.min(left), shopping, steps, item: any_item(plan), route }
+    }
+}
+
+impl Route {
+    /// The way of the visit with that number: the first one is the user's own. Always as many draws.
+    fn new(draw: &mut Draw, user: &User, number: u64) -> Self {
+        let (other_platform, other_channel) = (draw.chance(OTHER_PLATFORM), draw.chance(OTHER_CHANNEL));
+        let platform = draw.pick(&PLATFORMS.map(|platform| platform.1));
+        let channel = draw.pick(&[CHANNELS[0].share, CHANNELS[1].share]);
+        let own = |other: bool, drawn: usize, own: usize| if other && number > 0 { drawn } else { own };
+        let platform = own(other_platform, platform, user.platform);
+        let channel = own(other_channel, channel, user.channel);
+        let campaigns = CAMPAIGNS.map(|campaign| campaign.1);
+        let (campaign, second) = (1 + draw.pick(&campaigns) as u8, 1 + draw.pick(&campaigns) as u8);
+        let known_at = u64::from(draw.chance(LATE_CAMPAIGN));
+        let comes_back = draw.chance(SECOND_CAMPAIGN);
+        let by_ads = CHANNELS[channel].name == "ads";
+        Self {
+            way: Way { platform: platform as u8, channel: channel as u8, campaign: if by_ads { campaign } else { 0 } },
+            known_at,
+            second: if by_ads && comes_back { second } else { 0 },
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
-use super::session::Event;
+use super::session::{Event, Way};
 use super::table::Row;
 use crate::error::{Error, Result};
 
@@ -16,7 +16,7 @@ const SLICE_ROWS: u64 = 100_000;
 /// Files open at once, below the usual limit of 1,024 for a process.
 const MAX_SLICES: u64 = 512;
 /// Bytes of a row in a file.
-const WIDTH: usize = 33;
+const WIDTH: usize = 34;
 
 /// A row and its number among those of its user, which orders rows of the same time.
 #[derive(Debug, Clone, Copy)]
@@ -91,13 +91,14 @@ fn read(path: &Path, records: &mut Vec<Record>) -> std::io::Result<()> {
 }
 
 fn encode(record: &Record) -> [u8; WIDTH] {
-    let Record { sequence, row: Row { user, country, platform, channel, event } } = record;
+    let Record { sequence, row: Row { user, country, event } } = record;
+    let Way { platform, channel, campaign } = event.way;
     let mut bytes = [0; WIDTH];
     bytes[0..8].copy_from_slice(&event.ts.to_le_bytes());
     for (slot, value) in [*user as u32, *sequence, event.item, event.cents, event.order].into_iter().enumerate() {
         bytes[8 + 4 * slot..12 + 4 * slot].copy_from_slice(&value.to_le_bytes());
     }
-    bytes[28..33].copy_from_slice(&[*country, *platform, *channel, event.kind, event.page]);
+    bytes[28..34].copy_from_slice(&[*country, platform, channel, campaign, event.kind, event.page]);
     bytes
 }
 
@@ -109,9 +110,11 @@ fn decode(bytes: &[u8; WIDTH]) -> Record {
         value.copy_from_slice(&bytes[8 + 4 * slot..12 + 4 * slot]);
         u32::from_le_bytes(value)
     };
-    let [country, platform, channel, kind, page] = [bytes[28], bytes[29], bytes[30], bytes[31], bytes[32]];
-    let event = Event { ts: i64::from_le_bytes(ts), kind, page, item: number(2), cents: number(3), order: number(4) };
-    Record { sequence: number(1), row: Row { user: u64::from(number(0)), country, platform, channel, event } }
+    let [country, platform, channel, campaign] = [bytes[28], bytes[29], bytes[30], bytes[31]];
+    let (kind, page, way) = (bytes[32], bytes[33], Way { platform, channel, campaign });
+    let (ts, item, cents, order) = (i64::from_le_bytes(ts), number(2), number(3), number(4));
+    let event = Event { ts, kind, page, item, cents, order, way };
+    Record { sequence: number(1), row: Row { user: u64::from(number(0)), country, event } }
 }
 
 #[cfg(test)]
@@ -127,17 +130,16 @@ mod tests {
         for user in 0..40_u32 {
             for sequence in 0..50 {
                 let ts = i64::from((user * 7_919 + sequence * 104_729) % 1_000);
-                let event = Event { ts, kind: 1, page: 2, item: sequence, cents: u32::MAX, order: user };
-                spill
-                    .push(ts, sequence, Row { user: user.into(), country: 3, platform: 4, channel: 5, event })
-                    .unwrap();
+                let way = Way { platform: 4, channel: 5, campaign: 6 };
+                let event = Event { ts, kind: 1, page: 2, item: sequence, cents: u32::MAX, order: user, way };
+                spill.push(ts, sequence, Row { user: user.into(), country: 3, event }).unwrap();
                 expected.push((ts, user, sequence, event));
             }
         }
         expected.sort_unstable_by_key(|(ts, user, sequence, _)| (*ts, *user, *sequence));
         let mut found = Vec::new();
         let take = |row: Row| {
-            assert_eq!((row.country, row.platform, row.channel), (3, 4, 5));
+            assert_eq!(row.country, 3);
             found.push((row.event.ts, row.user as u32, row.event.item, row.event));
             Ok(())
         };

@@ -19,7 +19,7 @@ use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
 use parquet::schema::types::ColumnPath;
 
 use super::session::{EVENTS, Event, PAGES};
-use super::user::{CHANNELS, COUNTRIES, PLANS, PLATFORMS, User};
+use super::user::{CAMPAIGNS, CHANNELS, COUNTRIES, PLANS, PLATFORMS, User};
 use super::{GenerateOptions, Order};
 use crate::error::{Error, Result};
 
@@ -32,8 +32,6 @@ const ROW_GROUP: usize = 1 << 20;
 pub struct Row {
     pub user: u64,
     pub country: u8,
-    pub platform: u8,
-    pub channel: u8,
     pub event: Event,
 }
 
@@ -83,7 +81,11 @@ impl Names {
     }
 
     fn array(&self, keys: impl Iterator<Item = u8>) -> Result<ArrayRef> {
-        let keys = Int32Array::from_iter_values(keys.map(i32::from));
+        self.some(keys.map(Some))
+    }
+
+    fn some(&self, keys: impl Iterator<Item = Option<u8>>) -> Result<ArrayRef> {
+        let keys: Int32Array = keys.map(|key| key.map(i32::from)).collect();
         Ok(Arc::new(DictionaryArray::<Int32Type>::try_new(keys, Arc::clone(&self.0))?))
     }
 }
@@ -152,6 +154,7 @@ pub struct EventsFile {
     countries: Names,
     platforms: Names,
     channels: Names,
+    campaigns: Names,
     pages: Names,
 }
 
@@ -165,6 +168,7 @@ impl EventsFile {
             names("platform"),
             names("country"),
             names("channel"),
+            names("campaign").with_nullable(true),
             names("page"),
             Field::new("item_id", DataType::Int32, true),
             Field::new("price", DataType::Float64, true),
@@ -189,6 +193,7 @@ impl EventsFile {
             countries: Names::new(COUNTRIES.map(|country| country.0)),
             platforms: Names::new(PLATFORMS.map(|platform| platform.0)),
             channels: Names::new([CHANNELS[0].name, CHANNELS[1].name]),
+            campaigns: Names::new(CAMPAIGNS.map(|campaign| campaign.0)),
             pages: Names::new(PAGES),
         })
     }
@@ -210,9 +215,10 @@ impl EventsFile {
             self.ids.array(rows.iter().map(|row| row.user)),
             Arc::new(TimestampMicrosecondArray::from_iter_values(rows.iter().map(|row| row.event.ts))),
             self.events.array(rows.iter().map(|row| row.event.kind))?,
-            self.platforms.array(rows.iter().map(|row| row.platform))?,
+            self.platforms.array(rows.iter().map(|row| row.event.way.platform))?,
             self.countries.array(rows.iter().map(|row| row.country))?,
-            self.channels.array(rows.iter().map(|row| row.channel))?,
+            self.channels.array(rows.iter().map(|row| row.event.way.channel))?,
+            self.campaigns.some(rows.iter().map(|row| row.event.way.campaign.checked_sub(1)))?,
             self.pages.array(rows.iter().map(|row| row.event.page))?,
             Arc::new(Int32Array::from_iter(rows.iter().map(|row| positive(row.event.item).map(|item| item as i32)))),
             Arc::new(Float64Array::from_iter(

@@ -205,6 +205,47 @@ fn funnel_is_as_planted() {
     check(&orders, &[0, 1].map(|c| (user::CHANNELS[c].name, user::CHANNELS[c].pays)));
 }
 
+/// Ways are those of visits, change between them as planted, and a campaign is told by few events.
+#[test]
+fn ways_change_between_visits() {
+    let folder = tempfile::tempdir().unwrap();
+    let done = generate(&options(150_000, 4_000, folder.path()), &mut silent).unwrap();
+    let (events, users) = (read(&done.files[0]), read(&done.files[1]));
+    let (ts, platform, channel) = (time(&events, "ts"), text(&events, "platform"), text(&events, "channel"));
+    let campaign = arrow::compute::cast(events.column_by_name("campaign").unwrap(), &DataType::Utf8).unwrap();
+    let campaign = campaign.as_string::<i32>();
+    let own: Vec<(String, String)> = text(&users, "platform").into_iter().zip(text(&users, "channel")).collect();
+    let (mut visits, mut other, mut by_ads, mut late, mut second) = (0.0, [0.0; 2], 0.0, 0.0, 0.0);
+    for (mine, own) in per_user(&events).values().zip(&own) {
+        for (number, visit) in mine.chunk_by(|a, b| ts[*b] - ts[*a] <= 30 * 60_000_000).enumerate() {
+            let way = (&platform[visit[0]], &channel[visit[0]]);
+            if visit.iter().any(|row| (&platform[*row], &channel[*row]) != way) {
+                // Visits of the very active run into one another.
+                continue;
+            }
+            assert!(number > 0 || way == (&own.0, &own.1));
+            let known: Vec<usize> = (0..visit.len()).filter(|at| campaign.is_valid(visit[*at])).collect();
+            assert!(way.1 == "ads" || known.is_empty());
+            if number > 0 && visit.len() > 3 {
+                visits += 1.0;
+                other[0] += f64::from(u8::from(way.0 != &own.0));
+                other[1] += f64::from(u8::from(way.1 != &own.1));
+                if way.1 == "ads" {
+                    by_ads += 1.0;
+                    late += f64::from(u8::from(known[0] == 1));
+                    second += f64::from(u8::from(known.len() > 1));
+                }
+            }
+        }
+    }
+    // Another one of three platforms (45, 35, 20 %) or two channels (60, 40 %), which are drawn apart from the own.
+    let near = |share: f64, planted: f64| assert!((share - planted).abs() < 0.03, "{share}, planted {planted}");
+    near(other[0] / visits, 0.25 * (1.0 - 0.45 * 0.45 - 0.35 * 0.35 - 0.2 * 0.2));
+    near(other[1] / visits, 0.3 * (1.0 - 0.6 * 0.6 - 0.4 * 0.4));
+    near(late / by_ads, 0.25);
+    near(second / by_ads, 0.05);
+}
+
 #[test]
 fn columns_are_null_where_they_mean_nothing() {
     let folder = tempfile::tempdir().unwrap();

@@ -45,6 +45,9 @@ pub const CHANNELS: [Channel; 2] = [
     Channel { name: "ads", share: 400, lost_at_once: 400, lost_per_day: 15, pays: 500 },
 ];
 
+/// The campaigns of visits that come by ads, with their share in per mille.
+pub const CAMPAIGNS: [(&str, u32); 3] = [("brand", 500), ("spring", 300), ("retargeting", 200)];
+
 /// Plans with their share in per mille.
 pub const PLANS: [(&str, u32); 3] = [("free", 720), ("plus", 220), ("pro", 60)];
 
@@ -125,6 +128,7 @@ mod tests {
         assert_eq!(PLATFORMS.iter().map(|p| p.1).sum::<u32>(), 1_000);
         assert_eq!(CHANNELS.iter().map(|c| c.share).sum::<u32>(), 1_000);
         assert_eq!(PLANS.iter().map(|p| p.1).sum::<u32>(), 1_000);
+        assert_eq!(CAMPAIGNS.iter().map(|c| c.1).sum::<u32>(), 1_000);
     }
 
     /// P(life >= k days) = (1 - lost at once) (1 - lost per day)^(k-1), counted over users observed for that long.

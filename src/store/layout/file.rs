@@ -15,7 +15,7 @@ use parquet::file::properties::WriterProperties;
 
 use super::{encoding, statistics};
 use crate::error::{Error, Result};
-use crate::store::checksums::write::{Writer, footer_sum};
+use crate::files::checksums::write::{Writer, footer_sum};
 use crate::store::managed::{Roles, StoredFile};
 use crate::store::user_id::{UserId, UserRef, Users};
 

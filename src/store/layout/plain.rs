@@ -14,7 +14,7 @@ use parquet::file::properties::WriterProperties;
 use super::file::{holds_nan, unwritten};
 use super::statistics::statistics;
 use crate::error::{Error, Result};
-use crate::store::checksums::write::{Writer, footer_sum};
+use crate::files::checksums::write::{Writer, footer_sum};
 use crate::store::managed::StoredFile;
 
 /// Writes batches as one file, durably; without a row there is none. After an error nothing is left.

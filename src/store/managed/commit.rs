@@ -67,6 +67,8 @@ pub struct Change {
     pub remove: Vec<String>,
     /// Columns that the table gets, unless it has them by now.
     pub new_columns: Vec<Field>,
+    /// Columns of the table that have these types from now on; all files hold, or lack, values of them.
+    pub retyped: Vec<Field>,
     /// Settings that the table gets, by a name without `tenure.`, unless it has them by now.
     pub new_settings: Vec<(String, String)>,
     /// What it is for.
@@ -84,6 +86,7 @@ impl Change {
             add: Vec::new(),
             remove: Vec::new(),
             new_columns: Vec::new(),
+            retyped: Vec::new(),
             new_settings: Vec::new(),
             operation,
             transaction: None,
@@ -187,10 +190,8 @@ impl TableLog {
     /// Whether the change still makes sense on this version.
     async fn check(&self, seen: &TableLog, change: &Change) -> Result<(), Refused> {
         let folder = self.folder().display();
-        if !self.partitioned_by().is_empty() {
-            let by = self.partitioned_by().join(", ");
-            let message =
-                format!("'{folder}' is partitioned by {by}: tenure reads such tables but does not write them");
+        if let Some(why) = self.only_read() {
+            let message = format!("'{folder}' {why}: tenure reads such tables but does not write them");
             return Err(Error::data(message).into());
         }
         if self.version() < seen.version() || self.identity()? != seen.identity()? {
@@ -243,7 +244,7 @@ impl TableLog {
         let mut actions = vec![Action::CommitInfo(info(change, Some(self.version()), rows))];
         let described = |e| Error::internal(format!("cannot describe the table: {e}"));
         let mut metadata = None;
-        if let Some(schema) = self.widened(&change.new_columns)? {
+        if let Some(schema) = self.widened(&change.new_columns, &change.retyped)? {
             metadata = Some(state.metadata().clone().with_schema(&schema).map_err(described)?);
             actions.extend(self.needed_protocol(&schema)?.map(Action::Protocol));
         }
@@ -279,8 +280,8 @@ impl TableLog {
         Ok(actions)
     }
 
-    /// The columns with those of `new` that are not there yet; `None` where all are.
-    fn widened(&self, new: &[Field]) -> Result<Option<StructType>, Refused> {
+    /// The columns with those of `new` that are not there yet, and `retyped` ones as they are now; `None` where nothing changes.
+    fn widened(&self, new: &[Field], retyped: &[Field]) -> Result<Option<StructType>, Refused> {
         let mut more: Vec<Arc<Field>> = Vec::new();
         for field in new {
             let same = |f: &&Arc<Field>| f.name().eq_ignore_ascii_case(field.name());
@@ -293,13 +294,19 @@ impl TableLog {
                 }
             }
         }
-        if more.is_empty() {
+        if more.is_empty() && retyped.is_empty() {
             return Ok(None);
         }
         let state = self.table.snapshot().map_err(|e| failed("read the log of", self.folder(), &e))?;
         // What is there stays as it is written, whatever it says that we do not know.
         let more = schema::to_delta(&Fields::from(more))?;
-        let all: Vec<StructField> = state.schema().fields().cloned().chain(more.fields().cloned()).collect();
+        let wider = schema::to_delta(&Fields::from(retyped.to_vec()))?;
+        let now = state.schema();
+        let there = now.fields().cloned().map(|field| match wider.field(field.name()) {
+            Some(wider) => wider.clone().with_metadata(field.metadata().clone()),
+            None => field,
+        });
+        let all: Vec<StructField> = there.chain(more.fields().cloned()).collect();
         let all = StructType::try_new(all).map_err(|e| Error::data(format!("the new columns do not fit: {e}")))?;
         Ok(Some(all))
     }

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use super::checksum;
 use super::log::{At, TableLog};
 use crate::error::{Error, Result};
-use crate::store::checksums::whole;
+use crate::files::checksums::whole;
 
 /// Something that is not as it was written.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -5,17 +5,20 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use datafusion::common::ScalarValue;
 use deltalake_core::kernel::{Metadata, Protocol};
 use deltalake_core::{DeltaTable, DeltaTableBuilder, DeltaTableError};
+use object_store::local::LocalFileSystem;
 use url::Url;
 
 use super::statistics::{self, Facts, Writer};
 use super::versions::{self, Signature};
-use super::{LOG_FOLDER, Roles, StoredFile, checksum, schema};
+use super::{LOG_FOLDER, Roles, StoredFile, checksum, deletions, schema};
 use crate::error::{Error, Result};
+use crate::files::parquet::Renamed;
 
 /// Tag of a file that says by which columns its rows are ordered; only tenure writes it.
 pub(super) const ORDER_TAG: &str = "tenure.order";
@@ -24,8 +27,12 @@ pub(super) const FOOTER_TAG: &str = "tenure.footer";
 /// Prefix of our keys in a table's configuration.
 pub(super) const OURS: &str = "tenure.";
 
-/// Features of the format that a reader must know, and that we do.
-const READER_FEATURES: [&str; 4] = ["timestampNtz", "deletionVectors", "v2Checkpoint", "vacuumProtocolCheck"];
+/// Features of the format that a reader must know, and that we do: files with narrower types are widened as any others are.
+const READER_FEATURES: [&str; 6] =
+    ["timestampNtz", "deletionVectors", "v2Checkpoint", "vacuumProtocolCheck", "typeWidening", "typeWidening-preview"];
+
+/// Features that a table may name without using them: only a column of the type variant does.
+const VARIANTS: [&str; 3] = ["variantType", "variantType-preview", "variantShredding-preview"];
 
 /// Which version of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +56,7 @@ pub struct TableLog {
     roles: Option<Roles>,
     settings: BTreeMap<String, String>,
     partitioned_by: Vec<String>,
+    renamed: Option<Arc<Renamed>>,
     files: Vec<StoredFile>,
     pub(super) details: Vec<Details>,
 }
@@ -60,6 +68,8 @@ pub(super) struct Details {
     pub facts: Facts,
     /// Values of the columns that the table is partitioned by.
     pub partition: HashMap<String, Option<String>>,
+    /// Its rows that are deleted, in ascending order.
+    pub deleted: Vec<u64>,
 }
 
 impl std::fmt::Debug for TableLog {
@@ -120,29 +130,38 @@ impl TableLog {
         let metadata = state.metadata();
         let settings: BTreeMap<String, String> =
             metadata.configuration().iter().map(|(k, v)| (k.clone(), v.clone())).collect();
-        check_readable(&folder, state.protocol(), &settings)?;
+        // The library tells of no type by name but in the words of the log.
+        let columns = serde_json::to_string(state.schema().as_ref()).unwrap_or_default();
+        check_readable(&folder, state.protocol(), &settings, columns.contains("\"variant\""))?;
         let roles = roles(&settings);
         let schema = schema::from_delta(state.schema().as_ref(), roles.as_ref())
             .map_err(|e| e.within(&format!("'{}': ", folder.display())))?;
+        let renamed = schema::renamed(state.schema().as_ref(), &settings)
+            .map_err(|e| e.within(&format!("'{}': ", folder.display())))?
+            .map(Arc::new);
+        // Statistics call columns as files do.
+        let in_files = match &renamed {
+            Some(renamed) => schema::as_in_files(&schema, renamed),
+            None => Arc::clone(&schema),
+        };
         let order = roles.as_ref().map(order_of);
         let mut files = Vec::new();
         for view in state.log_data() {
             // The view itself does not tell the tags of a file.
             #[expect(deprecated, reason = "the only access to a file's tags")]
             let add = view.add_action();
-            if add.deletion_vector.is_some() {
-                let what = "rows are deleted by a deletion vector, which tenure does not read";
-                return Err(Error::data(format!("'{}': in '{}' {what}", folder.display(), add.path)).hint(
-                    "the program that deleted them can rewrite the files: OPTIMIZE or REORG TABLE .. APPLY (PURGE)",
-                ));
-            }
             if add.path.contains("://") || Path::new(&add.path).is_absolute() {
                 let message = format!("'{}': file '{}' lies outside the table's folder", folder.display(), add.path);
                 return Err(Error::data(message));
             }
             let tag = add.tags.as_ref().and_then(|tags| tags.get(ORDER_TAG)?.as_deref());
             let ordered = tag.is_some() && tag == order.as_deref();
-            files.push(file(add, ordered, &schema, roles.as_ref()));
+            let deleted = match &add.deletion_vector {
+                Some(vector) => deletions::deleted(&folder, &add.path, vector)?,
+                None => Vec::new(),
+            };
+            let (stored, facts) = file(&add, ordered, &in_files, roles.as_ref());
+            files.push((stored, Details { facts, partition: add.partition_values, deleted }));
         }
         // In the order of users, so that plans do not depend on how the log was read.
         files.sort_by(|(a, _), (b, _)| {
@@ -153,7 +172,7 @@ impl TableLog {
         checksum::compare_totals(&folder, version, files.len() as u64, files.iter().map(|f| f.size).sum())?;
         let partitioned_by = metadata.partition_columns().to_vec();
         let signature = versions::signature(&folder, version);
-        Ok(Self { folder, version, signature, schema, roles, settings, partitioned_by, files, details, table })
+        Ok(Self { folder, version, signature, schema, roles, settings, partitioned_by, renamed, files, details, table })
     }
 
     /// The table's folder.
@@ -185,6 +204,29 @@ impl TableLog {
     /// Columns that another writer partitioned the table by. Such tables are read, not written.
     pub fn partitioned_by(&self) -> &[String] {
         &self.partitioned_by
+    }
+
+    /// What the files call columns, where that is otherwise.
+    pub(super) fn renamed(&self) -> Option<Arc<Renamed>> {
+        self.renamed.clone()
+    }
+
+    /// What files, and the log where it tells of files, call a column.
+    pub(super) fn name_in_files<'a>(&'a self, column: &'a str) -> &'a str {
+        let renamed = self.renamed.as_ref().and_then(|renamed| renamed.get(column));
+        renamed.map_or(column, |(in_files, _)| in_files.as_str())
+    }
+
+    /// Why the table is read and not written: the part of the format that another writer made use of. `None` where nothing forbids it.
+    pub fn only_read(&self) -> Option<String> {
+        if !self.partitioned_by.is_empty() {
+            return Some(format!("is partitioned by {}", self.partitioned_by.join(", ")));
+        }
+        if self.renamed.is_some() {
+            return Some("maps its columns to other names".to_string());
+        }
+        let deleted = self.details.iter().any(|details| !details.deleted.is_empty());
+        deleted.then(|| "has deletion vectors".to_string())
     }
 
     /// The live files.
@@ -235,11 +277,11 @@ fn roles(settings: &BTreeMap<String, String>) -> Option<Roles> {
 }
 
 fn file(
-    add: deltalake_core::kernel::Add,
+    add: &deltalake_core::kernel::Add,
     ordered: bool,
     schema: &SchemaRef,
     roles: Option<&Roles>,
-) -> (StoredFile, Details) {
+) -> (StoredFile, Facts) {
     let writer = match roles {
         Some(roles) if ordered => Writer::Tenure(&roles.user),
         _ => Writer::Other,
@@ -258,7 +300,7 @@ fn file(
     });
     let checksum = add.tags.as_ref().and_then(|tags| tags.get(FOOTER_TAG)?.as_deref()?.parse().ok());
     let stored = StoredFile {
-        path: add.path,
+        path: add.path.clone(),
         size: add.size.max(0) as u64,
         modified: add.modification_time,
         rows: facts.rows.unwrap_or(0),
@@ -266,9 +308,9 @@ fn file(
         users,
         times,
         checksum,
-        statistics: add.stats.unwrap_or_default(),
+        statistics: add.stats.clone().unwrap_or_default(),
     };
-    (stored, Details { facts, partition: add.partition_values })
+    (stored, facts)
 }
 
 /// A table object for a folder, nothing read yet.
@@ -287,22 +329,41 @@ pub(super) fn connect_new(folder: &Path) -> Result<DeltaTable> {
     let path = std::fs::canonicalize(folder).map_err(|e| Error::io("open", folder, &e))?;
     let url = Url::from_directory_path(&path)
         .map_err(|()| Error::data(format!("'{}' is not a path that a table can have", folder.display())))?;
-    let table = DeltaTableBuilder::from_url(url).and_then(DeltaTableBuilder::build);
+    let builder = DeltaTableBuilder::from_url(url.clone());
+    let builder = match path.as_os_str().as_encoded_bytes().contains(&b'%') {
+        // The library decodes such a path twice: it is told that the folder is the root of everything.
+        true => {
+            let root = LocalFileSystem::new_with_prefix(&path)
+                .map_err(|e| Error::data(format!("cannot open '{}': {e}", folder.display())))?;
+            let place = Url::parse("file:///").unwrap_or(url);
+            builder.map(|builder| builder.with_storage_backend(Arc::new(root), place))
+        }
+        false => builder,
+    };
+    let table = builder.and_then(DeltaTableBuilder::build);
     table.map_err(|e| failed("open", folder, &e))
 }
 
 /// Refuses tables whose rows we would not read right.
-fn check_readable(folder: &Path, protocol: &Protocol, settings: &BTreeMap<String, String>) -> Result<()> {
+fn check_readable(
+    folder: &Path,
+    protocol: &Protocol,
+    settings: &BTreeMap<String, String>,
+    has_variants: bool,
+) -> Result<()> {
     let refuse = |what: String| {
         Err(Error::data(format!("'{}' cannot be read: the table {what}", folder.display()))
-            .hint("tenure reads Delta tables without column mapping and deletion vectors"))
+            .hint("the program that wrote it can write a table without that"))
     };
-    if let Some(mode) = settings.get("delta.columnMapping.mode").filter(|mode| *mode != "none") {
+    if let Some(mode) = settings.get(schema::MAPPING_MODE).filter(|mode| !["none", "name"].contains(&mode.as_str())) {
         return refuse(format!("maps its columns to other names (delta.columnMapping.mode = {mode})"));
     }
+    if has_variants {
+        return refuse("has a column of the type variant".to_string());
+    }
+    let known = |feature: &str| READER_FEATURES.contains(&feature) || VARIANTS.contains(&feature);
     let needed = protocol.reader_features().unwrap_or_default().iter().map(ToString::to_string);
-    let unknown: Vec<String> =
-        needed.filter(|f| !READER_FEATURES.contains(&f.as_str()) && f != "columnMapping").collect();
+    let unknown: Vec<String> = needed.filter(|f| !known(f) && f != "columnMapping").collect();
     if !unknown.is_empty() {
         return refuse(format!("needs features that tenure does not know: {}", unknown.join(", ")));
     }

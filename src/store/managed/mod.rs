@@ -9,6 +9,7 @@
 mod checksum;
 pub mod commit;
 pub mod damage;
+mod deletions;
 pub mod log;
 pub mod provider;
 pub mod schema;
@@ -20,7 +21,7 @@ use std::path::Path;
 
 use datafusion::common::ScalarValue;
 
-use super::checksums::FooterSum;
+use crate::files::checksums::FooterSum;
 
 /// Folder of the commit log in a table's folder.
 pub const LOG_FOLDER: &str = "_delta_log";

@@ -9,6 +9,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use ::parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 use arrow::array::{ArrayRef, BooleanArray, UInt64Array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
@@ -17,11 +18,10 @@ use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::pruning::PruningStatistics;
 use datafusion::common::stats::Precision;
 use datafusion::common::{Column, DFSchema, ScalarValue, Statistics};
-use datafusion::datasource::file_format::FileFormat;
-use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::object_store::ObjectStoreUrl;
-use datafusion::datasource::physical_plan::{FileGroup, FileScanConfig, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::physical_plan::parquet::ParquetRowSelection;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfig, FileScanConfigBuilder};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchemaBuilder;
 use datafusion::error::Result;
@@ -37,10 +37,11 @@ use object_store::ObjectMeta;
 use parking_lot::Mutex;
 
 use super::log::{At, TableLog};
-use super::{statistics, versions};
+use super::{StoredFile, statistics, versions};
 use crate::config::TableEntry;
 use crate::error::{Error, suggest};
-use crate::store::checksums::scan::{CheckedReaders, entity_tag};
+use crate::files::checksums::entity_tag;
+use crate::files::parquet;
 use crate::store::table::ROLE_KEY;
 
 /// One version of a managed table, as a table of a session.
@@ -184,31 +185,37 @@ impl Snapshot {
             let facts = log.schema().fields().iter().zip(&details.facts.columns);
             let facts = facts.filter(|(f, _)| !partitions.contains(f.name())).map(|(_, bounds)| bounds.clone());
             let facts = statistics::Facts { rows: details.facts.rows, columns: facts.collect() };
-            let known = facts.statistics(stored.size, in_files.fields().iter().map(|f| f.data_type()));
+            let whole = facts.rows;
+            let facts = facts.without(details.deleted.len() as u64);
+            let mut known = facts.statistics(stored.size, in_files.fields().iter().map(|f| f.data_type()));
             let values = partition_fields.iter().map(|field| {
-                let text = details.partition.get(field.name()).and_then(Option::as_ref);
+                let text = details.partition.get(log.name_in_files(field.name())).and_then(Option::as_ref);
                 match text.filter(|text| !text.is_empty()) {
                     Some(text) => ScalarValue::try_from_string(text.clone(), field.data_type()),
                     None => ScalarValue::try_from(field.data_type()),
                 }
             });
             let values = values.collect::<Result<Vec<_>>>()?;
-            let path = std::path::absolute(log.folder().join(&stored.path));
-            let path = path.map_err(|e| Error::io("find", log.folder(), &e))?;
-            let location = object_store::path::Path::from_absolute_path(&path)
-                .map_err(|e| Error::data(format!("file '{}' has no usable name: {e}", path.display())))?;
+            let path = log.folder().join(&stored.path);
             let meta = ObjectMeta {
-                location,
+                location: parquet::location(&path)?,
                 last_modified: DateTime::from_timestamp_millis(stored.modified).unwrap_or_default(),
                 size: stored.size,
                 e_tag: stored.checksum.map(entity_tag),
                 version: None,
             };
-            let file = PartitionedFile::new_from_meta(meta)
+            let in_path = values.iter().map(|value| parquet::constant(value, known.num_rows));
+            known.column_statistics.extend(in_path.collect::<Vec<_>>());
+            let statistics = Arc::new(known);
+            let mut file = PartitionedFile::new_from_meta(meta)
                 .with_partition_values(values)
-                .with_statistics(Arc::new(known))
-                .with_ordering(order.clone().filter(|_| stored.ordered));
-            let statistics = file.statistics.clone().unwrap_or_default();
+                .with_ordering(order.clone().filter(|_| stored.ordered))
+                .with_extension(parquet::FilePath(path));
+            if let Some(left) = left(&log, stored, whole, &details.deleted)? {
+                file = file.with_extension(left);
+            }
+            // Not by the builder, which counts no NULL in columns of paths.
+            file.statistics = Some(Arc::clone(&statistics));
             files.push(ScannedFile { file, statistics });
         }
         Ok(Self { log, schema, in_files, partition_fields, files })
@@ -226,6 +233,37 @@ impl Snapshot {
         let keep = predicate.prune(&known)?;
         Ok(all.into_iter().zip(keep).filter_map(|(file, keep)| keep.then_some(file)).collect())
     }
+}
+
+/// The rows of a file that are not deleted; `None` where that is all.
+fn left(
+    log: &TableLog,
+    stored: &StoredFile,
+    rows: Option<u64>,
+    deleted: &[u64],
+) -> Result<Option<ParquetRowSelection>, Error> {
+    let Some(last) = deleted.last() else { return Ok(None) };
+    let Some(rows) = rows.filter(|rows| last < rows) else {
+        let message = "rows are deleted by a deletion vector, and the log does not count the rows of the file";
+        return Err(Error::data(format!("'{}': in '{}' {message}", log.folder().display(), stored.path)));
+    };
+    let mut selectors: Vec<RowSelector> = Vec::new();
+    let mut add = |rows: u64, skip: bool| {
+        let rows = usize::try_from(rows).unwrap_or(usize::MAX);
+        if let Some(last) = selectors.last_mut().filter(|last| last.skip == skip) {
+            last.row_count += rows;
+        } else if rows > 0 {
+            selectors.push(if skip { RowSelector::skip(rows) } else { RowSelector::select(rows) });
+        }
+    };
+    let mut from = 0;
+    for row in deleted {
+        add(row - from, false);
+        add(1, true);
+        from = row + 1;
+    }
+    add(rows - from, false);
+    Ok(Some(ParquetRowSelection::new(RowSelection::from(selectors))))
 }
 
 /// A column as scans give it: text that is no dictionary comes in views, which is what the Parquet reader is fastest at.
@@ -365,36 +403,20 @@ impl TableProvider for ManagedTable {
         let order = files.iter().all(|f| f.ordering.is_some()).then(|| files[0].ordering.clone()).flatten();
         let partitions = state.config().target_partitions();
         let groups = groups(files, order.as_ref(), &snapshot.schema, partitions);
-        let format = ParquetFormat::new().with_options(state.default_table_options().parquet);
         let columns = TableSchemaBuilder::from(&snapshot.in_files)
             .with_table_partition_cols(snapshot.partition_fields.clone())
             .build();
-        let scan = FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), format.file_source(columns))
+        let source = parquet::scan(state, columns, &parquet::Footers::of_session(state))?;
+        let scan = FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), source)
             .with_file_groups(groups)
             .with_statistics(total)
             .with_projection_indices(projection.cloned())?
             .with_limit(limit)
             .with_output_ordering(order.into_iter().collect())
+            .with_expr_adapter(Some(Arc::new(parquet::ByName { renamed: snapshot.log.renamed() })))
             .build();
-        let plan = format.create_physical_plan(state, scan).await?;
-        checked(state, plan)
+        Ok(DataSourceExec::from_data_source(scan))
     }
-}
-
-/// A scan of Parquet whose files are compared with their checksums.
-fn checked(state: &dyn Session, plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
-    let scan =
-        plan.downcast_ref::<DataSourceExec>().and_then(|exec| exec.data_source().downcast_ref::<FileScanConfig>());
-    let source = scan.and_then(|scan| scan.file_source().downcast_ref::<ParquetSource>());
-    let (Some(scan), Some(source)) = (scan, source) else {
-        return Err(Error::internal("a managed table that is not scanned as Parquet").into());
-    };
-    let runtime = state.runtime_env();
-    let store = runtime.object_store(&scan.object_store_url)?;
-    let readers = CheckedReaders::new(store, runtime.cache_manager.get_file_metadata_cache());
-    let source = source.clone().with_parquet_file_reader_factory(Arc::new(readers));
-    let scan = FileScanConfigBuilder::from(scan.clone()).with_source(Arc::new(source)).build();
-    Ok(DataSourceExec::from_data_source(scan))
 }
 
 /// The files in at most `count` groups of about equal size. Where files are ordered, no group goes back, if that can be had: then

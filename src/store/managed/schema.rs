@@ -6,7 +6,7 @@
 //! Delta has one text type. That a column is read as a dictionary is recorded in its metadata ([`DICTIONARY_KEY`]), which other
 //! readers pass over. Roles are recorded once, in the table's configuration.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
@@ -15,6 +15,7 @@ use deltalake_core::kernel::engine::arrow_conversion::{TryIntoArrow, TryIntoKern
 
 use super::Roles;
 use crate::error::{Error, Result, suggest};
+use crate::files::parquet::Renamed;
 use crate::store::table::ROLE_KEY;
 
 /// Key of the column metadata that says a text column is to be read as `Dictionary(Int32, Utf8)`.
@@ -104,6 +105,46 @@ pub fn from_delta(stored: &StructType, roles: Option<&Roles>) -> Result<SchemaRe
         Field::new(field.name(), data_type, field.is_nullable()).with_metadata(metadata)
     });
     Ok(Arc::new(Schema::new(fields.collect::<Vec<_>>())))
+}
+
+/// The setting that says how columns are mapped to those of files.
+pub const MAPPING_MODE: &str = "delta.columnMapping.mode";
+/// Key of a field's metadata: its name in files.
+const PHYSICAL_NAME: &str = "delta.columnMapping.physicalName";
+
+/// What files call the columns; `None` where they call them as the table does.
+pub fn renamed(stored: &StructType, settings: &BTreeMap<String, String>) -> Result<Option<Renamed>> {
+    if settings.get(MAPPING_MODE).is_none_or(|mode| mode != "name") {
+        return Ok(None);
+    }
+    let schema: Schema = stored.try_into_arrow()?;
+    let each = schema.fields().iter().map(|field| {
+        let named = in_files(field);
+        (field.name().clone(), (named.name().clone(), named.data_type().clone()))
+    });
+    Ok(Some(each.collect()))
+}
+
+/// A field, and those in it, by their names in files.
+fn in_files(field: &Field) -> Field {
+    let inner = |field: &Arc<Field>| Arc::new(in_files(field));
+    let data_type = match field.data_type() {
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(inner).collect()),
+        DataType::List(item) => DataType::List(inner(item)),
+        DataType::Map(entries, sorted) => DataType::Map(inner(entries), *sorted),
+        other => other.clone(),
+    };
+    let name = field.metadata().get(PHYSICAL_NAME).unwrap_or(field.name());
+    Field::new(name, data_type, field.is_nullable())
+}
+
+/// The columns by their names in files.
+pub fn as_in_files(schema: &Schema, renamed: &Renamed) -> SchemaRef {
+    let fields = schema.fields().iter().map(|field| {
+        let name = renamed.get(field.name()).map_or(field.name(), |(in_files, _)| in_files);
+        field.as_ref().clone().with_name(name)
+    });
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
 /// The type that a column of this type is read as once it is part of a table.

@@ -78,6 +78,21 @@ pub fn read(json: Option<&str>, schema: &Schema, writer: Writer) -> Facts {
 }
 
 impl Facts {
+    /// The same without so many of the rows, no matter which: bounds hold still, but are values of the file no more.
+    #[must_use]
+    pub fn without(&self, rows: u64) -> Self {
+        if rows == 0 {
+            return self.clone();
+        }
+        let columns = self.columns.iter().map(|bounds| Bounds {
+            // None is left of none.
+            nulls: bounds.nulls.filter(|nulls| *nulls == 0),
+            exact: false,
+            ..bounds.clone()
+        });
+        Self { rows: self.rows.map(|all| all.saturating_sub(rows)), columns: columns.collect() }
+    }
+
     /// The same for the query engine; `types` are those of the scan.
     pub fn statistics<'a>(&self, bytes: u64, types: impl Iterator<Item = &'a DataType>) -> Statistics {
         Statistics {

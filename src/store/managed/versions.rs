@@ -318,7 +318,7 @@ pub(super) fn taken_out(folder: &Path) -> Result<std::collections::HashMap<Strin
 }
 
 /// Paths stand in the log as in a URL.
-fn percent_decoded(path: &str) -> String {
+pub(in crate::store) fn percent_decoded(path: &str) -> String {
     let bytes = path.as_bytes();
     let mut plain = Vec::with_capacity(bytes.len());
     let mut at = 0;

@@ -22,10 +22,10 @@ use super::buffer::rows_of;
 use super::columns::{Columns, Rows};
 use super::source::{Fence, Reader, Source, UserRange};
 use crate::error::{Error, Result};
+use crate::files::checksums::FooterSum;
+use crate::files::checksums::read::CheckedFile;
+use crate::files::checksums::whole::unreadable;
 use crate::files::nested::{adapt, lost};
-use crate::store::checksums::FooterSum;
-use crate::store::checksums::read::CheckedFile;
-use crate::store::checksums::whole::unreadable;
 use crate::store::managed::{Roles, StoredFile};
 use crate::store::user_id::{UserId, Users};
 

@@ -185,16 +185,16 @@ fn steps(path: &Path) -> Vec<&'static str> {
     }
 }
 
-/// The chance to convert, by walking the chain; everything that comes to `removed` is lost.
-fn walked(paths: &[&Path], removed: Option<&str>) -> f64 {
+/// The weight of paths that convert, by walking the chain of weighted paths; everything that comes to `removed` is lost.
+fn walked(paths: &[(&Path, f64)], removed: Option<&str>) -> f64 {
     let mut moves: BTreeMap<&str, BTreeMap<&str, f64>> = BTreeMap::new();
-    for path in paths {
+    for (path, weight) in paths.iter().filter(|(_, weight)| *weight > 0.0) {
         let mut chain = steps(path);
         chain.dedup();
         chain.insert(0, "start of all");
         chain.push(if path.converts.is_some() { "conversion" } else { "nothing" });
         for pair in chain.windows(2) {
-            *moves.entry(pair[0]).or_default().entry(pair[1]).or_default() += 1.0;
+            *moves.entry(pair[0]).or_default().entry(pair[1]).or_default() += weight;
         }
     }
     let mut here = BTreeMap::from([("start of all", 1.0)]);
@@ -218,6 +218,42 @@ fn walked(paths: &[&Path], removed: Option<&str>) -> f64 {
         }
     }
     converted
+}
+
+/// What each channel gets of `whole`: in proportion to what is lost without it.
+fn by_removal(paths: &[(&Path, f64)], channels: &[&'static str], whole: f64) -> Vec<f64> {
+    let all = walked(paths, None);
+    let effects: Vec<f64> = channels.iter().map(|c| 1.0 - walked(paths, Some(c)) / all).collect();
+    let sum: f64 = effects.iter().sum();
+    effects.iter().map(|e| whole * e / sum).collect()
+}
+
+/// Credit and value by the Markov chain of all paths with touches; what has none is direct.
+fn markov(paths: &[&Path]) -> BTreeMap<&'static str, [f64; 2]> {
+    let touched: Vec<&Path> = paths.iter().copied().filter(|p| !p.touches.is_empty()).collect();
+    let channels: BTreeSet<&'static str> = touched.iter().flat_map(|p| steps(p)).collect();
+    let channels: Vec<&'static str> = channels.into_iter().collect();
+    let mut rows: BTreeMap<&'static str, [f64; 2]> = channels.iter().map(|c| (*c, [0.0, 0.0])).collect();
+    let worth = |p: &Path| p.converts.map(|c| c.1);
+    let conversions = touched.iter().filter(|p| p.converts.is_some()).count() as f64;
+    let mut share = |place: usize, sign: f64, weight: &dyn Fn(f64) -> f64| {
+        let whole: f64 = touched.iter().filter_map(|p| worth(p)).map(weight).sum();
+        if whole > 0.0 {
+            let weighted: Vec<(&Path, f64)> =
+                touched.iter().map(|p| (*p, worth(p).map_or(whole / conversions, weight))).collect();
+            for (channel, part) in channels.iter().zip(by_removal(&weighted, &channels, whole)) {
+                rows.get_mut(channel).unwrap()[place] += sign * part;
+            }
+        }
+    };
+    share(0, 1.0, &|_| 1.0);
+    share(1, 1.0, &|value| value.max(0.0));
+    share(1, -1.0, &|value| (-value).max(0.0));
+    for path in paths.iter().filter(|p| p.touches.is_empty()) {
+        let row = rows.entry("(direct)").or_default();
+        *row = [row[0] + 1.0, row[1] + path.converts.unwrap().1];
+    }
+    rows
 }
 
 /// Shapley by the definition, over all sets.
@@ -259,17 +295,13 @@ fn expected(paths: &[&Path], options: &Options) -> BTreeMap<(usize, &'static str
     }
     for (model, name) in MODELS.iter().enumerate() {
         match *name {
-            "markov" => {
-                let all = walked(paths, None);
-                let effects: Vec<f64> = channels.iter().map(|c| 1.0 - walked(paths, Some(c)) / all).collect();
-                let sum: f64 = effects.iter().sum();
-                let whole: f64 = converting.iter().map(|p| value(p)).sum();
-                for (channel, effect) in channels.iter().zip(effects) {
-                    let row = rows.get_mut(&(model, *channel)).unwrap();
-                    row[0] = converting.len() as f64 * effect / sum;
-                    row[1] = whole * effect / sum;
+            "markov" if !converting.is_empty() => {
+                for (channel, [credit, value]) in markov(paths) {
+                    let row = rows.entry((model, channel)).or_insert([0.0; 4]);
+                    (row[0], row[1]) = (credit, value);
                 }
             }
+            "markov" => {}
             "shapley" => {
                 let credits = shapley(&converting, &channels, |_| 1.0);
                 let values = shapley(&converting, &channels, value);

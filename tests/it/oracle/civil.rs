@@ -37,7 +37,37 @@ pub struct Civil {
     pub week_start: usize,
 }
 
+/// How far a relation is told to look.
+#[derive(Debug, Clone, Copy)]
+pub struct AsOf {
+    /// An instant, or the local midnight of a date.
+    pub time: i64,
+    /// Whether it is a date.
+    pub date: bool,
+}
+
 impl Civil {
+    /// An instant, or half of the time the midnight before it. Of dates all are dates.
+    pub fn as_of(&self, time: i64, date: bool) -> AsOf {
+        let date = date || self.clock.0 == 0;
+        AsOf { time: if date { self.begins(self.date(time)) } else { time }, date }
+    }
+
+    /// Whether a row is looked at: what a date begins is after everything before it.
+    pub fn looks_at(&self, as_of: Option<AsOf>, time: i64) -> bool {
+        as_of.is_none_or(|as_of| if as_of.date { time < as_of.time } else { time <= as_of.time })
+    }
+
+    /// The time that data reach which end so; of dates the last one that is over.
+    pub fn reach(&self, as_of: AsOf) -> i64 {
+        as_of.time - i64::from(self.clock.0 == 0)
+    }
+
+    /// It in SQL.
+    pub fn as_of_literal(&self, as_of: AsOf) -> String {
+        if as_of.date { format!("DATE '{}'", self.date(as_of.time)) } else { self.literal(as_of.time) }
+    }
+
     /// Whole seconds as ticks; for dates the day.
     pub fn ticks(&self, second: i64) -> i64 {
         if self.clock.0 == 0 { second.div_euclid(86_400) } else { second * self.clock.0 }

@@ -238,12 +238,19 @@ fn the_report_over_users() {
             for by in [false, true] {
                 let mut chains: BTreeMap<usize, Vec<Vec<i64>>> = BTreeMap::new();
                 for rows in &users {
-                    let kept = |r: &Row| (r.country as i64, 0);
-                    let chain = Search { rows, steps, window, mode, kept, best: Vec::new() }.canonical();
-                    let Some(first) = chain.first() else { continue };
-                    let group = if by { rows[*first].country } else { 0 };
-                    let times = chain.iter().map(|at| rows[*at].time.unwrap()).collect();
-                    chains.entry(group).or_default().push(times);
+                    // Each country of the first step on its own, as if only its events satisfied that.
+                    let entries = rows.iter().filter(|r| r.time.is_some() && r.meets(0)).map(|r| r.country);
+                    let mut groups: Vec<usize> = entries.map(|country| if by { country } else { 0 }).collect();
+                    groups.sort_unstable();
+                    groups.dedup();
+                    for group in groups {
+                        let mut rows = rows.clone();
+                        rows.iter_mut().filter(|r| by && r.country != group).for_each(|r| r.conditions[0] = None);
+                        let kept = |r: &Row| (r.country as i64, 0);
+                        let search = Search { rows: &rows, steps, window, mode, kept, best: Vec::new() };
+                        let times = search.canonical().iter().map(|at| rows[*at].time.unwrap()).collect();
+                        chains.entry(group).or_default().push(times);
+                    }
                 }
                 let sql = format!(
                     "SELECT * FROM funnel(t, steps => [{}], within => INTERVAL '{window} seconds', mode => '{word}'{})",

@@ -5,7 +5,7 @@
 use std::cmp::Reverse;
 
 use tenure::algo::event::{Event, NO_CLASS};
-use tenure::algo::funnel::{Between, Entry, Order, Pick, Spec};
+use tenure::algo::funnel::{Between, By, Entry, Order, Pick, Spec};
 
 /// What the brute force looks at.
 #[derive(Debug, Clone)]
@@ -13,6 +13,10 @@ pub struct Case {
     pub events: Vec<Event>,
     /// Class of each tag; the tag of an event is its position.
     pub classes: Option<Vec<u32>>,
+    /// The value of each event by which chains may be told apart.
+    pub values: Vec<u32>,
+    /// The last instant whose window has ended.
+    pub mature_until: Option<i64>,
     pub spec: Spec,
     /// Length of the window, or the number of weeks of a calendar window.
     pub window: Result<i64, i64>,
@@ -23,6 +27,9 @@ pub struct Case {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Passage {
     pub period: Option<i64>,
+    /// The latest entry of the period, where there is one.
+    pub last_entry: Option<i64>,
+    pub value: Option<u32>,
     pub level: usize,
     pub dropped: bool,
     /// (step, event), by step.
@@ -43,6 +50,8 @@ struct Search<'a> {
     members: Vec<usize>,
     exclusions: bool,
     starts: (i64, i64),
+    /// The instants at which chains may start, where not at all.
+    entries: Option<Vec<i64>>,
     best: Option<(Key, Vec<(u32, u32)>)>,
 }
 
@@ -91,7 +100,9 @@ impl Search<'_> {
         let spec = &self.case.spec;
         let time = |place: &(u32, u32)| self.event(place.1).time;
         let (first, last) = (time(&chain[0]), time(&chain[chain.len() - 1]));
-        if first < self.starts.0 || first > self.starts.1 {
+        let enters = self.entries.as_ref().is_none_or(|times| times.contains(&first));
+        let matures = self.case.mature_until.is_none_or(|until| first <= until);
+        if first < self.starts.0 || first > self.starts.1 || !enters || !matures {
             return false;
         }
         let in_window = match self.case.window {
@@ -212,8 +223,15 @@ impl Search<'_> {
 }
 
 impl Case {
-    fn best(&self, members: &[usize], starts: (i64, i64), exclusions: bool) -> Option<(Key, Vec<(u32, u32)>)> {
-        let mut search = Search { case: self, members: members.to_vec(), exclusions, starts, best: None };
+    fn best(
+        &self,
+        members: &[usize],
+        starts: (i64, i64),
+        exclusions: bool,
+        entries: &Option<Vec<i64>>,
+    ) -> Option<(Key, Vec<(u32, u32)>)> {
+        let (members, entries) = (members.to_vec(), entries.clone());
+        let mut search = Search { case: self, members, exclusions, starts, entries, best: None };
         search.extend(&mut Vec::new());
         search.best
     }
@@ -226,8 +244,74 @@ impl Case {
         }
     }
 
-    /// The chains asked for.
+    /// Whether a chain may start with an event, as far as its steps tell.
+    fn opens(&self, event: usize) -> bool {
+        let (members, entries) = (Vec::new(), None);
+        let all = Search { case: self, members, exclusions: false, starts: (0, 0), entries, best: None };
+        (0..self.spec.steps as u32).any(|s| self.events[event].mask >> s & 1 == 1 && all.follows(&[], s))
+    }
+
+    fn takes_part(&self, event: usize) -> bool {
+        self.classes.as_ref().is_none_or(|classes| classes[event] != NO_CLASS)
+    }
+
+    /// The same case in which only events with a value satisfy a step.
+    fn only(&self, step: usize, value: u32) -> Self {
+        let mut case = self.clone();
+        for (event, own) in case.events.iter_mut().zip(&self.values) {
+            if *own != value {
+                event.mask &= !(1 << step);
+            }
+        }
+        case
+    }
+
+    /// The chains asked for, by value where they are told apart by one.
     pub fn passages(&self) -> Vec<Passage> {
+        let valued = |passages: Vec<Passage>, value: Option<u32>| -> Vec<Passage> {
+            passages.into_iter().map(|p| Passage { value, ..p }).collect()
+        };
+        let meets = |p: &Passage, step: usize| p.places.iter().any(|(s, _)| *s as usize == step);
+        let values_of = |is: &dyn Fn(usize) -> bool| -> Vec<u32> {
+            let mut values: Vec<u32> = (0..self.events.len()).filter(|e| is(*e)).map(|e| self.values[e]).collect();
+            values.sort_unstable();
+            values.dedup();
+            values
+        };
+        match self.spec.by {
+            By::Nothing => self.whole(&None),
+            By::FirstEntry => {
+                let opening: Vec<usize> =
+                    (0..self.events.len()).filter(|e| self.opens(*e) && self.takes_part(*e)).collect();
+                let first = opening.iter().map(|e| (self.events[*e].time, self.values[*e])).min();
+                valued(self.whole(&None), first.map(|f| f.1))
+            }
+            By::Entry => {
+                // The first step has a place of its own where it is anchored, or the second is.
+                let one_step = self.spec.order != Order::AnyOrder || self.spec.anchors & 3 != 0 || self.spec.steps == 1;
+                let of = |value: u32| {
+                    if one_step {
+                        return self.only(0, value).whole(&None);
+                    }
+                    let own = (0..self.events.len()).filter(|e| self.opens(*e) && self.values[*e] == value);
+                    self.whole(&Some(own.map(|e| self.events[e].time).collect()))
+                };
+                values_of(&|e| self.opens(e)).into_iter().flat_map(|value| valued(of(value), Some(value))).collect()
+            }
+            By::Step(step) => {
+                let mut passages = self.whole(&None);
+                passages.retain(|p| !meets(p, step));
+                for value in values_of(&|e| self.events[e].mask >> step & 1 == 1) {
+                    let own = valued(self.only(step, value).whole(&None), Some(value));
+                    passages.extend(own.into_iter().filter(|p| meets(p, step)));
+                }
+                passages
+            }
+        }
+    }
+
+    /// The chains asked for whatever the values.
+    fn whole(&self, entries: &Option<Vec<i64>>) -> Vec<Passage> {
         let spec = &self.spec;
         let sequences: Vec<Vec<usize>> = match &self.classes {
             None => vec![(0..self.events.len()).collect()],
@@ -238,13 +322,16 @@ impl Case {
                 known.iter().map(|c| (0..self.events.len()).filter(|e| classes[*e] == *c).collect()).collect()
             }
         };
-        let opens = |e: &usize| {
-            let all = Search { case: self, members: Vec::new(), exclusions: false, starts: (0, 0), best: None };
-            (0..spec.steps as u32).any(|s| self.events[*e].mask >> s & 1 == 1 && all.follows(&[], s))
+        let openings_of = |members: &[usize]| -> Vec<i64> {
+            let opens = members.iter().filter(|e| self.opens(**e)).map(|e| self.events[*e].time);
+            let mut times: Vec<i64> = opens
+                .filter(|t| self.mature_until.is_none_or(|until| *t <= until))
+                .filter(|t| entries.as_ref().is_none_or(|times| times.contains(t)))
+                .collect();
+            times.sort_unstable();
+            times
         };
-        let mut openings: Vec<i64> =
-            sequences.iter().flatten().filter(|e| opens(e)).map(|e| self.events[*e].time).collect();
-        openings.sort_unstable();
+        let openings = openings_of(&sequences.concat());
         let spans: Vec<(Option<i64>, (i64, i64))> = match self.by_week {
             false => vec![(None, (i64::MIN, i64::MAX))],
             true => {
@@ -261,20 +348,25 @@ impl Case {
                     None => continue,
                 }
             }
+            let last_entry = openings.iter().copied().filter(|t| starts.0 <= *t && *t <= starts.1).max();
             let passage = |level, dropped, mut places: Vec<(u32, u32)>| {
                 places.sort_unstable();
-                Passage { period, level, dropped, places }
+                Passage { period, last_entry: period.and(last_entry), value: None, level, dropped, places }
             };
             if spec.entry == Entry::All {
                 let mut several = Vec::new();
                 for (class, members) in sequences.iter().enumerate() {
                     let mut from = starts.0;
-                    while let Some((key, chain)) = self.best(members, (from, starts.1), true) {
+                    let openings = openings_of(members);
+                    while let Some(next) = openings.iter().copied().find(|t| from <= *t && *t <= starts.1) {
+                        let window = self.window_end(next);
+                        let best = self.best(members, (next, window.min(starts.1)), true, entries);
+                        let (key, chain) = best.expect("an opening is a chain of its own");
                         let level = key.0.0;
                         let begins = chain.iter().map(|p| self.events[p.1 as usize].time).min().unwrap();
                         let ends = chain.iter().map(|p| self.events[p.1 as usize].time).max().unwrap();
                         let complete = level == spec.steps - spec.optional.count_ones() as usize;
-                        from = if complete { ends } else { self.window_end(begins) } + 1;
+                        from = if complete { ends } else { window } + 1;
                         several.push((begins, class, passage(level, false, chain)));
                     }
                 }
@@ -282,9 +374,10 @@ impl Case {
                 passages.extend(several.into_iter().map(|(.., p)| p));
                 continue;
             }
-            let best = sequences.iter().filter_map(|m| self.best(m, starts, true)).min();
+            let best = sequences.iter().filter_map(|m| self.best(m, starts, true, entries)).min();
             let level = best.as_ref().map_or(0, |(key, _)| key.0.0);
-            let without = sequences.iter().filter_map(|m| self.best(m, starts, false)).map(|(key, _)| key.0.0).max();
+            let without = sequences.iter().filter_map(|m| self.best(m, starts, false, entries));
+            let without = without.map(|(key, _)| key.0.0).max();
             if spec.drop_excluded && without.unwrap_or(0) > level {
                 passages.push(passage(0, true, Vec::new()));
             } else if let Some((_, chain)) = best {

@@ -8,7 +8,7 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use tenure::algo::calendar::{Calendar, Clock, Unit};
 use tenure::algo::event::{Event, NO_CLASS};
-use tenure::algo::funnel::{Between, Chains, Entry, Exclusion, Funnel, Order, Pick, Reached, Spec, Window};
+use tenure::algo::funnel::{Between, By, Chains, Entry, Exclusion, Funnel, Order, Pick, Reached, Spec, Values, Window};
 
 use super::funnel_brute::{Case, Passage};
 use super::{random, seed};
@@ -57,6 +57,10 @@ impl Shape {
         spec.pick = if once_in(random, 3) { Pick::EarliestStart } else { Pick::EarliestCompletion };
         let by_week = once_in(random, 5);
         spec.period = by_week.then(weeks);
+        let step = random.random_range(0..steps);
+        let step = if step == 0 && spec.order != Order::AnyOrder { By::Entry } else { By::Step(step) };
+        spec.by = [By::Nothing, By::Nothing, By::Entry, By::Entry, By::FirstEntry, step][random.random_range(0..6)];
+        spec.mature = once_in(random, 5);
         Self { spec, window, by_week, holds: once_in(random, 5) }
     }
 
@@ -98,26 +102,32 @@ impl Shape {
     }
 
     fn conditions(&self) -> usize {
-        self.spec.steps + self.spec.exclusions.len()
+        self.spec.steps + self.spec.exclusions.len() + usize::from(self.spec.mature)
     }
 
     /// A user's events: few instants, conditions often several at once. Sorted by time, then class.
     fn case(&self, random: &mut ChaCha8Rng) -> Case {
         let instants = random.random_range(1..=if self.by_week || self.window.is_err() { 20 } else { 8 });
         let often = [0.2, 0.4, 0.6][random.random_range(0..3)];
-        let mut events: Vec<(i64, Option<u32>, u64)> = (0..random.random_range(0..=8))
+        let until = random.random_range(0..=instants);
+        let mature = |time: i64| if time <= until { self.spec.mature_bit() } else { 0 };
+        let mut events: Vec<(i64, Option<u32>, u64, u32)> = (0..random.random_range(0..=8))
             .map(|_| {
                 let met = |c| if c < self.spec.steps { often } else { 0.2 };
-                let mask = (0..self.conditions()).fold(0, |mask, c| mask | u64::from(random.random_bool(met(c))) << c);
+                let conditions = self.spec.steps + self.spec.exclusions.len();
+                let mask = (0..conditions).fold(0, |mask, c| mask | u64::from(random.random_bool(met(c))) << c);
                 let class = [None, Some(0), Some(1), Some(1), Some(2)][random.random_range(0..5)];
-                (random.random_range(0..instants), class, mask)
+                let time = random.random_range(0..instants);
+                (time, class, mask | mature(time), random.random_range(0..3))
             })
-            .filter(|(.., mask)| *mask != 0 || self.spec.every_event())
+            .filter(|(_, _, mask, _)| *mask != 0 || self.spec.every_event())
             .collect();
-        events.sort_unstable_by_key(|(time, class, _)| (*time, *class));
-        let classes = events.iter().map(|(_, class, _)| class.unwrap_or(NO_CLASS)).collect();
+        events.sort_unstable_by_key(|(time, class, ..)| (*time, *class));
+        let classes = events.iter().map(|(_, class, ..)| class.unwrap_or(NO_CLASS)).collect();
         Case {
-            events: events.into_iter().zip(0..).map(|((time, _, mask), tag)| Event { time, mask, tag }).collect(),
+            values: events.iter().map(|e| e.3).collect(),
+            mature_until: self.spec.mature.then_some(until),
+            events: events.into_iter().zip(0..).map(|((time, _, mask, _), tag)| Event { time, mask, tag }).collect(),
             classes: self.holds.then_some(classes),
             spec: self.spec.clone(),
             window: self.window,
@@ -126,12 +136,26 @@ impl Shape {
     }
 }
 
+/// The values of a case, as the kernel asks for them.
+struct ValuesOf<'a>(&'a [u32]);
+
+impl Values for ValuesOf<'_> {
+    fn class(&self, tag: u32) -> u32 {
+        self.0[tag as usize]
+    }
+
+    fn compare(&self, a: u32, b: u32) -> std::cmp::Ordering {
+        self.0[a as usize].cmp(&self.0[b as usize])
+    }
+}
+
 /// What the kernel answers.
 fn answers(case: &Case) -> (Reached, Vec<Passage>) {
     let mut funnel = Funnel::new(case.spec.clone());
     let mut chains = Chains::default();
     let held = case.classes.as_deref();
-    funnel.chains(&case.events, held, &mut chains);
+    let values = ValuesOf(&case.values);
+    funnel.chains(&case.events, held, Some(&values), &mut chains);
     let mut from = 0;
     let passages = chains.chains.iter().map(|chain| {
         let mut places: Vec<(u32, u32)> = chains.places[from..chain.end].iter().map(|p| (p.step, p.at)).collect();
@@ -139,7 +163,14 @@ fn answers(case: &Case) -> (Reached, Vec<Passage>) {
         let times: Vec<i64> = places.iter().map(|p| case.events[p.1 as usize].time).collect();
         assert!(times.is_sorted(), "{places:?}");
         places.sort_unstable();
-        Passage { period: chain.period, level: chain.reached.level, dropped: chain.reached.dropped, places }
+        Passage {
+            period: chain.period,
+            last_entry: chain.period.map(|_| chain.last_entry),
+            value: chain.value.map(|tag| case.values[tag as usize]),
+            level: chain.reached.level,
+            dropped: chain.reached.dropped,
+            places,
+        }
     });
     let passages = passages.collect();
     (funnel.level(&case.events, held), passages)
@@ -155,7 +186,9 @@ fn the_kernel_with_options_on_sixty_thousand_users() {
             let want = case.passages();
             let (reached, got) = answers(&case);
             assert_eq!(got, want, "seed {}, round {round}: {case:?}", seed());
-            let best = want.iter().map(|p| p.level).max().unwrap_or(0);
+            let mut apart = case.clone();
+            apart.spec.by = By::Nothing;
+            let best = apart.passages().iter().map(|p| p.level).max().unwrap_or(0);
             assert_eq!(reached.level, best, "seed {}, round {round}: {case:?}", seed());
         }
     }
@@ -209,25 +242,33 @@ fn options(shape: &Shape) -> String {
     add(spec.entry == Entry::All, "'entry': 'all'".into());
     add(spec.pick == Pick::EarliestStart, "'chain': 'earliest_start'".into());
     add(shape.by_week, "'period': 'week'".into());
+    add(spec.by != By::Nothing, "'by': 'v'".into());
+    add(spec.by == By::FirstEntry, "'by_entry': 'first'".into());
+    if let By::Step(step) = spec.by {
+        add(true, format!("'by_step': {}", step + 1));
+    }
+    add(spec.mature, "'mature': true".into());
     format!("{{{}}}", fields.join(", "))
 }
 
 /// Users' events in random order, over three partitions of small batches. The id of an event is its place among its user's.
 fn load(asked: &Asked, random: &mut ChaCha8Rng, conditions: usize, users: &[Case]) {
-    let mut rows: Vec<(i64, &Event, Option<u32>)> = Vec::new();
+    let mut rows: Vec<(i64, &Event, Option<u32>, u32)> = Vec::new();
     for (user, case) in users.iter().enumerate() {
         for event in &case.events {
             let class =
                 case.classes.as_ref().map_or(Some(0), |c| Some(c[event.tag as usize]).filter(|c| *c != NO_CLASS));
-            rows.push((user as i64, event, class));
+            rows.push((user as i64, event, class, case.values[event.tag as usize]));
         }
     }
     rows.shuffle(random);
-    let batch = |rows: &[(i64, &Event, Option<u32>)]| {
+    let batch = |rows: &[(i64, &Event, Option<u32>, u32)]| {
         let mut columns: Vec<(String, ArrayRef)> = vec![
             ("user_id".into(), Arc::new(Int64Array::from_iter_values(rows.iter().map(|r| r.0)))),
             ("ts".into(), Arc::new(Date32Array::from_iter_values(rows.iter().map(|r| r.1.time as i32)))),
             ("class".into(), Arc::new(Int64Array::from_iter(rows.iter().map(|r| r.2.map(i64::from))))),
+            // The value 0 is NULL, the least.
+            ("v".into(), Arc::new(Int64Array::from_iter(rows.iter().map(|r| Some(i64::from(r.3)).filter(|v| *v > 0))))),
             ("id".into(), Arc::new(Int64Array::from_iter_values(rows.iter().map(|r| i64::from(r.1.tag))))),
         ];
         for c in 0..conditions {
@@ -244,7 +285,7 @@ fn load(asked: &Asked, random: &mut ChaCha8Rng, conditions: usize, users: &[Case
     asked.table("t", partitions);
 }
 
-/// A passage as SQL shows it: period, level, dropped, met, times, steps, ids.
+/// A passage as SQL shows it: period, latest entry, value, level, dropped, met, times, steps, ids.
 fn shown(case: &Case, passage: &Passage) -> Vec<String> {
     let day = |number: i64| jiff::civil::date(1970, 1, 1).checked_add(jiff::Span::new().days(number)).unwrap();
     let any_order = case.spec.order == Order::AnyOrder;
@@ -268,6 +309,8 @@ fn shown(case: &Case, passage: &Passage) -> Vec<String> {
     let met = passage.places.iter().fold(0u64, |met, (step, _)| met | 1 << step);
     vec![
         passage.period.map_or("NULL".into(), |week| day(week * 7 - 3).to_string()),
+        passage.last_entry.map_or("NULL".into(), |time| day(time).to_string()),
+        passage.value.filter(|v| *v > 0).map_or("NULL".into(), |v| v.to_string()),
         passage.level.to_string(),
         passage.dropped.to_string(),
         met.to_string(),
@@ -310,10 +353,11 @@ fn options_through_sql() {
             let (options, conditions) = (options(&shape), conditions.join(", "));
             format!("INTERVAL '{days} days', {options}, ts, {conditions}{kept}")
         };
-        let with_id = arguments(", named_struct('class', class, 'id', id)");
+        let with_id = arguments(", named_struct('class', class, 'id', id, 'v', v)");
         let columns = "c.level, c.dropped, c.met, arrow_cast(c.times, 'List(Int64)'), c.steps, c.kept";
+        let value = if shape.spec.by == By::Nothing { "'NULL'" } else { "CAST(c['by']['v'] AS VARCHAR)" };
         let all = format!(
-            "SELECT user_id, CAST(c.period AS VARCHAR), {columns}
+            "SELECT user_id, CAST(c.period AS VARCHAR), CAST(c.last_entry AS VARCHAR), {value}, {columns}
              FROM (SELECT user_id, unnest(funnel_chains({with_id})) AS c FROM t GROUP BY user_id)"
         );
         let mut got: Vec<Vec<String>> = asked.rows(&all);
@@ -328,7 +372,7 @@ fn options_through_sql() {
             for row in rows.iter_mut() {
                 let kept = row.pop().unwrap();
                 let items = kept.trim_matches(['[', ']']).split("id: ").skip(1);
-                let ids: Vec<&str> = items.map(|i| i.split('}').next().unwrap()).collect();
+                let ids: Vec<&str> = items.map(|i| i.split([',', '}']).next().unwrap()).collect();
                 row.push(format!("[{}]", ids.join(", ")));
             }
         };
@@ -343,21 +387,21 @@ fn options_through_sql() {
         got.sort_by_key(|row| row[0].parse::<i64>().unwrap());
         assert_eq!(got, want, "seed {}, round {round}: {all}", seed());
 
-        if shape.spec.entry == Entry::All || shape.by_week {
+        if shape.spec.entry == Entry::All || shape.by_week || shape.spec.by != By::Nothing {
             continue;
         }
         let level_arguments = arguments(if shape.holds { ", named_struct('class', class)" } else { "" });
         let one = format!(
-            "SELECT user_id, 'NULL', {columns}, level FROM (SELECT user_id, funnel_chain({with_id}) AS c,
+            "SELECT user_id, 'NULL' AS p, 'NULL' AS e, 'NULL' AS v, {columns}, level FROM (SELECT user_id, funnel_chain({with_id}) AS c,
                window_funnel({level_arguments}) AS level FROM t GROUP BY user_id)"
         );
         let mut got: Vec<Vec<String>> = asked.rows(&one);
         for row in &mut got {
             let level = row.pop().unwrap();
-            assert_eq!(level, row[2], "seed {}, round {round}: {one}", seed());
+            assert_eq!(level, row[4], "seed {}, round {round}: {one}", seed());
         }
         ids(&mut got);
-        got.retain(|row| row[2] != "0" || row[3] == "true");
+        got.retain(|row| row[4] != "0" || row[5] == "true");
         got.sort_by_key(|row| row[0].parse::<i64>().unwrap());
         assert_eq!(got, want, "seed {}, round {round}: {one}", seed());
     }

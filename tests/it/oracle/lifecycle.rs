@@ -10,7 +10,7 @@ use rand::Rng;
 use rand::seq::{IndexedMutRandom, IndexedRandom};
 use rand_chacha::ChaCha8Rng;
 
-use super::civil::{CLOCKS, Civil, DAYS, UNITS, ZONES};
+use super::civil::{AsOf, CLOCKS, Civil, DAYS, UNITS, ZONES};
 use super::{random, seed};
 use crate::ask::Asked;
 
@@ -34,7 +34,7 @@ struct Question {
     active: bool,
     birth: bool,
     by: bool,
-    as_of: Option<i64>,
+    as_of: Option<AsOf>,
 }
 
 impl Question {
@@ -68,7 +68,7 @@ impl Question {
             }
         }
         if let Some(as_of) = self.as_of {
-            text.push_str(&format!(", as_of => {}", self.civil.literal(as_of)));
+            text.push_str(&format!(", as_of => {}", self.civil.as_of_literal(as_of)));
         }
         text
     }
@@ -83,7 +83,7 @@ impl Question {
         for row in rows {
             let counts = !self.active || row.active == Some(true);
             if let (Some(user), Some(time), true) = (row.user, row.time, counts)
-                && self.as_of.is_none_or(|as_of| time <= as_of)
+                && self.civil.looks_at(self.as_of, time)
             {
                 users.entry(user).or_default().push(row);
             }
@@ -214,13 +214,14 @@ fn every_row_of_the_lifecycle() {
         if random.random_bool(0.4) {
             // Before the last event, or some periods after it.
             let span = 1 + (most - least) / 2;
-            question.as_of = Some(random.random_range(least + span / 2..=most + span));
+            let mut time = random.random_range(least + span / 2..=most + span);
+            // Half of the time the data reach exactly the end of some period, or miss it by a tick.
+            if random.random_bool(0.5) {
+                time = question.civil.begins(question.period(time)) - random.random_range(0..2);
+            }
+            question.as_of = Some(question.civil.as_of(time, random.random_bool(0.4)));
         }
-        // Half of the time the data reach exactly the end of some period, or miss it by a tick.
-        if let (Some(as_of), true) = (question.as_of, random.random_bool(0.5)) {
-            question.as_of = Some(question.civil.begins(question.period(as_of)) - random.random_range(0..2));
-        }
-        let want = question.answer(&rows, question.as_of.unwrap_or(most));
+        let want = question.answer(&rows, question.as_of.map_or(most, |as_of| question.civil.reach(as_of)));
         load(&asked, &mut random, &question, &rows);
         let sql = format!("SELECT * FROM lifecycle(t, {})", question.arguments());
         let got = asked.rows(&sql);

@@ -10,7 +10,7 @@ use rand::Rng;
 use rand::seq::{IndexedMutRandom, IndexedRandom};
 use rand_chacha::ChaCha8Rng;
 
-use super::civil::{CLOCKS, Civil, Clock, DAYS, UNITS, ZONES};
+use super::civil::{AsOf, CLOCKS, Civil, Clock, DAYS, UNITS, ZONES};
 use super::{close, random, seed};
 use crate::ask::Asked;
 
@@ -37,7 +37,7 @@ struct Question {
     back: bool,
     /// Nothing, `by => country`, `cohort => country`.
     split: Split,
-    as_of: Option<i64>,
+    as_of: Option<AsOf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -104,7 +104,7 @@ impl Question {
         let is_start = |r: &Row| !self.start || r.start == Some(true);
         let is_back = |r: &Row| !self.back || r.back == Some(true);
         let seen: Vec<&Row> =
-            rows.iter().filter(|r| r.time.is_some_and(|t| self.as_of.is_none_or(|as_of| t <= as_of))).collect();
+            rows.iter().filter(|r| r.time.is_some_and(|t| self.civil.looks_at(self.as_of, t))).collect();
         let birth = seen.iter().filter(|r| is_start(r)).map(|r| r.time.unwrap()).min()?;
         let births = || seen.iter().enumerate().filter(|(_, r)| is_start(r) && r.time == Some(birth));
         let country = births().map(|(_, r)| r.country).min().unwrap();
@@ -143,7 +143,7 @@ impl Question {
             Split::Cohort => text.push_str(", cohort => country"),
         }
         if let Some(as_of) = self.as_of {
-            let literal = self.civil.literal(as_of);
+            let literal = self.civil.as_of_literal(as_of);
             text.push_str(&format!(", as_of => {literal}"));
         }
         text
@@ -265,14 +265,16 @@ fn each_question(salt: u64, rounds: usize, mut check: impl FnMut(&Asked, &Questi
         let times = users.iter().flatten().chain(&nobody).filter_map(|r| r.time);
         let (least, most) = (times.clone().min().unwrap(), times.max().unwrap());
         if random.random_bool(0.4) {
-            question.as_of = Some(random.random_range((least + most) / 2..=most));
+            let mut time = random.random_range((least + most) / 2..=most);
+            // Half of the time the data reach exactly the end of some period, or miss it by a tick.
+            if random.random_bool(0.5) && !question.rolling {
+                let first = question.civil.first(question.civil.date(time));
+                time = question.civil.begins(first) - random.random_range(0..2);
+            }
+            question.as_of = Some(question.civil.as_of(time, random.random_bool(0.4)));
         }
-        // Half of the time the data reach exactly the end of some period, or miss it by a tick.
-        if question.as_of.is_some() && random.random_bool(0.5) && !question.rolling {
-            let first = question.civil.first(question.civil.date(question.as_of.unwrap()));
-            question.as_of = Some(question.civil.begins(first) - random.random_range(0..2));
-        }
-        let want = cohorts(&question, &users, question.as_of.unwrap_or(most));
+        let reach = question.as_of.map_or(most, |as_of| question.civil.reach(as_of));
+        let want = cohorts(&question, &users, reach);
         load(&asked, &mut random, users.into_iter().flatten().chain(nobody).collect(), &question.civil.clock);
         check(&asked, &question, want, &format!("seed {}, round {round}", seed()));
     }

@@ -67,6 +67,9 @@ struct Question {
     page: bool,
     engaged: bool,
     by: &'static [&'static str],
+    /// `first => url` and `last => utm`, where no other property is called so.
+    first: bool,
+    last: bool,
     order: bool,
     period: Option<&'static str>,
 }
@@ -77,6 +80,7 @@ impl Question {
         let engaged = random.random_bool(0.4);
         // A key event is asked for only where it matters.
         given[2] &= engaged;
+        let by: &'static [&'static str] = [&[][..], &["country"], &["utm", "country"]].choose(random).unwrap();
         Self {
             clock: *CLOCKS.choose(random).unwrap(),
             zone: ZONES.choose(random).unwrap(),
@@ -88,7 +92,9 @@ impl Question {
             given,
             page: random.random_bool(0.7),
             engaged,
-            by: [&[][..], &["country"], &["utm", "country"]].choose(random).unwrap(),
+            by,
+            first: random.random_bool(0.3),
+            last: !by.contains(&"utm") && random.random_bool(0.3),
             order: random.random_bool(0.4),
             period: [None, Some("day"), Some("week"), Some("month")].choose(random).unwrap().to_owned(),
         }
@@ -172,8 +178,16 @@ impl Question {
         }
         add(self.page, "page => url".into());
         add(!self.by.is_empty(), format!("by => [{}]", self.by.join(", ")));
+        add(self.first, "first => url".into());
+        add(self.last, "last => [utm]".into());
         add(self.order, "order_key => seq".into());
         text
+    }
+
+    /// The names of a session's properties.
+    fn names(&self) -> Vec<&'static str> {
+        let known = [self.first.then_some("url"), self.last.then_some("utm")];
+        self.by.iter().copied().chain(known.into_iter().flatten()).collect()
     }
 
     fn zone(&self, needed: bool) -> String {
@@ -219,12 +233,13 @@ fn visits(question: &Question, user: i64, rows: &[Row]) -> Vec<Visit> {
 fn opens_at(question: &Question, instants: &[(i64, Vec<Row>)], opens: &[bool], at: usize) -> bool {
     let ((before, last_rows), (time, rows)) = (&instants[at - 1], &instants[at]);
     let (gap, limit) = (time - before, question.gap * question.step());
-    let known = instants[..at].iter().rev().find_map(|(_, rows)| {
+    let first = opens.iter().rposition(|opens| *opens).unwrap();
+    let known = instants[first..at].iter().rev().find_map(|(_, rows)| {
         let campaigns = rows.iter().filter(|row| row.campaign.is_some());
         campaigns.map(|row| (question.order(row), row.campaign)).max()
     });
-    let other = |row: &Row| known.is_some_and(|(_, known)| row.campaign.is_some() && row.campaign != known);
-    let start = instants[opens.iter().rposition(|opens| *opens).unwrap()].0;
+    let other = |row: &Row| row.campaign.is_some() && known.is_none_or(|(_, known)| row.campaign != known);
+    let start = instants[first].0;
     gap > limit
         || (question.inclusive && gap == limit)
         || (question.midnight && question.date(*before) != question.date(*time))
@@ -263,7 +278,16 @@ impl Visit {
 
     fn property(&self, question: &Question) -> Vec<Option<&'static str>> {
         let first = self.rows.iter().filter(|row| row.time == Some(self.start()));
-        first.map(|row| (question.order(row), question.property(row))).min().unwrap().1
+        let mut property = first.map(|row| (question.order(row), question.property(row))).min().unwrap().1;
+        if question.first {
+            let known = self.rows.iter().filter(|row| row.page.is_some());
+            property.push(known.map(|row| (row.time, question.order(row), row.page)).min().and_then(|k| k.2));
+        }
+        if question.last {
+            let known = self.rows.iter().filter(|row| row.campaign.is_some());
+            property.push(known.map(|row| (row.time, question.order(row), row.campaign)).max().and_then(|k| k.2));
+        }
+        property
     }
 }
 
@@ -317,7 +341,7 @@ type Group<'a> = (Vec<Option<&'a str>>, Option<Date>);
 
 fn summary_of(question: &Question, visits: &[Visit]) -> Vec<Vec<String>> {
     let mut groups: BTreeMap<Group, Vec<&Visit>> = BTreeMap::new();
-    if question.by.is_empty() && question.period.is_none() {
+    if question.names().is_empty() && question.period.is_none() {
         groups.insert((Vec::new(), None), Vec::new());
     }
     for visit in visits {
@@ -472,7 +496,7 @@ fn sessions_of_six_thousand_users() {
 
         let visits: Vec<Visit> =
             users.iter().enumerate().flat_map(|(user, rows)| visits(&question, user as i64, rows)).collect();
-        let by = question.by.iter().map(|name| format!("{name}, ")).collect::<String>();
+        let by = question.names().iter().map(|name| format!("{name}, ")).collect::<String>();
         let of_sessions =
             format!("{}{}{}", question.arguments(), question.conversion(), question.zone(question.midnight));
         let sql = format!(
@@ -565,6 +589,7 @@ fn the_kernel_on_twenty_thousand_users() {
     for round in 0..20_000 {
         let mut question = Question::draw(&mut random);
         question.given[5] = false;
+        (question.first, question.last) = (false, false);
         let mut rows = rows_of(&mut random, &question, Some(1), &mut 0);
         rows.retain(|row| row.time.is_some());
         rows.sort_by_key(|row| row.time);

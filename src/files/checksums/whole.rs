@@ -41,7 +41,7 @@ pub fn unreadable(path: &Path, sum: Option<FooterSum>, error: Error) -> Error {
 }
 
 /// The first damage of a file as an error that names it.
-pub(super) fn first(path: &Path, sum: Option<FooterSum>) -> Option<Error> {
+pub fn first(path: &Path, sum: Option<FooterSum>) -> Option<Error> {
     let Damage { column, what } = damage(path, sum).into_iter().next()?;
     let place = column.map(|column| format!("column '{column}': ")).unwrap_or_default();
     Some(match sum {

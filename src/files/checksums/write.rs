@@ -27,7 +27,7 @@ use parquet::file::writer::SerializedFileWriter;
 use super::{FooterSum, HEADERS_KEY, expected, header};
 
 /// Writes batches of one schema as a file. Row groups end where [`flush`](Self::flush) says.
-pub(in crate::store) struct Writer<W: Write + Send> {
+pub struct Writer<W: Write + Send> {
     file: SerializedFileWriter<W>,
     factory: ArrowRowGroupWriterFactory,
     stores: Arc<Stores>,
@@ -124,7 +124,7 @@ impl<W: Write + Send> Writer<W> {
 }
 
 /// The checksum of a finished file's end. `file` is read back from where that end begins.
-pub(in crate::store) fn footer_sum(metadata: &ParquetMetaData, file: &std::fs::File) -> std::io::Result<FooterSum> {
+pub fn footer_sum(metadata: &ParquetMetaData, file: &std::fs::File) -> std::io::Result<FooterSum> {
     let size = file.metadata()?.len();
     let start = expected::end_of_pages(metadata).min(size);
     let end = file.get_bytes(start, (size - start) as usize).map_err(std::io::Error::other)?;

@@ -1,6 +1,6 @@
 //! Reading a file of a table from the disk, held against its checksums.
 //!
-//! Deals with: the footer, pages for the library's synchronous reader. Does not deal with: scans of DataFusion (`scan`).
+//! Deals with: the footer, pages, for the library's synchronous reader and for whoever has the bytes. Does not deal with: scans.
 
 use std::fs::File;
 use std::io::BufReader;
@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 
 /// An open file with its footer.
 #[derive(Clone)]
-pub(in crate::store) struct CheckedFile {
+pub struct CheckedFile {
     file: Arc<File>,
     path: Arc<PathBuf>,
     metadata: Arc<ParquetMetaData>,
@@ -57,52 +57,53 @@ impl CheckedFile {
 }
 
 /// Where damage was found, as messages say it.
-pub(super) fn in_column(metadata: &ParquetMetaData, column: usize) -> String {
+fn in_column(metadata: &ParquetMetaData, column: usize) -> String {
     let columns = metadata.file_metadata().schema_descr();
     let name = if column < columns.num_columns() { columns.column(column).path().string() } else { "?".to_string() };
     format!("a page of column '{name}' does not match its checksum")
 }
 
 /// The checksums of pages; only what a compared footer says of them is believed.
-pub(super) fn expected(path: &Path, metadata: &ParquetMetaData, sum: Option<FooterSum>) -> Result<Option<Expected>> {
+fn expected(path: &Path, metadata: &ParquetMetaData, sum: Option<FooterSum>) -> Result<Option<Expected>> {
     match sum {
         Some(_) => Expected::of(metadata).map_err(|why| damaged(path, &why)),
         None => Ok(None),
     }
 }
 
-/// A file's footer. Of a file with a checksum it is the bytes that were compared that are parsed.
-pub(in crate::store) fn footer(path: &Path, file: &File, sum: Option<FooterSum>) -> Result<ParquetMetaData> {
+/// The end of an open file, once it is compared with its checksum: the footer and the page indexes are in it.
+pub fn end(path: &Path, file: &File, sum: FooterSum) -> Result<Bytes> {
     let size = file.metadata().map_err(|e| Error::io("open", path, &e))?.len();
-    let unread = |e: ParquetError| Error::data(format!("cannot read '{}': {e}", path.display()));
-    let reader = ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Optional);
-    let Some(sum) = sum else {
-        return parsed(path, || reader.parse_and_finish(file)).and_then(|footer| footer.map_err(unread));
-    };
     let length = size.checked_sub(sum.start).and_then(|length| usize::try_from(length).ok());
     let Some(length) = length.filter(|length| *length >= 12) else {
         return Err(damaged(path, "it is shorter than when it was written"));
     };
-    let end = file.get_bytes(sum.start, length).map_err(unread)?;
-    let mut reader = reader;
-    compare_footer(path, &end, sum)?;
-    parsed(path, move || {
-        reader.try_parse_sized(&end, size)?;
-        reader.finish()
-    })?
-    .map_err(unread)
-}
-
-/// Whether the end of a file is as it was written.
-pub(super) fn compare_footer(path: &Path, end: &[u8], sum: FooterSum) -> Result<()> {
-    match crc32fast::hash(end) == sum.crc {
-        true => Ok(()),
+    let end = file.get_bytes(sum.start, length);
+    let end = end.map_err(|e| Error::data(format!("cannot read '{}': {e}", path.display())))?;
+    match crc32fast::hash(&end) == sum.crc {
+        true => Ok(end),
         false => Err(damaged(path, "its footer does not match its checksum in the commit log")),
     }
 }
 
+/// A file's footer with its page indexes. Of a file with a checksum it is the bytes that were compared that are parsed.
+fn footer(path: &Path, file: &File, sum: Option<FooterSum>) -> Result<ParquetMetaData> {
+    let unread = |e: ParquetError| Error::data(format!("cannot read '{}': {e}", path.display()));
+    let mut reader = ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Optional);
+    let Some(sum) = sum else {
+        return parsed(path, || reader.parse_and_finish(file))?.map_err(unread);
+    };
+    let end = end(path, file, sum)?;
+    let size = sum.start + end.len() as u64;
+    let read = parsed(path, move || {
+        reader.try_parse_sized(&end, size)?;
+        reader.finish()
+    })?;
+    read.map_err(unread)
+}
+
 /// Some nonsense in a footer makes the library panic; that is an error of the file, not of the program.
-pub(in crate::store) fn parsed<T>(path: &Path, parse: impl FnOnce() -> T) -> Result<T> {
+pub fn parsed<T>(path: &Path, parse: impl FnOnce() -> T) -> Result<T> {
     crate::error::quietly(|| catch_unwind(AssertUnwindSafe(parse))).map_err(|_| {
         Error::data(format!("'{}' is not a readable Parquet file: its footer makes no sense", path.display()))
     })

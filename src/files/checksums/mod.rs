@@ -1,8 +1,8 @@
 //! Parquet files of which no bit can change unseen.
 //!
-//! Deals with: writing checksums into files ([`write`]), and holding what is read against them, by ourselves ([`read`]), in
-//! DataFusion's scans ([`scan`]) and of a whole file ([`whole`]). Does not deal with: the commit log's own checksums
-//! (`managed::checksum`).
+//! Deals with: writing checksums into files ([`write`]), holding what is read against them ([`read`]; DataFusion's scans do it in
+//! `parquet::source`), and looking through a whole file ([`whole`]). Does not deal with: the commit log's own checksums
+//! (`store::managed::checksum`).
 //!
 //! ```text
 //!  PAR1 │ page header │ page │ page header │ page │ .. │ bloom filters │ indexes, footer, PAR1
@@ -17,18 +17,19 @@
 mod expected;
 mod header;
 pub mod read;
-pub mod scan;
 pub mod whole;
-pub(in crate::store) mod write;
+pub mod write;
 
 use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 
+use object_store::ObjectMeta;
+
 use crate::error::Error;
 
 /// Key of the file metadata that lists the checksums of page headers and bloom filters.
-pub(in crate::store) const HEADERS_KEY: &str = "tenure.page_headers";
+pub const HEADERS_KEY: &str = "tenure.page_headers";
 
 /// Where the end of a file begins that pages and bloom filters do not cover, and the CRC32 of its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,14 +56,27 @@ impl FromStr for FooterSum {
     }
 }
 
+/// Before the checksum in the entity tag of a file: what tells its contents from others.
+const TAG: &str = "tenure-footer:";
+
+/// The entity tag of a file with this checksum: in it the checksum travels with the file through plans.
+pub fn entity_tag(sum: FooterSum) -> String {
+    format!("{TAG}{sum}")
+}
+
+/// The checksum that a file's entity tag carries.
+pub fn sum_of(meta: &ObjectMeta) -> Option<FooterSum> {
+    meta.e_tag.as_deref()?.strip_prefix(TAG)?.parse().ok()
+}
+
 /// The error of a file that is not as it was written; `place` is a part of it.
-pub(in crate::store) fn damaged(path: &Path, place: &str) -> Error {
+pub fn damaged(path: &Path, place: &str) -> Error {
     Error::data(format!("'{}' is damaged: {place}", path.display()))
         .hint("tenure doctor DIR --verify lists everything that is damaged; take the file from a backup or load its rows again")
 }
 
 /// The error of a file that is no longer there.
-fn gone(path: &Path) -> Error {
+pub fn gone(path: &Path) -> Error {
     let message =
         format!("'{}' is no longer there: it was removed, as tenure vacuum does with old versions", path.display());
     Error::data(message)

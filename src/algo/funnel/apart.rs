@@ -1,0 +1,210 @@
+//! The funnel of one query for each value that the events which start its chains carry.
+//!
+//! The chains of a value are those of the funnel whose first step (or the step that tells the value) also asks for this
+//! value: so an event of that step with another value is none of it any more, for whatever rule. Whether a user converts
+//! never decides under which value they stand, and a user whose entries carry several values counts under each.
+//!
+//! Most users have one value, and nothing is done twice for them. Where nothing is asked of what lies between steps, all values
+//! of a user cost one pass together (`plain_apart`). Else each value costs one over the events from its first entry to the end
+//! of the window of its last one.
+//! Does not deal with: what a value is (the caller's tags), or how chains are found (`held`, `method`).
+
+use std::cmp::Ordering;
+
+use super::held::Funnel;
+use super::plain_apart::{self, PlainApart};
+use super::spec::By;
+use super::{Chain, Chains};
+use crate::algo::event::{Event, NO_CLASS};
+
+/// The values of tags.
+pub trait Values {
+    /// The class of a tag's value: tags of equal values are of one class.
+    fn class(&self, tag: u32) -> u32;
+    /// The order of the values of two tags.
+    fn compare(&self, a: u32, b: u32) -> Ordering;
+}
+
+/// What is held between users.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Apart {
+    /// The events of the step that tells the value: class, a tag of it, position.
+    entries: Vec<(u32, u32, u32)>,
+    /// The events of one value.
+    events: Vec<Event>,
+    whole: Chains,
+    /// The value of each event that can start a chain, and a tag of each value.
+    value_of: Vec<u32>,
+    tags: Vec<u32>,
+    plain: PlainApart,
+}
+
+impl Funnel {
+    /// The chains of each value, in the order of values, those without a value first.
+    pub(super) fn by_value(
+        &mut self,
+        events: &[Event],
+        held: Option<&[u32]>,
+        values: &dyn Values,
+        chains: &mut Chains,
+    ) {
+        match self.by {
+            By::Nothing => self.whole(events, held, chains),
+            By::FirstEntry => {
+                let from = chains.chains.len();
+                self.whole(events, held, chains);
+                let value = self.first_value(events, held, values);
+                chains.chains[from..].iter_mut().for_each(|chain| chain.value = value);
+            }
+            By::Entry => self.by_entry(events, held, values, chains),
+            By::Step(step) => self.by_step(events, held, values, step, chains),
+        }
+    }
+
+    /// The least value of the first events that can start a chain.
+    fn first_value(&self, events: &[Event], held: Option<&[u32]>, values: &dyn Values) -> Option<u32> {
+        let takes_part =
+            |e: &&Event| held.is_none_or(|h| h.get(e.tag as usize).is_some_and(|class| *class != NO_CLASS));
+        let mut opens = events.iter().filter(|e| e.mask & self.method.openings != 0).filter(takes_part);
+        let first = opens.next()?;
+        let tied = opens.take_while(|e| e.time == first.time).map(|e| e.tag);
+        Some(tied.fold(first.tag, |least, tag| if values.compare(tag, least).is_lt() { tag } else { least }))
+    }
+
+    /// Lists the events of these steps by value; true where there are several values.
+    fn read_entries(&mut self, events: &[Event], steps: u64, values: &dyn Values) -> bool {
+        let entries = &mut self.apart.entries;
+        entries.clear();
+        let told = events.iter().zip(0..).filter(|(e, _)| e.mask & steps != 0);
+        entries.extend(told.map(|(e, at)| (values.class(e.tag), e.tag, at)));
+        if entries.iter().all(|(class, ..)| *class == entries[0].0) {
+            return false;
+        }
+        entries.sort_unstable_by(|a, b| values.compare(a.1, b.1).then(a.2.cmp(&b.2)));
+        true
+    }
+
+    fn by_entry(&mut self, events: &[Event], held: Option<&[u32]>, values: &dyn Values, chains: &mut Chains) {
+        let openings = self.method.openings;
+        let several = self.read_entries(events, openings, values);
+        let entries = std::mem::take(&mut self.apart.entries);
+        if !several {
+            let from = chains.chains.len();
+            self.whole(events, held, chains);
+            chains.chains[from..].iter_mut().for_each(|chain| chain.value = entries.first().map(|(_, tag, _)| *tag));
+        } else if held.is_some() || !self.in_one_pass(events, &entries, chains) {
+            for same in entries.chunk_by(|a, b| a.0 == b.0) {
+                let (class, tag, first) = same[0];
+                let first = events[first as usize].time;
+                let last = events[same[same.len() - 1].2 as usize].time;
+                let deadline = self.method.deadline(last);
+                let from = events.partition_point(|e| e.time < first);
+                let until = events.partition_point(|e| e.time <= deadline);
+                if openings.is_power_of_two() {
+                    self.with_value(&events[from..until], held, values, openings, (class, tag), from, chains);
+                } else {
+                    // In any order whatever comes later may be of any value.
+                    let mut times: Vec<i64> = same.iter().map(|(.., at)| events[*at as usize].time).collect();
+                    times.dedup();
+                    self.set_entries(Some(times));
+                    self.with_value(&events[from..until], held, values, 0, (class, tag), from, chains);
+                    self.set_entries(None);
+                }
+            }
+        }
+        self.apart.entries = entries;
+    }
+
+    /// Appends the chains of all values, where one pass finds them.
+    fn in_one_pass(&mut self, events: &[Event], entries: &[(u32, u32, u32)], chains: &mut Chains) -> bool {
+        if !self.method.is_plain() || !plain_apart::fits(self.method.spec()) {
+            return false;
+        }
+        let Apart { value_of, tags, plain, .. } = &mut self.apart;
+        value_of.clear();
+        value_of.resize(events.len(), 0);
+        tags.clear();
+        for same in entries.chunk_by(|a, b| a.0 == b.0) {
+            same.iter().for_each(|(.., at)| value_of[*at as usize] = tags.len() as u32);
+            tags.push(same[0].1);
+        }
+        let (spec, deadlines) = self.method.parts();
+        plain.chains(events, spec, deadlines, value_of, tags, chains)
+    }
+
+    fn set_entries(&mut self, times: Option<Vec<i64>>) {
+        if let Some(method) = &mut self.unrestricted {
+            method.entries.clone_from(&times);
+        }
+        self.method.entries = times;
+    }
+
+    fn by_step(
+        &mut self,
+        events: &[Event],
+        held: Option<&[u32]>,
+        values: &dyn Values,
+        step: usize,
+        chains: &mut Chains,
+    ) {
+        let several = self.read_entries(events, 1 << step, values);
+        let entries = std::mem::take(&mut self.apart.entries);
+        let mut whole = std::mem::take(&mut self.apart.whole);
+        whole.chains.clear();
+        whole.places.clear();
+        self.whole(events, held, &mut whole);
+        take(&whole, step, chains, |meets| (!meets).then_some(None));
+        if !several {
+            // What comes to the step has the one value that there is.
+            take(&whole, step, chains, |meets| meets.then_some(entries.first().map(|(_, tag, _)| *tag)));
+        } else {
+            for same in entries.chunk_by(|a, b| a.0 == b.0) {
+                whole.chains.clear();
+                whole.places.clear();
+                let (class, tag, _) = same[0];
+                self.with_value(events, held, values, 1 << step, (class, tag), 0, &mut whole);
+                take(&whole, step, chains, |meets| meets.then_some(Some(tag)));
+            }
+        }
+        (self.apart.entries, self.apart.whole) = (entries, whole);
+    }
+
+    /// Appends the chains of one value, of a user's events from the position `from` on: events with another one do not
+    /// satisfy `steps`.
+    #[allow(clippy::too_many_arguments)]
+    fn with_value(
+        &mut self,
+        events: &[Event],
+        held: Option<&[u32]>,
+        values: &dyn Values,
+        steps: u64,
+        (class, tag): (u32, u32),
+        from: usize,
+        chains: &mut Chains,
+    ) {
+        let mut own = std::mem::take(&mut self.apart.events);
+        own.clear();
+        own.extend(events.iter().map(|e| match e.mask & steps != 0 && values.class(e.tag) != class {
+            true => Event { mask: e.mask & !steps, ..*e },
+            false => *e,
+        }));
+        let (chains_before, places_before) = (chains.chains.len(), chains.places.len());
+        self.whole(&own, held, chains);
+        chains.chains[chains_before..].iter_mut().for_each(|chain| chain.value = Some(tag));
+        chains.places[places_before..].iter_mut().for_each(|place| place.at += from as u32);
+        self.apart.events = own;
+    }
+}
+
+/// Appends those chains that `value` keeps, told whether they meet a step, with the value that it gives them.
+fn take(from: &Chains, step: usize, to: &mut Chains, value: impl Fn(bool) -> Option<Option<u32>>) {
+    let mut begin = 0;
+    for chain in &from.chains {
+        let places = &from.places[begin..chain.end];
+        begin = chain.end;
+        if let Some(value) = value(places.iter().any(|place| place.step as usize == step)) {
+            to.places.extend_from_slice(places);
+            to.chains.push(Chain { value, end: to.places.len(), ..*chain });
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! The memory pool of a session with a limit.
+//!
+//! DataFusion's `FairSpillPool`, but for operators that copy what they hold when the last row has come and reserve it once:
+//! a join puts the batches of its build side together into one, so both are there for a moment, and a limit that knows
+//! only one of them is passed by the size of the other.
+//!
+//! Deals with: how much of the limit a reservation takes. Does not deal with: who holds most, for messages
+//! (`TrackConsumersPool` around it).
+
+use std::fmt;
+
+use datafusion::common::human_readable_size;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation};
+use parking_lot::Mutex;
+
+/// Operators that hold what they reserve twice, as their reservations' names begin.
+const COPYING: [&str; 3] = ["HashJoinInput", "NestedLoopJoinLoad", "CrossJoinExec"];
+
+/// A pool that gives each operator that can spill an equal share of what the others leave.
+#[derive(Debug)]
+pub struct FairPool {
+    limit: usize,
+    taken: Mutex<Taken>,
+}
+
+#[derive(Debug, Default)]
+struct Taken {
+    /// How many can spill.
+    spillers: usize,
+    by_spillers: usize,
+    by_others: usize,
+}
+
+impl FairPool {
+    /// For so many bytes.
+    pub fn new(limit: usize) -> Self {
+        Self { limit, taken: Mutex::default() }
+    }
+}
+
+/// What bytes of a reservation take of the limit.
+fn charge(consumer: &MemoryConsumer, bytes: usize) -> usize {
+    match COPYING.iter().any(|name| consumer.name().starts_with(name)) {
+        true => bytes.saturating_mul(2),
+        false => bytes,
+    }
+}
+
+impl fmt::Display for FairPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "fair(pool_size: {})", human_readable_size(self.limit))
+    }
+}
+
+impl MemoryPool for FairPool {
+    fn name(&self) -> &str {
+        "fair"
+    }
+
+    fn register(&self, consumer: &MemoryConsumer) {
+        self.taken.lock().spillers += usize::from(consumer.can_spill());
+    }
+
+    fn unregister(&self, consumer: &MemoryConsumer) {
+        self.taken.lock().spillers -= usize::from(consumer.can_spill());
+    }
+
+    fn grow(&self, reservation: &MemoryReservation, additional: usize) {
+        let bytes = charge(reservation.consumer(), additional);
+        let mut taken = self.taken.lock();
+        match reservation.consumer().can_spill() {
+            true => taken.by_spillers += bytes,
+            false => taken.by_others += bytes,
+        }
+    }
+
+    fn shrink(&self, reservation: &MemoryReservation, shrink: usize) {
+        let bytes = charge(reservation.consumer(), shrink);
+        let mut taken = self.taken.lock();
+        match reservation.consumer().can_spill() {
+            true => taken.by_spillers -= bytes,
+            false => taken.by_others -= bytes,
+        }
+    }
+
+    fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> Result<()> {
+        let consumer = reservation.consumer();
+        let bytes = charge(consumer, additional);
+        let mut taken = self.taken.lock();
+        let (left, used) = match consumer.can_spill() {
+            true => {
+                let share = self.limit.saturating_sub(taken.by_others) / taken.spillers.max(1);
+                (share.saturating_sub(charge(consumer, reservation.size())), &mut taken.by_spillers)
+            }
+            false => (self.limit.saturating_sub(taken.by_others + taken.by_spillers), &mut taken.by_others),
+        };
+        if bytes <= left {
+            *used += bytes;
+            return Ok(());
+        }
+        // In the words of DataFusion's pools, which `error` reads.
+        Err(DataFusionError::ResourcesExhausted(format!(
+            "Failed to allocate additional {} for {} with {} already allocated for this reservation - {} remain available for the total memory pool: {self}",
+            human_readable_size(bytes),
+            consumer.name(),
+            human_readable_size(charge(consumer, reservation.size())),
+            human_readable_size(left),
+        )))
+    }
+
+    fn reserved(&self) -> usize {
+        let taken = self.taken.lock();
+        taken.by_spillers + taken.by_others
+    }
+
+    fn memory_limit(&self) -> MemoryLimit {
+        MemoryLimit::Finite(self.limit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::error::Error;
+
+    fn pool() -> Arc<dyn MemoryPool> {
+        Arc::new(FairPool::new(1_000))
+    }
+
+    #[test]
+    fn spillers_share_what_others_leave() {
+        let pool = pool();
+        let sorts = ["Sort[0]", "Sort[1]"].map(|name| MemoryConsumer::new(name).with_can_spill(true).register(&pool));
+        let other = MemoryConsumer::new("Other").register(&pool);
+        sorts[0].try_grow(500).unwrap();
+        assert!(sorts[0].try_grow(1).is_err());
+        other.try_grow(300).unwrap();
+        sorts[1].try_grow(350).unwrap();
+        assert!(sorts[1].try_grow(1).is_err() && other.try_grow(1).is_err());
+        assert_eq!(pool.reserved(), 1_150);
+        drop((sorts, other));
+        assert_eq!(pool.reserved(), 0);
+    }
+
+    #[test]
+    fn what_is_copied_counts_twice() {
+        let pool = pool();
+        let join = MemoryConsumer::new("HashJoinInput[1]").register(&pool);
+        join.try_grow(400).unwrap();
+        assert_eq!((join.size(), pool.reserved()), (400, 800));
+        let error = Error::from(join.try_grow(101).unwrap_err());
+        assert_eq!(
+            error.message(),
+            "out of memory: HashJoinInput[1] holds 800.0 B and needs 202.0 B more; the limit is 1000.0 B"
+        );
+        join.shrink(150);
+        assert_eq!(pool.reserved(), 500);
+        drop(join);
+        assert_eq!(pool.reserved(), 0);
+    }
+}

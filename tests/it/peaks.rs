@@ -1,0 +1,165 @@
+//! The memory that the process takes under `--memory`, as the kernel counts it: at most the limit and 150 MB.
+//!
+//! Small by default, where little of this can be passed; `TENURE_PEAK_EVENTS=20000000 cargo test --test it peaks` asks at more
+//! limits over more events, which takes minutes.
+
+use std::fs::File;
+use std::process::{Command, Stdio};
+
+use crate::program::{Place, program};
+
+/// Questions about a table, each with one answer whatever the order of its rows.
+const QUESTIONS: [(&str, &str); 20] = [
+    (
+        "funnel",
+        "SELECT * FROM funnel(events, steps => ['view_item', 'add_to_cart', 'purchase'], within => INTERVAL '7 days', by => country)",
+    ),
+    (
+        "funnel_users",
+        "SELECT count(*), sum(level) FROM funnel_users(events, steps => ['view_item', 'purchase'], within => INTERVAL '7 days')",
+    ),
+    ("retention", "SELECT count(*), sum(retained) FROM retention(events, unit => 'day', periods => 30)"),
+    (
+        "retention_curve",
+        "SELECT * FROM retention_curve(events, start => 'view_item', unit => 'week', periods => 5, by => country)",
+    ),
+    ("lifecycle", "SELECT * FROM lifecycle(events, unit => 'week', by => country)"),
+    ("sessions", "SELECT count(*), sum(events), max(duration_seconds) FROM sessions(events)"),
+    ("session_summary", "SELECT * FROM session_summary(events, by => country)"),
+    ("pages", "SELECT * FROM pages(events, page => event)"),
+    ("transitions", "SELECT * FROM transitions(events)"),
+    ("transitions by", "SELECT * FROM transitions(events, by => country, top => 5)"),
+    ("paths", "SELECT * FROM paths(events, anchor => 'all', from => 'view_item')"),
+    (
+        "attribution",
+        "SELECT * FROM attribution(events, conversion => 'purchase', channel => channel, model => ['linear', 'last'])",
+    ),
+    ("churn_scores", "SELECT user_id, score, level, p_alive, reasons FROM churn_scores(events)"),
+    (
+        "sessionize",
+        "SELECT count(*), sum(s) FROM (SELECT sessionize(ts, INTERVAL '30 minutes') OVER (PARTITION BY user_id ORDER BY ts) AS s FROM events)",
+    ),
+    (
+        "window over all rows",
+        "SELECT count(*), max(share) FROM (SELECT user_id, ts, event, country, count(*) OVER () AS share FROM events)",
+    ),
+    (
+        "ranks",
+        "SELECT count(*), max(n) FROM (SELECT row_number() OVER (PARTITION BY country ORDER BY ts, user_id) AS n FROM events)",
+    ),
+    (
+        "join with itself",
+        "SELECT count(*), max(b.event) FROM events a JOIN events b ON a.user_id = b.user_id AND a.ts = b.ts",
+    ),
+    (
+        "join",
+        "SELECT count(*), max(a.event), max(b.channel) FROM events a JOIN (SELECT user_id, ts, event, country, channel FROM events WHERE event = 'view_item') b ON a.user_id = b.user_id AND a.ts = b.ts",
+    ),
+    (
+        "nested loop join",
+        "SELECT count(*) FROM events a JOIN (SELECT ts FROM events WHERE event = 'purchase' AND user_id < 3) b ON a.ts < b.ts",
+    ),
+    (
+        "sort",
+        "SELECT count(*), max(n) FROM (SELECT *, row_number() OVER (ORDER BY ts DESC, user_id, event) AS n FROM events)",
+    ),
+];
+
+/// What a run of the program said, and its greatest size in bytes.
+struct Run {
+    code: i32,
+    stdout: String,
+    stderr: String,
+    peak: u64,
+}
+
+fn run(place: &Place, arguments: &[&str]) -> Run {
+    let [out, err] = ["stdout", "stderr"].map(|name| place.path(name));
+    let child = Command::new(program())
+        .current_dir(place.folder())
+        .env("HOME", place.folder())
+        .env("TMPDIR", place.folder())
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(File::create(&out).unwrap())
+        .stderr(File::create(&err).unwrap())
+        .spawn()
+        .unwrap();
+    let (mut status, mut used) = (0, std::mem::MaybeUninit::<libc::rusage>::zeroed());
+    // SAFETY: the child is ours and nobody else waits for it; both places are there to be written to.
+    let waited = unsafe { libc::wait4(child.id() as libc::pid_t, &mut status, 0, used.as_mut_ptr()) };
+    assert_eq!(waited, child.id() as libc::pid_t);
+    // SAFETY: the call has filled it, and zeros are a value of it too.
+    let used = unsafe { used.assume_init() };
+    assert!(libc::WIFEXITED(status), "{arguments:?} was killed");
+    // Kilobytes on Linux, bytes on macOS.
+    let unit = if cfg!(target_os = "macos") { 1 } else { 1_024 };
+    Run {
+        code: libc::WEXITSTATUS(status),
+        stdout: std::fs::read_to_string(out).unwrap(),
+        stderr: std::fs::read_to_string(err).unwrap(),
+        peak: used.ru_maxrss as u64 * unit,
+    }
+}
+
+/// Rows in one order: those of equal rank come as threads happen to run.
+fn sorted(text: &str) -> Vec<&str> {
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.sort_unstable();
+    lines
+}
+
+#[test]
+fn the_process_stays_within_the_limit_and_150_megabytes() {
+    const MB: u64 = 1_000_000;
+    let asked = std::env::var("TENURE_PEAK_EVENTS").ok().map(|n| n.parse::<u64>().expect("a number of events"));
+    let events = asked.unwrap_or(200_000);
+    let limits: &[u64] = if asked.is_some() { &[64, 128, 256, 512, 1_000] } else { &[16, 64] };
+    let place = Place::new();
+    let (many, users) = (events.to_string(), (events / 50).max(1).to_string());
+    for made in [
+        vec!["generate", "--events", &many, "--users", &users, "--seed", "7", "-o", "plain", "--quiet"],
+        vec!["ingest", "plain/events.parquet", "--into", "managed", "--quiet"],
+    ] {
+        let run = run(&place, &made);
+        assert_eq!(run.code, 0, "{made:?}: {}", run.stderr);
+    }
+    // The program itself: of a debug build it is 100 MB more.
+    let program = run(&place, &["-c", "SELECT 1"]).peak.saturating_sub(40 * MB);
+    let (mut answered, mut refused, mut faults) = (0, 0, Vec::new());
+    for table in ["events=plain/events.parquet", "events=managed/events"] {
+        for (name, sql) in QUESTIONS {
+            let ask = |limit: Option<&str>| {
+                let mut arguments = vec!["-t", table, "--threads", "2", "--format", "csv", "-c", sql];
+                arguments.extend(limit.iter().flat_map(|limit| ["--memory", limit]));
+                run(&place, &arguments)
+            };
+            let wanted = ask(None);
+            assert_eq!(wanted.code, 0, "{name} over {table}: {}", wanted.stderr);
+            for limit in limits {
+                let found = ask(Some(&format!("{limit}MB")));
+                let place = format!("{name} over {table} in {limit} MB");
+                match found.code {
+                    0 => {
+                        answered += 1;
+                        assert!(sorted(&found.stdout) == sorted(&wanted.stdout), "{place}: another answer");
+                    }
+                    _ => {
+                        refused += 1;
+                        let first = found.stderr.lines().next().unwrap_or_default();
+                        assert!(first.starts_with("error: out of memory: "), "{place}: {}", found.stderr);
+                    }
+                }
+                let most = (limit + 150) * MB + program;
+                if asked.is_some() {
+                    eprintln!("{place}: {} MB, exit {}", (found.peak.saturating_sub(program)) / MB, found.code);
+                }
+                if found.peak > most {
+                    faults.push(format!("{place}: {} MB, {} too many", found.peak / MB, (found.peak - most) / MB));
+                }
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    assert!(answered > 2 * refused, "{answered} answered, {refused} refused");
+}
