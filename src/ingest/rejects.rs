@@ -124,6 +124,7 @@ impl Rejects {
         }
         self.sync()?;
         let folder = table.join(FOLDER);
+        std::fs::create_dir_all(table).map_err(|e| Error::io("create", table, &e))?;
         match private_folder(&folder) {
             Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => return Err(Error::io("create", &folder, &e)),
             _ => {}

@@ -13,12 +13,12 @@ use arrow::compute::{SortOptions, concat, interleave};
 use arrow::datatypes::{DataType, Field, UInt64Type};
 use arrow::row::{OwnedRow, RowConverter, Rows, SortField};
 use object_store::ObjectMeta;
+use object_store::local::LocalFileSystem;
 use object_store::path::Path as ObjectPath;
 use parking_lot::Mutex;
 use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use parquet::file::metadata::ParquetMetaData;
 
-use super::checksums::scan::footer;
 use super::file_order::{StepBack, step_back};
 use crate::files::parquet as parquet_files;
 
@@ -259,7 +259,6 @@ mod tests {
     use parquet::arrow::ArrowWriter;
     use parquet::file::metadata::{PageIndexPolicy, ParquetMetaDataReader};
     use parquet::file::properties::{EnabledStatistics, WriterProperties};
-    use std::fs::File;
 
     const NULLS_LAST: SortOptions = SortOptions { descending: false, nulls_first: false };
     const NULLS_FIRST: SortOptions = SortOptions { descending: false, nulls_first: true };

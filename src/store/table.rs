@@ -9,7 +9,6 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::logical_expr::{CreateExternalTable, SortExpr, col};
-use futures::FutureExt;
 
 use super::declared::DeclaredFiles;
 use super::managed::is_managed;

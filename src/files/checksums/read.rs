@@ -40,6 +40,7 @@ impl CheckedFile {
         &self.metadata
     }
 
+    /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -48,7 +49,8 @@ impl CheckedFile {
         self.expected.as_ref().as_ref()
     }
 
-    fn compare(&self, start: u64, bytes: &[u8]) -> Result<(), ParquetError> {
+    /// Compares bytes that begin at a place of the file with the checksums of the headers and bloom filters in them.
+    pub fn compare(&self, start: u64, bytes: &[u8]) -> Result<(), ParquetError> {
         let Some(expected) = self.expected() else { return Ok(()) };
         expected
             .check(start, bytes)
