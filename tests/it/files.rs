@@ -62,8 +62,8 @@ fn cases(few: u32) -> u32 {
 #[test]
 fn every_value_of_csv_comes_back() {
     let asked = asked();
-    let column = prop::collection::vec(value(), 1..24);
-    let strategy = (column.clone(), column, any::<bool>(), 1_usize..4);
+    let column = || prop::collection::vec(value(), 1..24);
+    let strategy = (column(), column(), any::<bool>(), 1_usize..4);
     let mut runner = TestRunner::new(Config { cases: cases(150), failure_persistence: None, ..Config::default() });
     runner
         .run(&strategy, |(mut a, mut b, swapped, files)| {
