@@ -147,7 +147,10 @@ fn from_datafusion(error: DataFusionError) -> Error {
                 Ok(inner) => from_datafusion(*inner),
                 Err(inner) => match inner.downcast::<ArrowError>() {
                     Ok(inner) => from_datafusion(DataFusionError::ArrowError(inner, None)),
-                    Err(other) => Error::data(other.to_string()),
+                    Err(inner) => match inner.downcast::<parquet::errors::ParquetError>() {
+                        Ok(inner) => from_datafusion(DataFusionError::ParquetError(inner)),
+                        Err(other) => Error::data(other.to_string()),
+                    },
                 },
             },
         },
@@ -161,6 +164,10 @@ fn from_datafusion(error: DataFusionError) -> Error {
                 let _ = backtrace;
                 Error::data(inner.to_string())
             }
+        },
+        DataFusionError::ParquetError(inner) => match *inner {
+            parquet::errors::ParquetError::External(inner) => from_datafusion(DataFusionError::External(inner)),
+            inner => Error::data(inner.to_string()),
         },
         DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => from_datafusion(*inner),
         DataFusionError::Shared(inner) => match std::sync::Arc::try_unwrap(inner) {
@@ -309,6 +316,23 @@ fn unwrap_coercion(message: &str) -> &str {
 /// Folds a message to one line: the parsers' multi-line texts become readable in a log and in a terminal.
 fn one_line(message: &str) -> String {
     message.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+std::thread_local! {
+    static QUIET: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
+/// Runs what may panic over nonsense in a file: the panic is caught and told by the caller, so no report of it is wanted.
+pub fn quietly<T>(work: impl FnOnce() -> T) -> T {
+    let before = QUIET.replace(true);
+    let done = work();
+    QUIET.set(before);
+    done
+}
+
+/// Whether a panic of this thread is about to be caught by [`quietly`]'s caller.
+pub fn is_quiet() -> bool {
+    QUIET.get()
 }
 
 /// The entries of `known` that look like `wanted`, nearest first, at most three.

@@ -64,7 +64,7 @@
 //! user; EXPLAIN shows it. Both paths feed the same accumulators.
 //!
 //! [`ingest`] takes events in. Its files come from [`store::sort`], which sorts rows in bounded memory, and
-//! [`store::layout`], which decides where files end.
+//! [`store::layout`], which decides where files end. [`files::checksums`] sees that no bit of them changes unseen.
 //! [`store::compact`] merges those of a managed table that overlap; [`store::erase`] writes anew those that hold a user.
 //!
 //! # Managed tables

@@ -132,6 +132,8 @@ pub enum Command {
     Erase(EraseArgs),
     /// Remove the data files of old versions of a managed table
     Vacuum(VacuumArgs),
+    /// Look for damage in a managed table
+    Doctor(DoctorArgs),
     /// List tenure's functions and relations, or show one in full
     Functions(FunctionsArgs),
 }
@@ -187,6 +189,20 @@ pub struct VacuumArgs {
     #[arg(long)]
     pub dry_run: bool,
     /// No closing line
+    #[arg(short = 'q', long)]
+    pub quiet: bool,
+}
+
+/// `tenure doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// The table's folder
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+    /// Read every file to its last byte, not only the log
+    #[arg(long)]
+    pub verify: bool,
+    /// No progress bar and no closing line
     #[arg(short = 'q', long)]
     pub quiet: bool,
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::args::CompactArgs;
+use super::interrupt::Stopping;
 use super::session::Stop;
 use super::terminal::Terminal;
 use super::vacuum::table_folder;
@@ -17,17 +18,18 @@ const TEMPLATE: &str =
 pub(super) async fn run(args: CompactArgs, terminal: Terminal) -> Result<(), Stop> {
     let options = CompactOptions { memory: args.memory, ..CompactOptions::new() };
     let bar = bar(!args.quiet, TEMPLATE);
+    let stopping = Stopping::listen()?;
     let progress = {
-        let bar = bar.clone();
+        let (bar, check) = (bar.clone(), stopping.check());
         Arc::new(move |done, all| {
             bar.set_length(all);
             bar.set_position(done);
-            Ok(())
+            check()
         })
     };
     let done = compact(table_folder(&args.folder)?, &options, progress).await;
     bar.finish_and_clear();
-    let done = done?;
+    let done = stopping.ended(done)?;
     if !args.quiet {
         terminal.print_note(&told(&done));
     }

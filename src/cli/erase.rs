@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::args::EraseArgs;
 use super::compact::{bar, files};
+use super::interrupt::Stopping;
 use super::session::{Stop, print};
 use super::terminal::Terminal;
 use super::vacuum::table_folder;
@@ -29,18 +30,19 @@ pub(super) async fn run(args: EraseArgs, terminal: Terminal) -> Result<(), Stop>
         return Err(Error::usage("erase: no users given; name them with --user or --users-from").into());
     }
     let bar = bar(!args.quiet, TEMPLATE);
+    let stopping = Stopping::listen()?;
     let progress = {
-        let bar = bar.clone();
+        let (bar, check) = (bar.clone(), stopping.check());
         Arc::new(move |done: usize, all: usize| {
             bar.set_length(all as u64);
             bar.set_position(done as u64);
-            Ok(())
+            check()
         })
     };
     let folder = table_folder(&args.folder)?;
     let done = erase(folder, &users, args.dry_run, progress).await;
     bar.finish_and_clear();
-    let done = done?;
+    let done = stopping.ended(done)?;
     let users: Vec<UserId> = done.users.keys().cloned().collect();
     let rejected = forget(folder, &users, args.dry_run)?;
     print(&listed(&done))?;

@@ -1,4 +1,4 @@
-//! Ctrl-C and the request to end, as something that a running statement can wait for.
+//! Ctrl-C and requests to end, as something that running work can wait for.
 
 use std::time::Duration;
 
@@ -9,9 +9,9 @@ use crate::error::{Error, Result};
 /// Number of the signal that Ctrl-C sends.
 const INTERRUPT: u8 = 2;
 
-/// Number of the request to end.
+/// Numbers of the other requests to end: the terminal has gone, the quit key, the request as such.
 #[cfg(unix)]
-const TERMINATE: u8 = 15;
+const ENDS: [u8; 3] = [1, 3, 15];
 
 /// How long a stopped query may take to tidy up.
 pub(super) const GRACE: Duration = Duration::from_secs(2);
@@ -38,32 +38,86 @@ pub(super) fn exit_code(signal: u8) -> u8 {
 #[cfg(unix)]
 pub(super) struct Signals {
     interrupt: tokio::signal::unix::Signal,
-    terminate: Option<tokio::signal::unix::Signal>,
+    ends: Vec<(u8, tokio::signal::unix::Signal)>,
 }
 
 #[cfg(unix)]
 impl Signals {
-    /// The request to end is listened to only where something must be tidied up: a prompt should just end.
-    pub fn listen(terminate: bool) -> Result<Self> {
+    /// Requests to end are listened to only where something must be tidied up: a prompt should just end.
+    pub fn listen(ends: bool) -> Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
         let failed = |e: std::io::Error| Error::internal(format!("cannot listen for signals: {e}"));
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt()).map_err(failed)?,
-            terminate: terminate.then(|| signal(SignalKind::terminate())).transpose().map_err(failed)?,
-        })
+        let ends = ENDS.into_iter().filter(|number| ends && !ignored(*number)).map(|number| {
+            let kind = SignalKind::from_raw(i32::from(number));
+            Ok((number, signal(kind).map_err(failed)?))
+        });
+        Ok(Self { interrupt: signal(SignalKind::interrupt()).map_err(failed)?, ends: ends.collect::<Result<_>>()? })
     }
 
     /// Waits for a signal that came after [`Signals::listen`], and gives its number.
     pub async fn next(&mut self) -> u8 {
-        let terminate = async {
-            match &mut self.terminate {
-                Some(signal) => signal.recv().await,
-                None => std::future::pending().await,
+        let ends = self.ends.iter_mut().map(|(number, signal)| {
+            Box::pin(async move {
+                signal.recv().await;
+                *number
+            })
+        });
+        let ends: Vec<_> = ends.collect();
+        let ended = async {
+            match ends.is_empty() {
+                true => std::future::pending().await,
+                false => futures::future::select_all(ends).await.0,
             }
         };
         tokio::select! {
             _ = self.interrupt.recv() => INTERRUPT,
-            _ = terminate => TERMINATE,
+            number = ended => number,
+        }
+    }
+}
+
+/// Whether whoever started this program wants a signal to be ignored, as `nohup` does.
+#[cfg(unix)]
+fn ignored(number: u8) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask >> (number - 1) & 1 == 1)
+}
+
+/// Work that ends itself when it is asked to, and leaves things as they were.
+pub(super) struct Stopping {
+    /// The signal that came; 0 for none.
+    asked: std::sync::Arc<std::sync::atomic::AtomicU8>,
+}
+
+impl Stopping {
+    /// Listens from now on, for as long as the process lives. A second signal ends it at once.
+    pub fn listen() -> Result<Self> {
+        let mut signals = Signals::listen(true)?;
+        let asked = std::sync::Arc::<std::sync::atomic::AtomicU8>::default();
+        let told = std::sync::Arc::clone(&asked);
+        tokio::spawn(async move {
+            told.store(signals.next().await, std::sync::atomic::Ordering::Relaxed);
+            let again = signals.next().await;
+            std::process::exit(i32::from(exit_code(again)));
+        });
+        Ok(Self { asked })
+    }
+
+    /// What tells the work to end, from any thread.
+    pub fn check(&self) -> impl Fn() -> Result<()> + Send + Sync + 'static {
+        let asked = std::sync::Arc::clone(&self.asked);
+        move || match asked.load(std::sync::atomic::Ordering::Relaxed) {
+            0 => Ok(()),
+            _ => Err(Error::resources("stopped; the table holds the rows that it held before")),
+        }
+    }
+
+    /// The end of work: a signal that came explains its error.
+    pub fn ended<T>(&self, done: Result<T>) -> Result<T, super::session::Stop> {
+        match self.asked.load(std::sync::atomic::Ordering::Relaxed) {
+            signal if signal > 0 && done.is_err() => Err(super::session::Stop::Interrupted(signal)),
+            _ => Ok(done?),
         }
     }
 }
@@ -74,7 +128,7 @@ pub(super) struct Signals;
 
 #[cfg(not(unix))]
 impl Signals {
-    pub fn listen(_terminate: bool) -> Result<Self> {
+    pub fn listen(_ends: bool) -> Result<Self> {
         Ok(Self)
     }
 

@@ -6,6 +6,7 @@
 mod args;
 mod compact;
 mod demo;
+mod doctor;
 mod erase;
 mod functions;
 mod generate;
@@ -57,6 +58,7 @@ async fn dispatch(cli: Cli, terminal: Terminal, queries: Handle) -> Result<(), S
         Some(Command::Erase(wanted)) => erase::run(wanted, terminal).await,
         Some(Command::Ingest(wanted)) => ingest::run(*wanted, terminal).await,
         Some(Command::Vacuum(wanted)) => vacuum::run(wanted, terminal).await,
+        Some(Command::Doctor(wanted)) => doctor::run(wanted, terminal).await,
         Some(Command::Demo(wanted)) => demo::run(wanted, terminal, queries).await,
         None => statements(cli, terminal, queries).await,
     }

@@ -13,6 +13,9 @@ pub fn install() {
     let default = std::panic::take_hook();
     let backtrace = std::env::var_os("RUST_BACKTRACE").is_some_and(|v| v != "0");
     std::panic::set_hook(Box::new(move |info| {
+        if crate::error::is_quiet() {
+            return;
+        }
         if backtrace {
             default(info);
         }
@@ -28,12 +31,36 @@ pub fn install() {
 /// The last panic as an error.
 pub(super) fn as_error() -> Error {
     let text = LAST.lock().unwrap_or_else(PoisonError::into_inner).take();
-    Error::internal(text.unwrap_or_else(|| "internal error; please report it".into()))
+    match text {
+        // That crate only decodes what is in files, and takes some nonsense there for granted.
+        Some(text) if text.contains(PARQUET) => {
+            Error::data(format!("a Parquet file is damaged, its contents make no sense: {}", cause(&text)))
+                .hint("tenure doctor DIR --verify finds the file in a managed table")
+        }
+        text => Error::internal(text.unwrap_or_else(|| "internal error; please report it".into())),
+    }
+}
+
+/// The library that decodes Parquet, in the place of a panic.
+const PARQUET: &str = "(parquet-";
+
+/// What a panic said, without its place.
+fn cause(text: &str) -> &str {
+    let text = text.strip_prefix("internal error: ").unwrap_or(text);
+    text.rsplit_once(" (").map_or(text, |(cause, _)| cause)
 }
 
 fn describe(info: &PanicHookInfo<'_>) -> String {
     let message = info.payload_as_str().unwrap_or("unknown cause");
-    let place = info.location().map(|l| format!(" ({}:{})", l.file(), l.line())).unwrap_or_default();
+    let place = info.location().map(|l| format!(" ({}:{})", source(l.file()), l.line())).unwrap_or_default();
     let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
     format!("internal error: {message}{place}; please report it")
+}
+
+/// A source file without the folders in which it lay when the program was built, which are nobody's business.
+fn source(file: &str) -> &str {
+    match file.split_once("/registry/src/") {
+        Some((_, of_crate)) => of_crate.split_once('/').map_or(of_crate, |(_, rest)| rest),
+        None => file.rsplit_once("/library/").map_or(file, |(_, rest)| rest),
+    }
 }

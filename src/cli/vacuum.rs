@@ -18,9 +18,10 @@ pub(super) async fn run(args: VacuumArgs, terminal: Terminal) -> Result<(), Stop
     let folder = table_folder(&args.folder)?;
     let mut done = vacuum(folder, args.older_than, args.dry_run).await?;
     let left = journal::left(folder, args.older_than.max(UNCOMMITTED), !args.dry_run);
+    let of_log = done.log.len();
     done.files.extend(left.iter().map(|left| (left.name.clone(), left.bytes)));
     let mut list = String::new();
-    for (file, _) in &done.files {
+    for (file, _) in done.files.iter().chain(&done.log) {
         list.push_str(file);
         list.push('\n');
     }
@@ -39,6 +40,9 @@ pub(super) async fn run(args: VacuumArgs, terminal: Terminal) -> Result<(), Stop
         if !left.is_empty() {
             let bytes = thousands(left.iter().map(|left| left.bytes).sum());
             note.push_str(&format!(", {} unfinished ingests ({bytes} bytes)", thousands(left.len() as u64)));
+        }
+        if of_log > 0 {
+            note.push_str(&format!(", {} files of the log from before the last erasure", thousands(of_log as u64)));
         }
         if done.kept > 0 {
             note.push_str(&format!("; {} {needed}", thousands(done.kept as u64)));

@@ -13,9 +13,10 @@ use crate::error::{Error, Result};
 
 /// A target being written.
 pub struct Pending {
+    /// A folder of our own, in which what is written gets the target's name.
+    folder: tempfile::TempDir,
     temporary: PathBuf,
     target: PathBuf,
-    done: bool,
 }
 
 /// Redirects a COPY to a temporary neighbour; plans that are no COPY to a local path come back as they are.
@@ -55,27 +56,31 @@ pub fn redirect(plan: LogicalPlan) -> Result<(LogicalPlan, Option<Pending>)> {
         _ => target,
     };
     let parent = target.parent().filter(|p| !p.as_os_str().is_empty()).map_or(parent, Path::to_path_buf);
-    // Hidden, so that a reader of the folder never takes it for data; the extension stays, it decides the layout.
-    let temporary = parent.join(format!(".{}-{name}", std::process::id()));
+    // Made anew and for us alone, so that nobody can have put a link there; hidden, so that a reader of the folder never takes it
+    // for data.
+    let own = tempfile::Builder::new().prefix(&format!(".{name}.")).suffix(".part").tempdir_in(&parent);
+    // Its own name means nothing to a reader.
+    let own = own.map_err(|e| Error::io("write", &target, &e.kind().into()))?;
+    let temporary = own.path().join(&name);
     let mut url = temporary.to_string_lossy().into_owned();
     if folder {
         url.push('/');
     }
-    let pending = Pending { temporary, target, done: false };
+    let pending = Pending { folder: own, temporary, target };
     Ok((LogicalPlan::Copy(CopyTo { output_url: url, input: Arc::clone(&copy.input), ..copy }), Some(pending)))
 }
 
 impl Pending {
     /// Puts the finished file in its place.
-    pub fn commit(mut self) -> Result<()> {
+    pub fn commit(self) -> Result<()> {
         if !self.temporary.exists() {
             // A query without rows may write no file at all.
             return Err(Error::data(format!("COPY: nothing was written to '{}'", self.target.display())));
         }
-        sync(&self.temporary)?;
-        std::fs::rename(&self.temporary, &self.target).map_err(|e| Error::io("write", &self.target, &e))?;
-        self.done = true;
-        Ok(())
+        let failed = |e: std::io::Error| Error::io("write", &self.target, &e);
+        sync(&self.temporary).map_err(failed)?;
+        std::fs::rename(&self.temporary, &self.target).map_err(failed)?;
+        self.folder.close().map_err(failed)
     }
 
     /// The error of a failed write, with the target's name.
@@ -99,20 +104,15 @@ impl Pending {
     }
 }
 
-fn sync(path: &Path) -> Result<()> {
-    if path.is_file() {
-        let file = std::fs::File::open(path).map_err(|e| Error::io("write", path, &e))?;
-        file.sync_all().map_err(|e| Error::io("write", path, &e))?;
-    }
-    Ok(())
-}
-
-impl Drop for Pending {
-    fn drop(&mut self) {
-        if !self.done {
-            // Best effort: what cannot be removed is hidden and carries the process number.
-            let _ = std::fs::remove_file(&self.temporary);
-            let _ = std::fs::remove_dir_all(&self.temporary);
+/// Makes a file, or all files of a folder, durable.
+fn sync(path: &Path) -> std::io::Result<()> {
+    if path.is_dir() {
+        for entry in std::fs::read_dir(path)? {
+            sync(&entry?.path())?;
         }
+    }
+    match path.is_file() || cfg!(unix) {
+        true => std::fs::File::open(path)?.sync_all(),
+        false => Ok(()),
     }
 }

@@ -12,6 +12,7 @@
 
 pub mod blocks;
 mod cells;
+pub mod checksums;
 pub mod columns;
 mod convert;
 pub mod csv;

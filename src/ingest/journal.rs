@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -21,12 +21,16 @@ use crate::files::source::Identity;
 use crate::files::unseen::Unseen;
 use crate::store::layout::sync_folder;
 use crate::store::sort::Run;
+use crate::store::staging::{private_folder, take_back};
 
 /// Folder of ingests that run, below the table's.
 pub const FOLDER: &str = "_ingest";
 
 const JOURNAL: &str = "journal.ndjson";
 const LOCK: &str = "lock";
+
+/// Folder of the files that are to be put in place, in the staging folder.
+pub const FILES: &str = "files";
 
 /// In the names of folders that are being removed.
 const GONE: &str = ".gone-";
@@ -86,31 +90,9 @@ impl Journal {
     /// Errors: another process is at it.
     pub fn open(table: &Path, key: &str) -> Result<(Self, Option<(Begin, Done)>)> {
         let folder = table.join(FOLDER).join(key);
-        let lock_path = folder.join(LOCK);
-        let take = || {
-            // Another ingest may just be removing the folder around it, which is empty for it.
-            let made = std::fs::create_dir_all(&folder).or_else(|_| std::fs::create_dir_all(&folder));
-            made.map_err(|e| Error::io("create", &folder, &e))?;
-            let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&lock_path);
-            lock.map_err(|e| Error::io("write", &lock_path, &e))
-        };
-        let mut lock = take()?;
-        let mut tries = 0;
-        loop {
-            match lock.try_lock() {
-                Ok(()) if lock_path.exists() => break,
-                // It was the lock of a folder that is gone.
-                Ok(()) if tries < 20 => lock = take()?,
-                Ok(()) => return Err(Error::data(format!("'{}' is being removed", folder.display()))),
-                // Somebody may only be looking whether the folder is of use to anybody.
-                Err(TryLockError::WouldBlock) if tries < 20 => std::thread::sleep(Duration::from_millis(10)),
-                Err(TryLockError::WouldBlock) => {
-                    return Err(Error::data("another ingest of the same sources into this table is running"));
-                }
-                Err(TryLockError::Error(e)) => return Err(Error::io("lock", &lock_path, &e)),
-            }
-            tries += 1;
-        }
+        let lock = lock(&folder)?;
+        // What was put in place by one that was killed before its commit.
+        take_back(&folder, table);
         let path = folder.join(JOURNAL);
         let open = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path);
         let mut file = open.map_err(|e| Error::io("write", &path, &e))?;
@@ -135,7 +117,7 @@ impl Journal {
         let entries = std::fs::read_dir(&self.folder).map_err(|e| Error::io("list", &self.folder, &e))?;
         for entry in entries.flatten() {
             if entry.file_name() != JOURNAL && entry.file_name() != LOCK {
-                std::fs::remove_file(entry.path()).map_err(|e| Error::io("remove", &entry.path(), &e))?;
+                remove_all(&entry.path())?;
             }
         }
         self.begun = true;
@@ -173,6 +155,97 @@ impl Journal {
     }
 }
 
+/// How long to wait for a lock that somebody holds who only looks whether the folder is of use.
+const LOOKING: Duration = Duration::from_millis(300);
+
+/// How long to wait for the end of a process that was killed: it holds its lock until the system has taken its memory away.
+const DYING: Duration = Duration::from_secs(20);
+
+/// Makes a staging folder, where it is not there, and locks it.
+fn lock(folder: &Path) -> Result<File> {
+    let path = folder.join(LOCK);
+    let since = Instant::now();
+    loop {
+        let made = private(folder.parent().unwrap_or(folder)).and_then(|()| private(folder));
+        let open =
+            made.and_then(|()| OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path));
+        let mut lock = match open {
+            Ok(lock) => lock,
+            // Another ingest is just removing the folder around it.
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound && since.elapsed() < LOOKING => {
+                std::thread::sleep(Duration::from_millis(5));
+                continue;
+            }
+            Err(e) => return Err(Error::io("create", &path, &e)),
+        };
+        match lock.try_lock() {
+            Ok(()) if is_at(&lock, &path) => {
+                let noted = lock.set_len(0).and_then(|()| write!(lock, "{}", std::process::id()));
+                noted.map_err(|e| Error::io("write", &path, &e))?;
+                return Ok(lock);
+            }
+            // It was the lock of a folder that is gone.
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let patience = if holder_lives(&path) { LOOKING } else { DYING };
+                if since.elapsed() > patience {
+                    return Err(Error::data("another ingest of the same sources into this table is running")
+                        .hint("what it loads will be there when it has ended"));
+                }
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            Err(TryLockError::Error(e)) => return Err(Error::io("lock", &path, &e)),
+        }
+    }
+}
+
+/// Makes a folder that its owner alone may look into, unless it is there.
+fn private(folder: &Path) -> std::io::Result<()> {
+    match private_folder(folder) {
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        made => made,
+    }
+}
+
+/// Whether an open file is the one that has this name now.
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let (Ok(open), Ok(named)) = (file.metadata(), std::fs::metadata(path)) else { return false };
+    (open.dev(), open.ino()) == (named.dev(), named.ino())
+}
+
+#[cfg(not(unix))]
+fn is_at(_: &File, path: &Path) -> bool {
+    path.exists()
+}
+
+/// Whether the process that a lock names is alive, as far as this system tells.
+fn holder_lives(path: &Path) -> bool {
+    let Some(process) = std::fs::read_to_string(path).ok().and_then(|text| text.trim().parse::<u32>().ok()) else {
+        return true;
+    };
+    if !Path::new("/proc/self/stat").exists() {
+        return true;
+    }
+    // The state follows the name, which is in parentheses.
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+    state.is_some_and(|state| !matches!(state, 'Z' | 'X'))
+}
+
+/// Removes a file or a folder with all that is in it, where it is there.
+pub fn remove_all(path: &Path) -> Result<()> {
+    let removed = match path.is_dir() {
+        true => std::fs::remove_dir_all(path),
+        false => std::fs::remove_file(path),
+    };
+    match removed {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", path, &e)),
+        _ => Ok(()),
+    }
+}
+
 /// A staging folder that nobody is at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Left {
@@ -197,7 +270,7 @@ pub fn left(table: &Path, age: Duration, remove: bool) -> Vec<Left> {
         }
         // Somebody may have gone on with it meanwhile.
         let again = measure(&folder).is_some_and(|(_, now)| now >= since);
-        if remove && (!again || remove_under_lock(&folder).is_err()) {
+        if remove && (!again || !take_back(&folder, table) || remove_under_lock(&folder).is_err()) {
             continue;
         }
         found.push(Left { name: format!("{FOLDER}/{name}"), bytes });
@@ -241,7 +314,9 @@ pub fn sweep(table: &Path, own: &str, useless: impl Fn(&Begin) -> bool) {
             continue;
         }
         if entry.file_name().to_string_lossy().contains(GONE) {
-            let _ = std::fs::remove_dir_all(&folder);
+            if take_back(&folder, table) {
+                let _ = std::fs::remove_dir_all(&folder);
+            }
             continue;
         }
         // The journal is looked at first: whoever just begins must not find its own folder locked.
@@ -250,8 +325,8 @@ pub fn sweep(table: &Path, own: &str, useless: impl Fn(&Begin) -> bool) {
             continue;
         }
         let Ok(lock) = OpenOptions::new().write(true).open(folder.join(LOCK)) else { continue };
-        if lock.try_lock().is_ok() {
-            // What cannot be removed is found again.
+        // What cannot be removed is found again.
+        if lock.try_lock().is_ok() && take_back(&folder, table) {
             let _ = remove_under_lock(&folder);
         }
     }

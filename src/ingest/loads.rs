@@ -6,7 +6,6 @@
 //! transaction of the load with that number: so a load is known exactly when its rows are visible.
 
 use std::collections::{BTreeSet, HashMap};
-use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
@@ -104,13 +103,13 @@ impl Load {
         let folder = table.join(FOLDER);
         std::fs::create_dir_all(&folder).map_err(|e| Error::io("create", &folder, &e))?;
         let path = folder.join(format!("{}-{}.json", self.load, self.attempt));
-        let aside = path.with_extension("json.new");
         let text = serde_json::to_vec(self).map_err(|e| Error::internal(format!("a load as JSON: {e}")))?;
-        let written = File::create(&aside).and_then(|mut file| {
-            file.write_all(&text)?;
-            file.sync_all()
-        });
-        written.and_then(|()| std::fs::rename(&aside, &path)).map_err(|e| Error::io("write", &path, &e))?;
+        // Another ingest of the same sources may be writing the same record: each has a file of its own until it is whole.
+        let failed = |e: std::io::Error| Error::io("write", &path, &e);
+        let mut aside = tempfile::Builder::new().prefix(".load-").tempfile_in(&folder).map_err(failed)?;
+        aside.write_all(&text).map_err(failed)?;
+        aside.as_file().sync_all().map_err(failed)?;
+        aside.persist(&path).map_err(|e| failed(e.error))?;
         sync_folder(&folder)
     }
 }

@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::files::reject::{Counted, Reject};
 use crate::store::layout::sync_folder;
+use crate::store::staging::private_folder;
 use crate::store::user_id::UserId;
 
 /// Folder of rejected rows, below the table's.
@@ -94,8 +95,12 @@ impl Rejects {
         let file = match self.file.take() {
             Some(file) => file,
             None => {
-                let open = OpenOptions::new().create(true).write(true).truncate(false).open(&self.path);
-                let mut file = open.map_err(|e| Error::io("write", &self.path, &e))?;
+                let mut options = OpenOptions::new();
+                options.create(true).write(true).truncate(false);
+                // Rows of people: for the owner alone.
+                #[cfg(unix)]
+                std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+                let mut file = options.open(&self.path).map_err(|e| Error::io("write", &self.path, &e))?;
                 file.seek(SeekFrom::End(0)).map_err(|e| Error::io("write", &self.path, &e))?;
                 BufWriter::new(file)
             }
@@ -119,7 +124,11 @@ impl Rejects {
         }
         self.sync()?;
         let folder = table.join(FOLDER);
-        std::fs::create_dir_all(&folder).map_err(|e| Error::io("create", &folder, &e))?;
+        std::fs::create_dir_all(table).map_err(|e| Error::io("create", table, &e))?;
+        match private_folder(&folder) {
+            Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => return Err(Error::io("create", &folder, &e)),
+            _ => {}
+        }
         let target = folder.join(format!("{load}.ndjson"));
         // Beside what was put aside, where a later try finds it; nobody looks for the users to be erased in half a copy.
         let aside = self.path.with_extension("placed");
@@ -160,11 +169,14 @@ pub fn forget(table: &Path, users: &[UserId], dry_run: bool) -> Result<u64> {
 fn forget_in(path: &Path, users: &[UserId], dry_run: bool) -> Result<u64> {
     let failed = |e: std::io::Error| Error::io("read", path, &e);
     let mut input = BufReader::new(File::open(path).map_err(failed)?);
-    let aside = path.with_extension("ndjson.new");
-    let written = |e: std::io::Error| Error::io("write", &aside, &e);
+    let written = |e: std::io::Error| Error::io("write", path, &e);
+    let folder = path.parent().unwrap_or(Path::new("."));
     let mut output = match dry_run {
         true => None,
-        false => Some(BufWriter::new(File::create(&aside).map_err(written)?)),
+        false => {
+            let aside = tempfile::Builder::new().prefix(".rejects-").tempfile_in(folder);
+            Some(BufWriter::new(aside.map_err(written)?))
+        }
     };
     let mut gone = 0;
     let mut text = Vec::new();
@@ -185,15 +197,10 @@ fn forget_in(path: &Path, users: &[UserId], dry_run: bool) -> Result<u64> {
             output.write_all(&text).map_err(written)?;
         }
     }
-    let Some(mut output) = output else { return Ok(gone) };
-    if gone == 0 {
-        drop(output);
-        std::fs::remove_file(&aside).map_err(written)?;
-        return Ok(0);
-    }
-    output.flush().map_err(written)?;
-    output.get_ref().sync_all().map_err(written)?;
-    std::fs::rename(&aside, path).map_err(written)?;
+    let Some(output) = output.filter(|_| gone > 0) else { return Ok(gone) };
+    let aside = output.into_inner().map_err(|e| written(e.into_error()))?;
+    aside.as_file().sync_all().map_err(written)?;
+    aside.persist(path).map_err(|e| written(e.error))?;
     Ok(gone)
 }
 
@@ -211,8 +218,51 @@ fn is_called(user: &UserId, text: &str) -> bool {
     }
 }
 
-/// Whether a user stands in a text, as a word of it.
+/// Whether a user stands in a text, as a word of it, also where JSON writes letters by their numbers.
 fn mentions(text: &str, user: &UserId) -> bool {
+    let unescaped = unescaped(text);
+    stands_in(text, user) || unescaped.is_some_and(|text| stands_in(&text, user))
+}
+
+/// A text with its JSON escapes as what they stand for, broken as the rest may be; `None` where it has none.
+fn unescaped(text: &str) -> Option<String> {
+    let mut parts = text.split('\\');
+    let mut units: Vec<u16> = parts.next()?.encode_utf16().collect();
+    let mut any = false;
+    // What follows an escaped backslash is no escape.
+    let mut literal = false;
+    for part in parts {
+        any = true;
+        if literal {
+            units.extend(part.encode_utf16());
+            literal = false;
+            continue;
+        }
+        if part.is_empty() {
+            units.push(u16::from(b'\\'));
+            literal = true;
+            continue;
+        }
+        let number =
+            part.strip_prefix('u').and_then(|rest| Some((u16::from_str_radix(rest.get(..4)?, 16).ok()?, &rest[4..])));
+        match number {
+            Some((unit, rest)) => {
+                units.push(unit);
+                units.extend(rest.encode_utf16());
+            }
+            // Control characters part words, whichever they are.
+            None if part.starts_with(['n', 'r', 't', 'b', 'f']) => {
+                units.push(u16::from(b'\n'));
+                units.extend(part[1..].encode_utf16());
+            }
+            None => units.extend(part.encode_utf16()),
+        }
+    }
+    any.then(|| String::from_utf16_lossy(&units))
+}
+
+/// Whether a user stands in a text as it is, as a word of it.
+fn stands_in(text: &str, user: &UserId) -> bool {
     match user {
         UserId::Number(number) => {
             let words = text.split(|c: char| !c.is_alphanumeric());
@@ -293,6 +343,19 @@ mod tests {
         assert!(left.contains("\"line\":2") && left.contains("\"line\":4") && left.lines().count() == 2, "{left}");
         assert_eq!(forget(table.path(), &seven, false).unwrap(), 0);
         assert_eq!(std::fs::read_dir(placed.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn users_are_found_behind_escapes() {
+        let user = UserId::Text("zo\u{eb} \u{1f600}".into());
+        for text in [r#"{"u":"zo\u00eb \ud83d\ude00","#, r#"\n\u007ao\u00EB \uD83D\uDE00"#, "zo\u{eb} \u{1f600}"] {
+            assert!(mentions(text, &user), "{text}");
+        }
+        let plain = UserId::Text("u7".into());
+        assert!(mentions(r#"{"u":"\u0075\u0037"}"#, &plain) && mentions(r#"a\nu7"#, &plain));
+        // A backslash that stands for itself begins no escape.
+        assert!(!mentions(r#"\\u0075\\u0037"#, &plain) && !mentions(r#"\u00"#, &plain));
+        assert_eq!(unescaped(r#"a\\\\b"#).as_deref(), Some(r#"a\\b"#));
     }
 
     #[test]

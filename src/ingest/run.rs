@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use arrow::datatypes::{DataType, Field};
 
 use super::columns::{Existing, Layout};
-use super::journal::{self, Begin, Done, Journal, Left};
+use super::journal::{self, Begin, Done, FILES, Journal, Left, remove_all};
 use super::loads::{self, Load};
 use super::mapping::Mapping;
 use super::order::{MaxRejects, Options, Outcome, Phase, Plan, Progress, Watch};
@@ -33,6 +33,7 @@ use crate::store::managed::vacuum::UNCOMMITTED;
 use crate::store::managed::{StoredFile, is_managed, versions};
 use crate::store::retype::retype;
 use crate::store::sort::{Sorter, Target};
+use crate::store::staging::place;
 
 /// Setting of a table: the period of its time slices.
 pub const PERIOD: &str = "period";
@@ -359,7 +360,8 @@ impl Work<'_> {
             }
             return Ok(Step::Finished(Outcome::default()));
         }
-        let mut committed = self.commit(layout, sorter, &mut rejects, &begin, rows)?;
+        let folder = staging.folder().to_path_buf();
+        let mut committed = self.commit(layout, (sorter, &folder), &mut rejects, &begin, rows)?;
         if let Step::Finished(outcome) = &mut committed {
             outcome.unseen = unseen;
         }
@@ -515,10 +517,21 @@ impl Work<'_> {
     }
 
     /// Writes the files and commits them.
-    fn commit(&self, layout: &Layout, sorter: Sorter, rejects: &mut Rejects, begin: &Begin, rows: u64) -> Result<Step> {
+    fn commit(
+        &self,
+        layout: &Layout,
+        (sorter, staging): (Sorter, &Path),
+        rejects: &mut Rejects,
+        begin: &Begin,
+        rows: u64,
+    ) -> Result<Step> {
         let table = self.options.table.as_path();
         let files: &[StoredFile] = self.log.as_ref().map_or(&[], |log| log.files());
-        let mut target = Target::new(table).with_period(self.period);
+        // Files are put in place at the last moment: until then nobody who looks at the table's folder finds rows of this load.
+        let into = staging.join(FILES);
+        remove_all(&into)?;
+        std::fs::create_dir(&into).map_err(|e| Error::io("create", &into, &e))?;
+        let mut target = Target::new(&into).with_table(table).with_period(self.period);
         if let Some(key) = &layout.dedup_key {
             target = target.with_dedup(key, files);
         }
@@ -532,17 +545,9 @@ impl Work<'_> {
         let (load, attempt, sources) = (begin.load.clone(), begin.attempt, begin.sources.clone());
         let rejected = rejects.rows();
         // An ingest of the same sources with another mapping has rejects of its own, and one of the two will be refused.
-        let prepared = rejects.place(table, &format!("{name}-{}", &self.key[..8])).and_then(|rejected_to| {
-            Load { load, attempt, sources, rows, rejected }.write(table)?;
-            Ok(rejected_to)
-        });
-        let rejected_to: Option<PathBuf> = match prepared {
-            Ok(rejected_to) => rejected_to,
-            Err(error) => {
-                discard(table, &add);
-                return Err(error);
-            }
-        };
+        let rejected_to: Option<PathBuf> = rejects.place(table, &format!("{name}-{}", &self.key[..8]))?;
+        Load { load, attempt, sources, rows, rejected }.write(table)?;
+        place(staging, &into, table, &add)?;
         let (files, bytes) = (add.len(), add.iter().map(|f| f.size).sum());
         let mut change = Change::new(Operation::Ingest);
         change.add = add;

@@ -19,6 +19,7 @@ use super::managed::commit::{Change, Operation, Refused};
 use super::managed::log::{At, TableLog};
 use super::managed::{Roles, StoredFile};
 use super::sort::StoredSource;
+use super::staging::{Staging, place, sweep};
 use super::user_id::UserId;
 use crate::error::{Error, Result};
 
@@ -79,13 +80,16 @@ pub async fn erase(folder: &Path, users: &[String], dry_run: bool, progress: Pro
         if found.is_empty() || dry_run {
             return Ok(erased);
         }
-        let (rewriting, told) = (Arc::clone(&search), Arc::clone(&progress));
+        sweep(folder);
+        let staging = Arc::new(Staging::make(folder, "erase")?);
+        let (rewriting, told, into) = (Arc::clone(&search), Arc::clone(&progress), staging.files());
         let of: Vec<usize> = found.clone();
-        let written = finished(tokio::task::spawn_blocking(move || rewriting.rewrite(&of, &told)).await)?;
+        let written = finished(tokio::task::spawn_blocking(move || rewriting.rewrite(&of, &into, &told)).await)?;
         let mut change = Change::new(Operation::Erase);
         change.add = written;
         change.remove = found.iter().map(|file| search.files[*file].path.clone()).collect();
         change.unless_data_since = Some(log.version());
+        place(staging.path(), &staging.files(), folder, &change.add)?;
         match log.commit(&change).await {
             Ok(version) => {
                 erased.version = Some(version);
@@ -220,7 +224,7 @@ impl Search {
     }
 
     /// Writes files anew without the users; of one that holds nobody else nothing is left.
-    fn rewrite(&self, files: &[usize], progress: &Progress) -> Result<Vec<StoredFile>> {
+    fn rewrite(&self, files: &[usize], into: &Path, progress: &Progress) -> Result<Vec<StoredFile>> {
         let done = AtomicUsize::new(0);
         let written = Mutex::new(Vec::new());
         let ended = self.each(files.len(), |at| {
@@ -228,8 +232,8 @@ impl Search {
             let source = StoredSource::open(&self.folder, file, &self.schema, &self.table.roles)?;
             let rest = source.batches_of_all()?.map(|batch| self.without(&batch?));
             let more = match file.ordered {
-                true => self.write_ordered(rest)?,
-                false => write_plain(&self.folder, &self.schema, rest)?.into_iter().collect(),
+                true => self.write_ordered(into, rest)?,
+                false => write_plain(into, &self.schema, rest)?.into_iter().collect(),
             };
             written.lock().push((at, more));
             progress(done.fetch_add(1, Ordering::Relaxed) + 1, files.len())
@@ -238,15 +242,19 @@ impl Search {
         written.sort_by_key(|(at, _)| *at);
         let written: Vec<StoredFile> = written.into_iter().flat_map(|(_, files)| files).collect();
         if let Err(error) = ended {
-            discard(&self.folder, &written);
+            discard(into, &written);
             return Err(error);
         }
         Ok(written)
     }
 
-    fn write_ordered(&self, batches: impl Iterator<Item = Result<RecordBatch>>) -> Result<Vec<StoredFile>> {
+    fn write_ordered(
+        &self,
+        into: &Path,
+        batches: impl Iterator<Item = Result<RecordBatch>>,
+    ) -> Result<Vec<StoredFile>> {
         let layout = self.table.layout.clone();
-        let mut writer = OrderedWriter::new(&self.folder, self.schema.clone(), &self.table.roles, layout)?;
+        let mut writer = OrderedWriter::new(into, self.schema.clone(), &self.table.roles, layout)?;
         for batch in batches {
             writer.write(&batch?)?;
         }

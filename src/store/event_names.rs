@@ -5,7 +5,6 @@
 
 use std::any::Any;
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -19,6 +18,8 @@ use parquet::basic::{Encoding, PageType};
 use parquet::file::metadata::ColumnChunkMetaData;
 
 use super::managed::provider::ManagedTable;
+use crate::files::checksums::FooterSum;
+use crate::files::checksums::read::CheckedFile;
 use crate::files::followed::Followed;
 use crate::files::parquet::ParquetTable;
 
@@ -31,22 +32,31 @@ pub fn of(table: &dyn TableProvider, column: &str) -> Option<BTreeSet<String>> {
         Some(followed) => followed.table().as_ref(),
         None => table,
     };
-    let files: Vec<PathBuf> = match (table as &dyn Any).downcast_ref::<ManagedTable>() {
-        Some(managed) => managed.log().files().iter().map(|f| managed.log().folder().join(&f.path)).collect(),
-        None => (table as &dyn Any).downcast_ref::<ParquetTable>()?.paths().collect(),
+    let files: Vec<(PathBuf, Option<FooterSum>)> = match (table as &dyn Any).downcast_ref::<ManagedTable>() {
+        Some(managed) => {
+            let files = managed.log().files().iter();
+            files.map(|f| (managed.log().folder().join(&f.path), f.checksum)).collect()
+        }
+        None => (table as &dyn Any).downcast_ref::<ParquetTable>()?.paths().map(|path| (path, None)).collect(),
     };
     let mut names = BTreeSet::new();
     let mut budget = MAX_ROW_GROUPS;
-    for file in &files {
-        read_dictionaries(file, column, &mut budget, &mut names)?;
+    for (file, sum) in &files {
+        read_dictionaries(file, *sum, column, &mut budget, &mut names)?;
     }
     (!names.is_empty()).then_some(names)
 }
 
 /// Adds the dictionary values of every row group of a file. `None` where a chunk has values outside its dictionary.
-fn read_dictionaries(file: &Path, column: &str, budget: &mut usize, names: &mut BTreeSet<String>) -> Option<()> {
-    let opened = File::open(file).ok()?;
-    let footer = ArrowReaderMetadata::load(&opened, ArrowReaderOptions::new()).ok()?;
+fn read_dictionaries(
+    file: &Path,
+    sum: Option<FooterSum>,
+    column: &str,
+    budget: &mut usize,
+    names: &mut BTreeSet<String>,
+) -> Option<()> {
+    let opened = CheckedFile::open(file, sum).ok()?;
+    let footer = ArrowReaderMetadata::try_new(Arc::clone(opened.metadata()), ArrowReaderOptions::new()).ok()?;
     let at = footer.schema().index_of(column).ok()?;
     let groups = footer.metadata().num_row_groups();
     *budget = budget.checked_sub(groups)?;
@@ -68,7 +78,7 @@ fn read_dictionaries(file: &Path, column: &str, budget: &mut usize, names: &mut 
     // 11 to 15 ms.
     let footer = ArrowReaderMetadata::try_new(Arc::clone(footer.metadata()), options).ok()?;
     for group in 0..groups {
-        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(opened.try_clone().ok()?, footer.clone());
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(opened.clone(), footer.clone());
         let mask = ProjectionMask::columns(builder.parquet_schema(), [column]);
         let chunk = footer.metadata().row_group(group).columns().iter().find(|c| c.column_path().string() == column)?;
         if !only_dictionary(chunk) {

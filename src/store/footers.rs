@@ -254,10 +254,11 @@ fn by_page(footer: &ParquetMetaData, at: usize, converter: &StatisticsConverter,
 mod tests {
     use super::*;
     use arrow::array::{Int64Array, RecordBatch};
+    use std::fs::File;
+
     use parquet::arrow::ArrowWriter;
     use parquet::file::metadata::{PageIndexPolicy, ParquetMetaDataReader};
     use parquet::file::properties::{EnabledStatistics, WriterProperties};
-    use std::fs::File;
 
     const NULLS_LAST: SortOptions = SortOptions { descending: false, nulls_first: false };
     const NULLS_FIRST: SortOptions = SortOptions { descending: false, nulls_first: true };

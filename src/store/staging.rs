@@ -1,17 +1,27 @@
 //! Folders for what a long work puts aside, below the table that it works on.
 //!
-//! Deals with: making one, removing it at the end, and removing those whose owner was killed. Does not deal with: what lies in them.
+//! Deals with: making one, putting finished files from it in place, removing it at the end, and clearing up after owners that were
+//! killed. Does not deal with: what lies in them.
 //!
 //! A name begins with `_`, so that readers of the table and `vacuum` pass over it. Its owner holds a lock on a file in it, which
 //! the system takes away when the process ends in whatever way: a folder whose lock can be had belongs to nobody.
 
-use std::fs::{File, TryLockError};
+use std::fs::{File, OpenOptions};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::layout::{discard, sync_folder};
+use super::managed::{StoredFile, versions};
 use crate::error::{Error, Result};
 
 const LOCK: &str = "lock";
+
+/// Names of files that were put in place, a line each.
+const PLACED: &str = "placed";
+
+/// Folder of files that are to be put in place.
+const FILES: &str = "files";
 
 /// A folder without a lock may just be being made; after this time it is not.
 const MAKING: Duration = Duration::from_secs(600);
@@ -24,11 +34,11 @@ pub struct Staging {
 }
 
 impl Staging {
-    /// Makes a folder below `table`, and removes those of the same `purpose` that were left by a kill.
+    /// Makes a folder below `table` that only its owner may look into.
     pub fn make(table: &Path, purpose: &str) -> Result<Self> {
-        remove_left(table, purpose);
         let path = table.join(format!("_{purpose}-{}", uuid::Uuid::new_v4()));
-        std::fs::create_dir(&path).map_err(|e| Error::io("create", &path, &e))?;
+        let made = private_folder(&path).and_then(|()| std::fs::create_dir(path.join(FILES)));
+        made.map_err(|e| Error::io("create", &path, &e))?;
         let lock = path.join(LOCK);
         let lock = File::create_new(&lock).and_then(|file| file.lock().map(|()| file));
         match lock {
@@ -45,10 +55,88 @@ impl Staging {
         &self.path
     }
 
+    /// Where files are written that are to be put in place.
+    pub fn files(&self) -> PathBuf {
+        self.path.join(FILES)
+    }
+
     /// A place in it for a part of the work, made by whoever needs it.
     pub fn part(&self) -> Part {
         Part(self.path.join(uuid::Uuid::new_v4().to_string()))
     }
+}
+
+/// Makes a folder that its owner alone may look into: there are rows in it.
+pub(crate) fn private_folder(path: &Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
+/// Moves durable files from a writer's folder to the table's, where a commit is to follow at once.
+///
+/// Until then nobody who looks at the table's folder finds rows that are not committed. `notes` is where the writer's own folder
+/// keeps the names: should it be killed before its commit, [`sweep`] removes the files by them. After an error none is in place.
+pub fn place(notes: &Path, from: &Path, table: &Path, files: &[StoredFile]) -> Result<()> {
+    if files.is_empty() {
+        return Ok(());
+    }
+    let list = notes.join(PLACED);
+    let names: String = files.iter().map(|file| format!("{}\n", file.path)).collect();
+    let noted = OpenOptions::new().create(true).append(true).open(&list).and_then(|mut list| {
+        list.write_all(names.as_bytes())?;
+        list.sync_all()
+    });
+    noted.map_err(|e| Error::io("write", &list, &e))?;
+    sync_folder(notes)?;
+    let moved = files.iter().try_for_each(|file| {
+        let to = table.join(&file.path);
+        std::fs::rename(from.join(&file.path), &to).map_err(|e| Error::io("write", &to, &e))
+    });
+    let placed = moved.and_then(|()| sync_folder(table));
+    if placed.is_err() {
+        discard(table, files);
+    }
+    placed
+}
+
+/// Clears away what writers that were killed left below a table's folder: their staging folders and the files that they put in
+/// place and did not commit. Folders whose owner lives stay, and so do those of ingests, which may be resumed.
+pub fn sweep(table: &Path) {
+    for entry in std::fs::read_dir(table).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let ours = name.to_str().is_some_and(|name| name.starts_with("_compact-") || name.starts_with("_erase-"));
+        if !ours {
+            continue;
+        }
+        let folder = entry.path();
+        let lock = File::open(folder.join(LOCK));
+        let left = match &lock {
+            Ok(lock) => lock.try_lock().is_ok(),
+            Err(_) => {
+                let made = std::fs::metadata(&folder).and_then(|m| m.modified());
+                made.is_ok_and(|made| made.elapsed().is_ok_and(|age| age > MAKING))
+            }
+        };
+        // What cannot be removed is found again.
+        if left && take_back(&folder, table) {
+            let _ = std::fs::remove_dir_all(&folder);
+        }
+    }
+}
+
+/// Removes the files that a dead writer put in place and that no log entry names. False where the log does not tell.
+pub fn take_back(notes: &Path, table: &Path) -> bool {
+    let list = notes.join(PLACED);
+    let Ok(names) = std::fs::read_to_string(&list) else { return true };
+    let Ok(named) = versions::named(table) else { return false };
+    for name in names.lines() {
+        if !named.contains(name) && !name.contains('/') {
+            let _ = std::fs::remove_file(table.join(name));
+        }
+    }
+    std::fs::remove_file(&list).is_ok()
 }
 
 /// A folder in a staging folder, removed with all that is in it when the part of the work is done.
@@ -71,31 +159,8 @@ impl Drop for Part {
 
 impl Drop for Staging {
     fn drop(&mut self) {
-        // What cannot be removed is found by the next one of the same purpose.
+        // What cannot be removed is found by the next sweep.
         let _ = std::fs::remove_dir_all(&self.path);
-    }
-}
-
-fn remove_left(table: &Path, purpose: &str) {
-    let prefix = format!("_{purpose}-");
-    for entry in std::fs::read_dir(table).into_iter().flatten().flatten() {
-        let ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(&prefix));
-        if ours && is_left(&entry.path()) {
-            let _ = std::fs::remove_dir_all(entry.path());
-        }
-    }
-}
-
-fn is_left(folder: &Path) -> bool {
-    match File::open(folder.join(LOCK)) {
-        Ok(lock) => match lock.try_lock() {
-            Ok(()) => true,
-            Err(TryLockError::WouldBlock | TryLockError::Error(_)) => false,
-        },
-        Err(_) => {
-            let made = std::fs::metadata(folder).and_then(|m| m.modified());
-            made.is_ok_and(|made| made.elapsed().is_ok_and(|age| age > MAKING))
-        }
     }
 }
 
@@ -107,17 +172,16 @@ mod tests {
     fn folders_of_the_living_stay_and_those_of_the_dead_go() {
         let table = tempfile::tempdir().unwrap();
         let living = Staging::make(table.path(), "compact").unwrap();
-        let dead = table.path().join("_compact-dead");
+        let dead = table.path().join("_erase-dead");
         std::fs::create_dir(&dead).unwrap();
         std::fs::write(dead.join(LOCK), "").unwrap();
         std::fs::write(dead.join("run"), "rows").unwrap();
         let new = table.path().join("_compact-new");
         std::fs::create_dir(&new).unwrap();
-        let other = table.path().join("_erase-dead");
+        let other = table.path().join("_loads");
         std::fs::create_dir(&other).unwrap();
-        std::fs::write(other.join(LOCK), "").unwrap();
-        let second = Staging::make(table.path(), "compact").unwrap();
-        assert!(living.path().is_dir() && second.path().is_dir() && new.is_dir() && other.is_dir() && !dead.exists());
+        sweep(table.path());
+        assert!(living.path().is_dir() && new.is_dir() && other.is_dir() && !dead.exists());
         let part = living.part();
         std::fs::create_dir(part.path()).unwrap();
         std::fs::write(part.path().join("run"), "rows").unwrap();
@@ -127,5 +191,45 @@ mod tests {
         let path = living.path().to_path_buf();
         drop(living);
         assert!(!path.exists());
+    }
+
+    fn stored(name: &str) -> StoredFile {
+        StoredFile {
+            path: name.into(),
+            size: 1,
+            modified: 0,
+            rows: 1,
+            ordered: false,
+            users: None,
+            times: None,
+            checksum: None,
+            statistics: String::new(),
+        }
+    }
+
+    /// Of files that a dead writer put in place those stay which the log names.
+    #[test]
+    fn files_without_a_commit_are_taken_back() {
+        let table = tempfile::tempdir().unwrap();
+        let log = table.path().join("_delta_log");
+        std::fs::create_dir(&log).unwrap();
+        let staging = Staging::make(table.path(), "compact").unwrap();
+        let files = [stored("a.parquet"), stored("b.parquet")];
+        for file in &files {
+            std::fs::write(staging.files().join(&file.path), "rows").unwrap();
+        }
+        place(staging.path(), &staging.files(), table.path(), &files).unwrap();
+        assert!(table.path().join("a.parquet").exists() && !staging.files().join("a.parquet").exists());
+        std::fs::write(log.join(format!("{:020}.json", 0)), "{\"add\":{\"path\":\"a.parquet\"}}\n").unwrap();
+        sweep(table.path());
+        assert!(table.path().join("b.parquet").exists());
+        // As after a kill: the folder is there and nobody holds its lock.
+        let path = staging.path().to_path_buf();
+        let Staging { _lock, .. } = &staging;
+        _lock.unlock().unwrap();
+        sweep(table.path());
+        assert!(table.path().join("a.parquet").exists() && !table.path().join("b.parquet").exists() && !path.exists());
+        let missing = place(table.path(), table.path(), &log, &[stored("c.parquet")]).unwrap_err();
+        assert!(missing.message().contains("c.parquet"), "{missing}");
     }
 }

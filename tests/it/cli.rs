@@ -24,6 +24,7 @@ fn help_tells_everything() {
       compact    Merge the files of a managed table that overlap or are too small
       erase      Take all rows of some users out of a managed table
       vacuum     Remove the data files of old versions of a managed table
+      doctor     Look for damage in a managed table
       functions  List tenure's functions and relations, or show one in full
 
     Options:

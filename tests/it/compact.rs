@@ -303,6 +303,7 @@ fn foreign(folder: &Path, name: &str, rows: &[Row], with_nobody: bool) -> Stored
         ordered: false,
         users: None,
         times: None,
+        checksum: None,
         statistics: format!("{{\"numRecords\":{}}}", rows.len()),
     }
 }

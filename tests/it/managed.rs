@@ -76,6 +76,7 @@ fn write(folder: &Path, name: &str, rows: &[Row], more: &[(&str, ArrayRef)]) -> 
         ordered: rows.is_sorted_by_key(|r| (r.0, r.1)),
         users: Some((ScalarValue::Int64(Some(low)), ScalarValue::Int64(Some(high)))),
         times: Some((first, last)),
+        checksum: None,
         statistics: json!({
             "numRecords": rows.len(),
             "minValues": {"user_id": low, "ts": text(first)},

@@ -28,7 +28,7 @@ pub struct Alone {
 /// Opens a file. Fails, with its name, where it is no Parquet file, is damaged or encrypted.
 pub fn alone(path: &Path) -> Result<Alone> {
     let size = std::fs::metadata(path).map_err(|e| Error::io("open", path, &e))?.len();
-    let footer = read(path, size, false)?;
+    let footer = read(path, size, false, None)?;
     let fail = |why: String| unreadable(path, why);
     let told = Arc::new(columns(&footer).map_err(fail)?);
     let text = match told.fields().iter().any(|field| is_untold(field)) {

@@ -27,15 +27,22 @@ use super::believed::believed;
 use super::facts::Facts;
 use super::texts::{as_strings, is_said_to_be_text};
 use crate::error::{Error, Result};
+use crate::files::checksums::read::{CheckedFile, parsed};
+use crate::files::checksums::{self, FooterSum};
 
 /// Files of which facts are kept, at most: some hundred bytes for each column of each.
 const KEPT: usize = 200_000;
+
+/// Files whose checksums are kept, at most.
+const OPEN: usize = 64;
 
 /// The footers of a session's files.
 #[derive(Clone)]
 pub struct Footers {
     whole: Arc<FileMetadataCache>,
     facts: Arc<Mutex<HashMap<ObjectPath, Known>>>,
+    /// Checksums of the files of managed tables that were read lately.
+    checked: Arc<Mutex<HashMap<(ObjectPath, String), CheckedFile>>>,
     /// Files of one table mostly have the same columns: these are kept once.
     schemas: Arc<Mutex<HashSet<SchemaRef>>>,
 }
@@ -56,7 +63,7 @@ impl fmt::Debug for Footers {
 impl Footers {
     /// Over a cache of whole footers.
     pub fn new(whole: Arc<FileMetadataCache>) -> Self {
-        Self { whole, facts: Arc::default(), schemas: Arc::default() }
+        Self { whole, facts: Arc::default(), checked: Arc::default(), schemas: Arc::default() }
     }
 
     /// Those of a session: its own where it has been given some, else new ones.
@@ -70,10 +77,27 @@ impl Footers {
         if let Some(known) = self.cached(file, index) {
             return Ok(known);
         }
-        let footer = Arc::new(read(path, file.size, index)?);
+        let footer = Arc::new(read(path, file.size, index, checksums::sum_of(file))?);
         let entry = CachedParquetMetaData::new(Arc::clone(&footer));
         self.whole.put(&file.location, CachedFileMetadataEntry::new(file.clone(), Arc::new(entry)));
         Ok(footer)
+    }
+
+    /// What the pages of a file are to be compared with; `None` for one that goes without a checksum.
+    pub fn checked(&self, file: &ObjectMeta, path: &Path) -> Result<Option<CheckedFile>> {
+        let (Some(sum), Some(tag)) = (checksums::sum_of(file), &file.e_tag) else { return Ok(None) };
+        let key = (file.location.clone(), tag.clone());
+        if let Some(known) = self.checked.lock().get(&key) {
+            return Ok(Some(known.clone()));
+        }
+        let opened = CheckedFile::open(path, Some(sum))?;
+        let mut checked = self.checked.lock();
+        // Each is an open file.
+        if checked.len() >= OPEN {
+            checked.clear();
+        }
+        checked.insert(key, opened.clone());
+        Ok(Some(opened))
     }
 
     /// The footer that is cached.
@@ -152,8 +176,9 @@ impl Footers {
     }
 }
 
-/// Reads the footer of a file that has this many bytes, with its page index where that is wanted.
-pub fn read(path: &Path, size: u64, index: bool) -> Result<ParquetMetaData> {
+/// Reads the footer of a file that has this many bytes, with its page index where that is wanted. It is compared with the checksum
+/// that the file goes with, if it does.
+pub fn read(path: &Path, size: u64, index: bool, sum: Option<FooterSum>) -> Result<ParquetMetaData> {
     let file = File::open(path).map_err(|e| Error::io("open", path, &e))?;
     let found = file.metadata().map_err(|e| Error::io("open", path, &e))?;
     if found.len() == 0 {
@@ -162,9 +187,16 @@ pub fn read(path: &Path, size: u64, index: bool) -> Result<ParquetMetaData> {
     if found.len() != size {
         return Err(changed(path));
     }
+    let end = sum.map(|sum| checksums::read::end(path, &file, sum)).transpose()?;
     let mut reader = ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Skip);
-    let parsed = reader.try_parse(&file).and_then(|()| reader.finish());
-    let footer = parsed.map_err(|error| damaged(path, &file, &error))?;
+    let footer = parsed(path, || {
+        match &end {
+            Some(end) => reader.try_parse_sized(end, size)?,
+            None => reader.try_parse(&file)?,
+        }
+        reader.finish()
+    })?;
+    let footer = footer.map_err(|error| damaged(path, &file, &error))?;
     let footer = believed(footer).map_err(|why| unreadable(path, why))?;
     let strings = as_strings(&footer, &is_said_to_be_text).map_err(|why| unreadable(path, why))?;
     let footer = strings.unwrap_or(footer);
@@ -174,10 +206,17 @@ pub fn read(path: &Path, size: u64, index: bool) -> Result<ParquetMetaData> {
     // After what cannot be believed is gone: the index of such a column is not read.
     let mut reader = ParquetMetaDataReader::new_with_metadata(footer.clone());
     reader = reader.with_page_index_policy(PageIndexPolicy::Optional);
-    match reader.read_page_indexes(&file).and_then(|()| reader.finish()) {
-        Ok(footer) => Ok(footer),
+    let read = parsed(path, || {
+        match &end {
+            Some(end) => reader.read_page_indexes_sized(end, size)?,
+            None => reader.read_page_indexes(&file)?,
+        }
+        reader.finish()
+    });
+    match read {
+        Ok(Ok(footer)) => Ok(footer),
         // It only helps to leave pages out.
-        Err(_) => Ok(footer),
+        Ok(Err(_)) | Err(_) => Ok(footer),
     }
 }
 

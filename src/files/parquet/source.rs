@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -43,6 +44,8 @@ use super::encryption;
 use super::footers::{self, Footers};
 use super::texts::{as_strings, is_untyped};
 use crate::error::{Error, Kind};
+use crate::files::checksums::read::CheckedFile;
+use crate::files::checksums::{FooterSum, gone, sum_of, whole};
 
 /// Where a file of a scan is, as messages name it. Put on a [`PartitionedFile`] as an extension.
 #[derive(Debug, Clone)]
@@ -193,8 +196,15 @@ pub fn path_of(file: &PartitionedFile) -> PathBuf {
     }
 }
 
+/// A file of a scan, as its errors tell of it.
+#[derive(Debug)]
+struct Place {
+    path: PathBuf,
+    sum: Option<FooterSum>,
+}
+
 /// The error of a file with its name in front, unless it has it already or is not the file's.
-fn of_file(error: DataFusionError, path: &Path) -> DataFusionError {
+fn of_file(error: DataFusionError, Place { path, sum }: &Place) -> DataFusionError {
     let decoding = matches!(
         error.find_root(),
         DataFusionError::ParquetError(_) | DataFusionError::ArrowError(_, _) | DataFusionError::IoError(_)
@@ -208,6 +218,13 @@ fn of_file(error: DataFusionError, path: &Path) -> DataFusionError {
     };
     if decoding && encryption::names_an_algorithm(path) {
         return footers::encrypted(path).into();
+    }
+    // The library that decodes pages does not know whose they are.
+    if decoding
+        && let Some(sum) = sum
+        && let Some(damage) = whole::first(path, Some(*sum))
+    {
+        return damage.into();
     }
     let error = Error::from(error);
     let shown = path.display().to_string();
@@ -223,7 +240,7 @@ struct NamedMorselizer(Box<dyn Morselizer>);
 
 impl Morselizer for NamedMorselizer {
     fn plan_file(&self, file: PartitionedFile) -> Result<Box<dyn MorselPlanner>> {
-        let path: Arc<Path> = path_of(&file).into();
+        let path = Arc::new(Place { path: path_of(&file), sum: sum_of(&file.object_meta) });
         let planner = self.0.plan_file(file).map_err(|error| of_file(error, &path))?;
         Ok(Box::new(NamedPlanner { planner, path }))
     }
@@ -232,7 +249,7 @@ impl Morselizer for NamedMorselizer {
 #[derive(Debug)]
 struct NamedPlanner {
     planner: Box<dyn MorselPlanner>,
-    path: Arc<Path>,
+    path: Arc<Place>,
 }
 
 impl MorselPlanner for NamedPlanner {
@@ -258,13 +275,23 @@ impl MorselPlanner for NamedPlanner {
 #[derive(Debug)]
 struct NamedMorsel {
     morsel: Box<dyn Morsel>,
-    path: Arc<Path>,
+    path: Arc<Place>,
 }
 
 impl Morsel for NamedMorsel {
     fn into_stream(self: Box<Self>) -> BoxStream<'static, Result<RecordBatch>> {
         let path = self.path;
-        self.morsel.into_stream().map(move |batch| batch.map_err(|error| of_file(error, &path))).boxed()
+        // Some nonsense in a file makes decoders panic.
+        let decoded = AssertUnwindSafe(self.morsel.into_stream()).catch_unwind();
+        let named = decoded.map(move |batch| match batch {
+            Ok(batch) => batch.map_err(|error| of_file(error, &path)),
+            Err(_) => {
+                let found = path.sum.and_then(|sum| whole::first(&path.path, Some(sum)));
+                let error = || footers::unreadable(&path.path, "it is damaged: its contents make no sense");
+                Err(found.unwrap_or_else(error).into())
+            }
+        });
+        named.boxed()
     }
 }
 
@@ -287,7 +314,8 @@ impl ParquetFileReaderFactory for Readers {
     ) -> Result<Box<dyn AsyncFileReader + Send>> {
         let (meta, path) = (file.object_meta.clone(), path_of(&file));
         let bytes = self.bytes.create_reader(partition, file, size_hint, metrics)?;
-        Ok(Box::new(Reader { bytes, footers: self.footers.clone(), meta, path, texts: Arc::clone(&self.texts) }))
+        let (footers, texts) = (self.footers.clone(), Arc::clone(&self.texts));
+        Ok(Box::new(Reader { bytes, footers, meta, path, texts, checked: None }))
     }
 }
 
@@ -297,11 +325,32 @@ struct Reader {
     meta: ObjectMeta,
     path: PathBuf,
     texts: Arc<[String]>,
+    /// What the bytes are compared with. Known once the footer has been asked for, which comes before any page.
+    checked: Option<CheckedFile>,
+}
+
+/// An error of the store, which knows the file by another name.
+fn of_store(error: ParquetError, path: &Path) -> ParquetError {
+    let found = match &error {
+        ParquetError::External(cause) => cause.downcast_ref(),
+        _ => None,
+    };
+    match found {
+        Some(object_store::Error::NotFound { .. }) => ParquetError::External(Box::new(gone(path))),
+        _ => error,
+    }
 }
 
 impl AsyncFileReader for Reader {
     fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, parquet::errors::Result<Bytes>> {
-        self.bytes.get_bytes(range)
+        let start = range.start;
+        let Self { bytes, path, checked, .. } = self;
+        async move {
+            let read = bytes.get_bytes(range).await.map_err(|error| of_store(error, path))?;
+            checked.as_ref().map_or(Ok(()), |checked| checked.compare(start, &read))?;
+            Ok(read)
+        }
+        .boxed()
     }
 
     fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, parquet::errors::Result<Vec<Bytes>>> {
@@ -309,7 +358,15 @@ impl AsyncFileReader for Reader {
             let error = footers::unreadable(&self.path, "it is damaged: its footer points beyond its end");
             return async move { Err(ParquetError::External(Box::new(error))) }.boxed();
         }
-        self.bytes.get_byte_ranges(ranges)
+        let Self { bytes, path, checked, .. } = self;
+        async move {
+            let all = bytes.get_byte_ranges(ranges.clone()).await.map_err(|error| of_store(error, path))?;
+            if let Some(checked) = checked {
+                ranges.iter().zip(&all).try_for_each(|(range, read)| checked.compare(range.start, read))?;
+            }
+            Ok(all)
+        }
+        .boxed()
     }
 
     fn get_metadata<'a>(
@@ -321,7 +378,10 @@ impl AsyncFileReader for Reader {
             (self.footers.clone(), self.meta.clone(), self.path.clone(), Arc::clone(&self.texts));
         let read = tokio::task::spawn_blocking(move || {
             // Its bytes are read by the footer that is known: of another file they would be nonsense.
-            let found = std::fs::metadata(&path).map_err(|e| Error::io("open", &path, &e))?;
+            let found = std::fs::metadata(&path).map_err(|e| match e.kind() {
+                std::io::ErrorKind::NotFound => gone(&path),
+                _ => Error::io("open", &path, &e),
+            })?;
             if found.len() != meta.size {
                 return Err(footers::changed(&path));
             }
@@ -330,11 +390,15 @@ impl AsyncFileReader for Reader {
                 depth == 1 && is_untyped(column) && texts.iter().any(|text| text == column.name())
             };
             let strings = as_strings(&footer, &is_text).map_err(|why| footers::unreadable(&path, why))?;
-            Ok(strings.map_or(footer, Arc::new))
+            Ok((strings.map_or(footer, Arc::new), footers.checked(&meta, &path)?))
         });
         async move {
             match read.await {
-                Ok(footer) => footer.map_err(|error| ParquetError::External(Box::new(error))),
+                Ok(read) => {
+                    let (footer, checked) = read.map_err(|error| ParquetError::External(Box::new(error)))?;
+                    self.checked = checked;
+                    Ok(footer)
+                }
                 Err(stopped) => Err(ParquetError::General(format!("reading the footer stopped: {stopped}"))),
             }
         }

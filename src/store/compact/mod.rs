@@ -18,7 +18,7 @@ use super::managed::commit::{Change, Operation, Refused};
 use super::managed::log::{At, TableLog};
 use super::managed::{Roles, StoredFile};
 use super::sort::{self, Sorter, StoredSource, Target};
-use super::staging::Staging;
+use super::staging::{Staging, place, sweep};
 use crate::error::{Error, Result};
 use plan::Group;
 
@@ -81,6 +81,7 @@ impl Default for CompactOptions {
 pub async fn compact(folder: &Path, options: &CompactOptions, progress: Progress) -> Result<Compacted> {
     let mut done = Compacted::default();
     let mut log = TableLog::open(folder, At::Latest).await?;
+    sweep(folder);
     let staging = Arc::new(Staging::make(folder, "compact")?);
     let (mut misses, mut made) = (0, HashSet::new());
     loop {
@@ -115,6 +116,7 @@ pub async fn compact(folder: &Path, options: &CompactOptions, progress: Progress
             return Ok(done);
         }
         let last = next.next().is_none();
+        place(staging.path(), &staging.files(), folder, &change.add)?;
         match log.commit(&change).await {
             Ok(version) => {
                 misses = 0;
@@ -214,7 +216,7 @@ impl Rewrite {
         match failed {
             None => Ok(written),
             Some(error) => {
-                discard(&work.folder, &written);
+                discard(&work.staging.files(), &written);
                 Err(error)
             }
         }
@@ -231,7 +233,7 @@ impl Rewrite {
         })
     }
 
-    fn run(&self, files: &[StoredFile], progress: sort::Progress<'_>) -> Result<Vec<StoredFile>> {
+    fn run(&self, group: &[StoredFile], progress: sort::Progress<'_>) -> Result<Vec<StoredFile>> {
         let options = &self.options;
         // What is put aside for a group goes with it: all groups together may be larger than the disk.
         let staging = self.staging.part();
@@ -239,7 +241,7 @@ impl Rewrite {
         if let Some(threads) = options.threads {
             sorter = sorter.with_threads(threads);
         }
-        let divided = sort::divide(files);
+        let divided = sort::divide(group);
         for file in &divided.loose {
             let source = StoredSource::open(&self.folder, file, &self.schema, &self.table.roles)?;
             for batch in source.batches_of_all()? {
@@ -248,10 +250,11 @@ impl Rewrite {
                 sorter.push(&batch)?;
             }
         }
-        let bytes: u64 = files.iter().map(|f| f.size).sum();
-        let rows: u64 = files.iter().map(|f| f.rows).sum();
+        let bytes: u64 = group.iter().map(|f| f.size).sum();
+        let rows: u64 = group.iter().map(|f| f.rows).sum();
         let full = (bytes / options.file_bytes.max(1) as u64).max(1);
-        let mut target = Target::new(&self.folder);
+        let files = self.staging.files();
+        let mut target = Target::new(&files).with_table(&self.folder);
         target.layout = Layout {
             file_bytes: options.file_bytes,
             // Ranges that fill a file each: with smaller ones the next compaction would find something to do.
@@ -260,9 +263,9 @@ impl Rewrite {
         };
         let (written, counts) = sorter.merge_with(&divided.chains, &target, progress)?;
         // A file whose log entry tells no rows is counted by what was read.
-        let known = files.iter().all(|f| f.rows > 0);
+        let known = group.iter().all(|f| f.rows > 0);
         if known && counts.rows != rows {
-            discard(&self.folder, &written);
+            discard(&files, &written);
             return Err(Error::internal(format!("compact: {rows} rows were read as {}", counts.rows)));
         }
         Ok(written)

@@ -165,6 +165,7 @@ mod tests {
             ordered: true,
             users: Some((ScalarValue::from(users.0), ScalarValue::from(users.1))),
             times: Some((0, 10)),
+            checksum: None,
             statistics: String::new(),
         }
     }

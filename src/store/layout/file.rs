@@ -10,12 +10,12 @@ use std::time::UNIX_EPOCH;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Float32Type, Float64Type, SchemaRef, TimeUnit, TimestampMicrosecondType};
-use parquet::arrow::ArrowWriter;
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 
 use super::{encoding, statistics};
 use crate::error::{Error, Result};
+use crate::files::checksums::write::{Writer, footer_sum};
 use crate::store::managed::{Roles, StoredFile};
 use crate::store::user_id::{UserId, UserRef, Users};
 
@@ -60,7 +60,7 @@ pub(super) struct OpenFile {
     path: PathBuf,
     name: String,
     /// `None` only when it has been closed.
-    writer: Option<ArrowWriter<Appending>>,
+    writer: Option<Writer<Appending>>,
     first: Option<UserId>,
     last: Option<UserId>,
     /// The size of the file where the last user began.
@@ -87,12 +87,12 @@ impl OpenFile {
             with_nan: vec![false; columns.schema.fields().len()],
             whole: false,
         };
-        let writer = ArrowWriter::try_new(sink, Arc::clone(&columns.schema), Some(columns.properties.clone()));
+        let writer = Writer::new(sink, Arc::clone(&columns.schema), columns.properties.clone());
         file.writer = Some(writer.map_err(|e| unwritten(&file.path, e))?);
         Ok(file)
     }
 
-    fn writer(&mut self) -> Result<&mut ArrowWriter<Appending>> {
+    fn writer(&mut self) -> Result<&mut Writer<Appending>> {
         self.writer.as_mut().ok_or_else(|| Error::internal("an ordered file that has ended"))
     }
 
@@ -145,7 +145,7 @@ impl OpenFile {
 
     /// Rows not yet written out.
     pub fn buffered(&self) -> usize {
-        self.writer.as_ref().map_or(0, ArrowWriter::in_progress_rows)
+        self.writer.as_ref().map_or(0, Writer::in_progress_rows)
     }
 
     /// Bytes of memory.
@@ -168,9 +168,10 @@ impl OpenFile {
         writer.sync().map_err(|e| Error::io("write", &self.path, &e))?;
         drop(writer);
         let path = folder.join(&self.name);
-        let file = OpenOptions::new().append(true).open(&path).map_err(|e| Error::io("open", &path, &e))?;
+        let file = OpenOptions::new().read(true).append(true).open(&path).map_err(|e| Error::io("open", &path, &e))?;
         file.sync_all().map_err(|e| Error::io("write", &path, &e))?;
         let on_disk = file.metadata().map_err(|e| Error::io("open", &path, &e))?;
+        let checksum = footer_sum(&metadata, &file).map_err(|e| Error::io("read", &path, &e))?;
         let modified = on_disk.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
         let (Some(first), Some(last)) = (self.first.take(), self.last.take()) else {
             return Err(Error::internal("an ordered file without rows"));
@@ -186,6 +187,7 @@ impl OpenFile {
             ordered: true,
             users: Some((first.scalar(), last.scalar())),
             times: Some(self.times),
+            checksum: Some(checksum),
             statistics,
         })
     }

@@ -8,13 +8,13 @@ use std::time::UNIX_EPOCH;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 
 use super::file::{holds_nan, unwritten};
 use super::statistics::statistics;
 use crate::error::{Error, Result};
+use crate::files::checksums::write::{Writer, footer_sum};
 use crate::store::managed::StoredFile;
 
 /// Writes batches as one file, durably; without a row there is none. After an error nothing is left.
@@ -40,7 +40,7 @@ fn write(
 ) -> Result<Option<StoredFile>> {
     let file = File::create_new(path).map_err(|e| Error::io("create", path, &e))?;
     let properties = WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default())).build();
-    let mut writer = ArrowWriter::try_new(file, schema.clone(), Some(properties)).map_err(|e| unwritten(path, e))?;
+    let mut writer = Writer::new(file, schema.clone(), properties).map_err(|e| unwritten(path, e))?;
     let mut with_nan = vec![false; schema.fields().len()];
     for batch in batches {
         let batch = batch?;
@@ -48,6 +48,9 @@ fn write(
             *with_nan = *with_nan || holds_nan(column);
         }
         writer.write(&batch).map_err(|e| unwritten(path, e))?;
+        if writer.in_progress_rows() >= super::ROW_GROUP_ROWS || writer.in_progress_size() >= super::ROW_GROUP_BYTES {
+            writer.flush().map_err(|e| unwritten(path, e))?;
+        }
     }
     let metadata = writer.finish().map_err(|e| unwritten(path, e))?;
     let rows = metadata.file_metadata().num_rows() as u64;
@@ -56,10 +59,11 @@ fn write(
     }
     writer.sync().map_err(|e| Error::io("write", path, &e))?;
     drop(writer);
-    let file = OpenOptions::new().append(true).open(path).map_err(|e| Error::io("open", path, &e))?;
+    let file = OpenOptions::new().read(true).append(true).open(path).map_err(|e| Error::io("open", path, &e))?;
     file.sync_all().map_err(|e| Error::io("write", path, &e))?;
     super::sync_folder(path.parent().unwrap_or(Path::new(".")))?;
     let on_disk = file.metadata().map_err(|e| Error::io("open", path, &e))?;
+    let checksum = footer_sum(&metadata, &file).map_err(|e| Error::io("read", path, &e))?;
     let modified = on_disk.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
     Ok(Some(StoredFile {
         path: name.to_string(),
@@ -69,6 +73,7 @@ fn write(
         ordered: false,
         users: None,
         times: None,
+        checksum: Some(checksum),
         statistics: statistics(schema, &metadata, None, &with_nan)?,
     }))
 }

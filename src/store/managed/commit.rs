@@ -17,16 +17,18 @@ use chrono::Utc;
 use deltalake_core::checkpoints::create_checkpoint_from_table_url_and_cleanup;
 use deltalake_core::kernel::transaction::{PROTOCOL, TransactionError};
 use deltalake_core::kernel::{
-    Action, Add, CommitInfo, MetadataExt, Protocol, Remove, StructField, StructType, Transaction,
+    Action, Add, CommitInfo, Metadata, MetadataExt, Protocol, Remove, StructField, StructType, Transaction,
     contains_timestampntz, new_metadata,
 };
 use deltalake_core::logstore::{CommitOrBytes, LogStoreRef};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::log::{At, ORDER_TAG, OURS, TableLog, connect_new, failed, order_of};
+use super::checksum::{self, Sum, VersionSum};
+use super::log::{At, FOOTER_TAG, ORDER_TAG, OURS, TableLog, connect_new, failed, order_of};
 use super::{LOG_FOLDER, Roles, StoredFile, schema, versions};
 use crate::error::{Error, Result};
+use crate::store::layout::sync_folder;
 
 /// Every so many versions the log is summed up in a checkpoint, so that opening a table reads few entries.
 const CHECKPOINT_EVERY: u64 = 10;
@@ -142,14 +144,14 @@ impl TableLog {
         actions.push(Action::Metadata(metadata));
         actions.extend(added(first, &definition.roles));
         actions.extend(transaction(first));
-        match write(&table.log_store(), 0, &actions).await {
-            Ok(()) => {}
+        let sum = match write(&table.log_store(), 0, &actions).await {
+            Ok(entry) => totals(&actions, (0, 0), None, entry)?,
             Err(TransactionError::VersionAlreadyExists(_)) => {
                 return Err(Refused::Conflict(format!("'{}' was made by another", folder.display())));
             }
             Err(e) => return Err(failed("commit to", folder, &e.into()).into()),
-        }
-        sync(folder, 0);
+        };
+        settled(folder, 0, sync(folder, 0).and_then(|()| sum.write(folder, 0, false)))?;
         Ok(Self::open(folder, At::Latest).await?)
     }
 
@@ -164,8 +166,12 @@ impl TableLog {
             let actions = self.actions(change)?;
             let version = self.version() + 1;
             match write(&self.table.log_store(), version, &actions).await {
-                Ok(()) => {
-                    self.landed(version).await;
+                Ok(entry) => {
+                    let before = (self.files().len(), self.files().iter().map(|f| f.size).sum());
+                    let known = Some((self.metadata()?, self.protocol()?.clone()));
+                    let sum = totals(&actions, before, known, entry)?;
+                    let landed = self.landed(version, sum).await;
+                    settled(self.folder(), version, landed)?;
                     return Ok(version);
                 }
                 Err(TransactionError::VersionAlreadyExists(_)) => {
@@ -317,18 +323,73 @@ impl TableLog {
         }
     }
 
-    /// What follows a commit that has landed. Nothing of this can undo it, so no failure of this is one of the commit.
-    async fn landed(&mut self, version: u64) {
-        sync(self.folder(), version);
+    /// What follows a commit that has landed. Nothing of this can undo it.
+    async fn landed(&mut self, version: u64, sum: VersionSum) -> Result<()> {
+        sync(self.folder(), version)?;
+        sum.write(self.folder(), version, false)?;
         if (version + 1).is_multiple_of(CHECKPOINT_EVERY) {
             let url = self.table.table_url().clone();
             // A log without its checkpoint is only slower to read; the next one will be tried.
-            let _ = create_checkpoint_from_table_url_and_cleanup(url, version, None, None).await;
+            if create_checkpoint_from_table_url_and_cleanup(url, version, None, None).await.is_ok() {
+                checksum::sync_checkpoint(self.folder(), version)?;
+                sum.write(self.folder(), version, true)?;
+            }
         }
         if let Ok(newest) = self.newest().await {
             *self = newest;
         }
+        Ok(())
     }
+
+    /// Sums the log up to this version in a checkpoint, unless there is one.
+    pub(super) async fn checkpoint(&self) -> Result<()> {
+        let (folder, version) = (self.folder(), self.version());
+        if checksum::listed(folder)?.checkpoints.contains(&version) {
+            return Ok(());
+        }
+        let url = self.table.table_url().clone();
+        let made = create_checkpoint_from_table_url_and_cleanup(url, version, Some(false), None).await;
+        made.map_err(|e| failed("sum up the log of", folder, &e))?;
+        checksum::sync_checkpoint(folder, version)?;
+        match checksum::existing(folder, version, self.metadata()?, self.protocol()?.clone())? {
+            Some(sum) => sum.write(folder, version, true),
+            None => Ok(()),
+        }
+    }
+}
+
+/// An error that comes after the commit has landed.
+fn settled(folder: &Path, version: u64, done: Result<()>) -> Result<(), Refused> {
+    done.map_err(|error| {
+        let place =
+            format!("version {version} of '{}' is committed, but the disk did not confirm it: ", folder.display());
+        Refused::Failed(error.within(&place).hint("look at the disk; run again, the command finds its commit"))
+    })
+}
+
+/// What a version amounts to: `before` are the files of the version below and their bytes, `known` is what holds unless the
+/// entry says otherwise.
+fn totals(
+    actions: &[Action],
+    before: (usize, u64),
+    known: Option<(Metadata, Protocol)>,
+    entry: Sum,
+) -> Result<VersionSum, Refused> {
+    let (mut files, mut bytes) = (before.0 as i64, signed(before.1));
+    let (mut metadata, mut protocol) = known.unzip();
+    for action in actions {
+        match action {
+            Action::Add(add) => (files, bytes) = (files + 1, bytes + add.size),
+            Action::Remove(gone) => (files, bytes) = (files - 1, bytes - gone.size.unwrap_or(0)),
+            Action::Metadata(new) => metadata = Some(new.clone()),
+            Action::Protocol(new) => protocol = Some(new.clone()),
+            _ => {}
+        }
+    }
+    let (Some(metadata), Some(protocol)) = (metadata, protocol) else {
+        return Err(Error::internal("a version without metadata").into());
+    };
+    Ok(VersionSum { files, bytes, metadata, protocol, entry })
 }
 
 const LOCAL_TIMES: &str = "timestampNtz";
@@ -393,7 +454,9 @@ fn added<'a>(change: &'a Change, roles: &Roles) -> impl Iterator<Item = Action> 
 }
 
 fn add(file: &StoredFile, change: &Change, order: Option<&str>) -> Add {
-    let tags = order.filter(|_| file.ordered).map(|order| HashMap::from([(ORDER_TAG.into(), Some(order.to_string()))]));
+    let mut tags: HashMap<String, Option<String>> = HashMap::new();
+    tags.extend(order.filter(|_| file.ordered).map(|order| (ORDER_TAG.to_string(), Some(order.to_string()))));
+    tags.extend(file.checksum.map(|sum| (FOOTER_TAG.to_string(), Some(sum.to_string()))));
     Add {
         path: file.path.clone(),
         partition_values: HashMap::new(),
@@ -401,7 +464,7 @@ fn add(file: &StoredFile, change: &Change, order: Option<&str>) -> Add {
         modification_time: file.modified,
         data_change: change.operation != Operation::Compact,
         stats: (!file.statistics.is_empty()).then(|| file.statistics.clone()),
-        tags,
+        tags: (!tags.is_empty()).then_some(tags),
         deletion_vector: None,
         base_row_id: None,
         default_row_commit_version: None,
@@ -419,19 +482,20 @@ fn transaction(change: &Change) -> Option<Action> {
     Some(Action::Txn(Transaction::new_with_last_update(application, *number, Some(now))))
 }
 
-/// Creates the entry of a version, if there is none yet.
-async fn write(log: &LogStoreRef, version: u64, actions: &[Action]) -> Result<(), TransactionError> {
+/// Creates the entry of a version, if there is none yet, and gives its checksum.
+async fn write(log: &LogStoreRef, version: u64, actions: &[Action]) -> Result<Sum, TransactionError> {
     let lines = actions.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>();
     let lines = lines.map_err(|json_err| TransactionError::SerializeLogJson { json_err })?;
-    let entry = CommitOrBytes::LogBytes((lines.join("\n") + "\n").into());
-    log.write_commit_entry(version, entry, Uuid::new_v4()).await
+    let text = lines.join("\n") + "\n";
+    let sum = Sum::of(text.as_bytes());
+    log.write_commit_entry(version, CommitOrBytes::LogBytes(text.into()), Uuid::new_v4()).await?;
+    Ok(sum)
 }
 
-/// Makes an entry durable: until then a power cut could take it back. It is visible already, so that a disk that refuses changes
-/// nothing for anybody who reads it.
-fn sync(folder: &Path, version: u64) {
-    let log = folder.join(LOG_FOLDER);
-    for path in [log.join(format!("{version:020}.json")), log] {
-        let _ = std::fs::File::open(&path).and_then(|file| file.sync_all());
-    }
+/// Makes an entry durable: until then a power cut could take it back, although it is visible already.
+fn sync(folder: &Path, version: u64) -> Result<()> {
+    let entry = versions::entry(folder, version);
+    let synced = std::fs::File::open(&entry).and_then(|file| file.sync_all());
+    synced.map_err(|e| Error::io("write", &entry, &e))?;
+    sync_folder(&folder.join(LOG_FOLDER))
 }

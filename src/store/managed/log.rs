@@ -9,18 +9,20 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use datafusion::common::ScalarValue;
-use deltalake_core::kernel::Protocol;
+use deltalake_core::kernel::{Metadata, Protocol};
 use deltalake_core::{DeltaTable, DeltaTableBuilder, DeltaTableError};
 use url::Url;
 
 use super::statistics::{self, Facts, Writer};
 use super::versions::{self, Signature};
-use super::{LOG_FOLDER, Roles, StoredFile, deletions, schema};
+use super::{LOG_FOLDER, Roles, StoredFile, checksum, deletions, schema};
 use crate::error::{Error, Result};
 use crate::files::parquet::Renamed;
 
 /// Tag of a file that says by which columns its rows are ordered; only tenure writes it.
 pub(super) const ORDER_TAG: &str = "tenure.order";
+/// Tag of a file that says where its footer begins and what its CRC32 is; only tenure writes it.
+pub(super) const FOOTER_TAG: &str = "tenure.footer";
 /// Prefix of our keys in a table's configuration.
 pub(super) const OURS: &str = "tenure.";
 
@@ -100,6 +102,8 @@ impl TableLog {
         if let Err(error) = loaded {
             return Err(explain(folder, wanted, &error));
         }
+        let version = table.version().unwrap_or_default();
+        checksum::compare(folder, version, None, wanted.is_none())?;
         Self::read(folder.to_path_buf(), table)
     }
 
@@ -113,6 +117,7 @@ impl TableLog {
         if table.update_incremental(None).await.is_err() {
             return Self::open(&self.folder, At::Latest).await;
         }
+        checksum::compare(&self.folder, table.version().unwrap_or_default(), Some(self.version), true)?;
         Self::read(self.folder.clone(), table)
     }
 
@@ -162,7 +167,8 @@ impl TableLog {
             let low = |file: &StoredFile| file.users.as_ref().map(|u| u.0.clone());
             low(a).partial_cmp(&low(b)).unwrap_or(std::cmp::Ordering::Equal).then_with(|| a.path.cmp(&b.path))
         });
-        let (files, details) = files.into_iter().unzip();
+        let (files, details): (Vec<StoredFile>, Vec<Details>) = files.into_iter().unzip();
+        checksum::compare_totals(&folder, version, files.len() as u64, files.iter().map(|f| f.size).sum())?;
         let partitioned_by = metadata.partition_columns().to_vec();
         let signature = versions::signature(&folder, version);
         Ok(Self { folder, version, signature, schema, roles, settings, partitioned_by, renamed, files, details, table })
@@ -235,6 +241,11 @@ impl TableLog {
         state.transaction_version(log.as_ref(), application).await.map_err(fail)
     }
 
+    pub(super) fn metadata(&self) -> Result<Metadata> {
+        let state = self.table.snapshot().map_err(|e| failed("read the log of", &self.folder, &e))?;
+        Ok(state.metadata().clone())
+    }
+
     /// Whether no commit has come since this was read: looks for one file, reads none.
     pub fn is_newest(&self) -> bool {
         self.signature.is_some()
@@ -286,6 +297,7 @@ fn file(
         }
         _ => None,
     });
+    let checksum = add.tags.as_ref().and_then(|tags| tags.get(FOOTER_TAG)?.as_deref()?.parse().ok());
     let stored = StoredFile {
         path: add.path.clone(),
         size: add.size.max(0) as u64,
@@ -294,6 +306,7 @@ fn file(
         ordered,
         users,
         times,
+        checksum,
         statistics: add.stats.clone().unwrap_or_default(),
     };
     (stored, facts)

@@ -6,7 +6,9 @@
 //! The log is the crate `deltalake-core`'s; files are scanned by DataFusion's own Parquet source, so that a managed table
 //! goes the same ways through the planner as a folder of Parquet does.
 
+mod checksum;
 pub mod commit;
+pub mod damage;
 mod deletions;
 pub mod log;
 pub mod provider;
@@ -18,6 +20,8 @@ pub mod versions;
 use std::path::Path;
 
 use datafusion::common::ScalarValue;
+
+use crate::files::checksums::FooterSum;
 
 /// Folder of the commit log in a table's folder.
 pub const LOG_FOLDER: &str = "_delta_log";
@@ -81,6 +85,8 @@ pub struct StoredFile {
     /// Earliest and latest time in microseconds since 1970; `None` where that is not known. Another writer may have cut its
     /// times to the millisecond: then these are a millisecond wider.
     pub times: Option<(i64, i64)>,
+    /// The checksum of its footer, where it was written with one; all other bytes are checked by that.
+    pub checksum: Option<FooterSum>,
     /// Statistics as Delta keeps them: JSON of `numRecords`, `minValues`, `maxValues`, `nullCount`.
     pub statistics: String,
 }

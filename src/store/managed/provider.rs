@@ -40,6 +40,7 @@ use super::log::{At, TableLog};
 use super::{StoredFile, statistics, versions};
 use crate::config::TableEntry;
 use crate::error::{Error, suggest};
+use crate::files::checksums::entity_tag;
 use crate::files::parquet;
 use crate::store::table::ROLE_KEY;
 
@@ -200,7 +201,7 @@ impl Snapshot {
                 location: parquet::location(&path)?,
                 last_modified: DateTime::from_timestamp_millis(stored.modified).unwrap_or_default(),
                 size: stored.size,
-                e_tag: None,
+                e_tag: stored.checksum.map(entity_tag),
                 version: None,
             };
             let in_path = values.iter().map(|value| parquet::constant(value, known.num_rows));

@@ -5,15 +5,13 @@
 //! A version's time is the one its writer recorded; the times of files change when a folder is copied. Clocks of several writers
 //! may disagree: then a version counts as committed no earlier than the one before it.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use chrono::{DateTime, SecondsFormat};
 use serde_json::Value;
 
-use super::LOG_FOLDER;
+use super::{LOG_FOLDER, checksum};
 use crate::error::{Error, Result};
 
 /// One commit.
@@ -38,7 +36,7 @@ pub struct Commit {
 /// What tells one entry from another of the same name.
 pub(super) type Signature = (u64, Option<SystemTime>);
 
-fn entry(folder: &Path, version: u64) -> PathBuf {
+pub(super) fn entry(folder: &Path, version: u64) -> PathBuf {
     folder.join(LOG_FOLDER).join(format!("{version:020}.json"))
 }
 
@@ -169,15 +167,15 @@ fn read(folder: &Path, version: u64) -> Result<Commit> {
 /// Calls `each` for the actions of an entry until it says `false`.
 fn lines(folder: &Path, version: u64, mut each: impl FnMut(&Value) -> bool) -> Result<()> {
     let path = entry(folder, version);
-    let file = File::open(&path).map_err(|e| Error::io("read", &path, &e))?;
-    for (at, line) in BufReader::new(file).lines().enumerate() {
+    let text = std::fs::read(&path).map_err(|e| Error::io("read", &path, &e))?;
+    checksum::compare_entry(folder, version, &text)?;
+    for (at, line) in text.split(|byte| *byte == b'\n').enumerate() {
         let damaged =
             |why: String| Error::data(format!("log entry '{}' is damaged: line {}: {why}", path.display(), at + 1));
-        let line = line.map_err(|e| damaged(e.to_string()))?;
-        if line.trim().is_empty() {
+        if line.trim_ascii().is_empty() {
             continue;
         }
-        let action: Value = serde_json::from_str(&line).map_err(|e| damaged(e.to_string()))?;
+        let action: Value = serde_json::from_slice(line).map_err(|e| damaged(e.to_string()))?;
         if !action.is_object() {
             return Err(damaged("it is no JSON object".into()));
         }
@@ -188,8 +186,16 @@ fn lines(folder: &Path, version: u64, mut each: impl FnMut(&Value) -> bool) -> R
     Ok(())
 }
 
-/// Whether a commit changed rows: added or took out others than it moved.
+/// Whether an entry can be read and matches its checksum.
+pub(super) fn readable(folder: &Path, version: u64) -> Result<()> {
+    lines(folder, version, |_| true)
+}
+
+/// Whether a commit changed rows: added or took out others than it moved. One whose entry was cleared away may have.
 pub(super) fn changed_data(folder: &Path, version: u64) -> Result<bool> {
+    if !entry(folder, version).exists() {
+        return Ok(true);
+    }
     let mut changed = false;
     lines(folder, version, |action| {
         let part = action.get("add").or_else(|| action.get("remove"));
@@ -212,7 +218,7 @@ pub(super) fn damage(folder: &Path) -> Option<Error> {
         let missing = entry(folder, gap[0] + 1);
         return Some(Error::data(format!("log entry '{}' is missing: later ones are there", missing.display())));
     }
-    versions.iter().find_map(|version| lines(folder, *version, |_| true).err())
+    checksum::damage(folder).into_iter().next()
 }
 
 /// The error of a version that was never made.
@@ -257,6 +263,41 @@ pub async fn oldest_whole(folder: &Path) -> Option<u64> {
         }
     }
     versions.get(low).copied()
+}
+
+/// Every file that an entry of the log adds or takes out; none where there is no log.
+pub(in crate::store) fn named(folder: &Path) -> Result<std::collections::HashSet<String>> {
+    let mut names = std::collections::HashSet::new();
+    if !folder.join(LOG_FOLDER).is_dir() {
+        return Ok(names);
+    }
+    for version in list(folder)? {
+        lines(folder, version, |action| {
+            let path = action.get("add").or_else(|| action.get("remove")).and_then(|part| part.get("path")?.as_str());
+            names.extend(path.map(percent_decoded));
+            true
+        })?;
+    }
+    Ok(names)
+}
+
+/// The newest commit that erased rows of users, and the files that it took out.
+pub(super) fn last_erasure(folder: &Path) -> Result<Option<(u64, Vec<String>)>> {
+    for version in list(folder)?.into_iter().rev() {
+        let (mut erasure, mut files) = (false, Vec::new());
+        lines(folder, version, |action| {
+            if let Some(info) = action.get("commitInfo") {
+                erasure |= info.get("tenureOperation").and_then(Value::as_str) == Some("erase");
+            }
+            let removed = action.get("remove").and_then(|remove| remove.get("path")).and_then(Value::as_str);
+            files.extend(removed.map(percent_decoded));
+            true
+        })?;
+        if erasure {
+            return Ok(Some((version, files)));
+        }
+    }
+    Ok(None)
 }
 
 /// The files that commits took out, with the moment of the last time (milliseconds since 1970).

@@ -123,6 +123,7 @@ mod tests {
             ordered: users.is_some(),
             users: users.map(|(low, high)| (ScalarValue::from(low), ScalarValue::from(high))),
             times: None,
+            checksum: None,
             statistics: String::new(),
         }
     }

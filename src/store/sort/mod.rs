@@ -181,7 +181,7 @@ impl Sorter {
         target: &Target<'_>,
         progress: Progress<'_>,
     ) -> Result<(Vec<StoredFile>, Counts)> {
-        let open = |files: &Vec<StoredFile>| Chain::open(target.folder, files, &self.columns.schema, &self.roles);
+        let open = |files: &Vec<StoredFile>| Chain::open(target.table, files, &self.columns.schema, &self.roles);
         let stored = chains.iter().map(open).collect::<Result<Vec<_>>>()?;
         let files = || chains.iter().flatten();
         let (mut in_memory, mut in_runs) = (None, Vec::new());

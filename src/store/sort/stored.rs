@@ -3,8 +3,7 @@
 //! Deals with: reading a range of users, by the statistics of row groups; columns that the file does not have; types that other
 //! writers chose. Does not deal with: files that are not in order.
 
-use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, new_null_array};
@@ -23,13 +22,17 @@ use super::buffer::rows_of;
 use super::columns::{Columns, Rows};
 use super::source::{Fence, Reader, Source, UserRange};
 use crate::error::{Error, Result};
+use crate::files::checksums::FooterSum;
+use crate::files::checksums::read::CheckedFile;
+use crate::files::checksums::whole::unreadable;
 use crate::files::nested::{adapt, lost};
 use crate::store::managed::{Roles, StoredFile};
 use crate::store::user_id::{UserId, Users};
 
 /// A file of a table, with the columns of a schema.
 pub(in crate::store) struct StoredSource {
-    path: PathBuf,
+    file: CheckedFile,
+    sum: Option<FooterSum>,
     metadata: ArrowReaderMetadata,
     schema: SchemaRef,
     user: usize,
@@ -50,9 +53,9 @@ impl StoredSource {
     /// Opens a file and reads its footer. Columns of `schema` that the file does not have are NULL.
     pub fn open(folder: &Path, stored: &StoredFile, schema: &SchemaRef, roles: &Roles) -> Result<Self> {
         let path = folder.join(&stored.path);
-        let file = File::open(&path).map_err(|e| Error::io("open", &path, &e))?;
-        let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()).map_err(|e| unread(&path, e))?;
-        let metadata = as_wanted(metadata, schema);
+        let file = CheckedFile::open(&path, stored.checksum)?;
+        let metadata = ArrowReaderMetadata::try_new(Arc::clone(file.metadata()), ArrowReaderOptions::new());
+        let metadata = as_wanted(metadata.map_err(|e| unread(&path, e))?, schema);
         let user = schema.index_of(&roles.user)?;
         let places: Vec<_> = schema.fields().iter().map(|f| metadata.schema().index_of(f.name()).ok()).collect();
         for role in [&roles.user, &roles.time] {
@@ -67,14 +70,15 @@ impl StoredSource {
         let piece = rows_of(PIECE_BYTES, 2 * bytes.max(0) as usize, stored.rows as usize);
         let users =
             stored.users.as_ref().and_then(|(low, high)| Some((UserId::from_scalar(low)?, UserId::from_scalar(high)?)));
-        Ok(Self { path, metadata, schema: Arc::clone(schema), user, places, groups, users, piece })
+        let sum = stored.checksum;
+        Ok(Self { file, sum, metadata, schema: Arc::clone(schema), user, places, groups, users, piece })
     }
 
     /// That each row has a user and a time: others have no place in the order.
     pub fn check_complete(&self, batch: &RecordBatch, roles: &Roles) -> Result<()> {
         for role in [&roles.user, &roles.time] {
             if batch.column(batch.schema_ref().index_of(role)?).null_count() > 0 {
-                let path = self.path.display();
+                let path = self.file.path().display();
                 return Err(Error::data(format!(
                     "'{path}' cannot be put in order: it has rows whose '{role}' is NULL"
                 ))
@@ -109,11 +113,10 @@ impl StoredSource {
 
     /// Batches of a range's row groups, with the schema's columns; rows of other users may be among them.
     pub fn batches(&self, groups: Vec<usize>) -> Result<Batches<'_>> {
-        let file = File::open(&self.path).map_err(|e| Error::io("open", &self.path, &e))?;
-        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone());
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.clone(), self.metadata.clone());
         let mask = ProjectionMask::roots(builder.parquet_schema(), self.places.iter().flatten().copied());
         let builder = builder.with_projection(mask).with_row_groups(groups).with_batch_size(self.piece);
-        let reader = builder.build().map_err(|e| unread(&self.path, e))?;
+        let reader = builder.build().map_err(|e| unread(self.file.path(), e))?;
         Ok(Batches { source: self, reader })
     }
 
@@ -149,13 +152,14 @@ impl StoredSource {
             let wrong = lost(part, &cast).into_iter().map(|row| (row, ())).collect();
             Ok((cast, wrong))
         };
-        let (adapted, wrong) = adapt(column, field.data_type(), field.name(), &mut single)
-            .map_err(|e| e.within(&format!("cannot read column '{}' of '{}': ", field.name(), self.path.display())))?;
+        let (adapted, wrong) = adapt(column, field.data_type(), field.name(), &mut single).map_err(|e| {
+            e.within(&format!("cannot read column '{}' of '{}': ", field.name(), self.file.path().display()))
+        })?;
         if !wrong.is_empty() {
             return Err(Error::data(format!(
                 "column '{}' of '{}' is {}, and holds values that are no {}",
                 field.name(),
-                self.path.display(),
+                self.file.path().display(),
                 column.data_type(),
                 field.data_type()
             )));
@@ -249,7 +253,7 @@ impl Iterator for Batches<'_> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let batch = self.reader.next()?;
-        let batch = batch.map_err(|e| Error::data(format!("cannot read '{}': {e}", self.source.path.display())));
+        let batch = batch.map_err(|error| unreadable(self.source.file.path(), self.source.sum, error.into()));
         Some(batch.and_then(|batch| self.source.adapt(&batch)))
     }
 }
@@ -267,7 +271,7 @@ impl StoredReader<'_> {
         let rises = (1..rows.len).all(|row| (users.at(row - 1), times[row - 1]) <= (users.at(row), times[row]));
         let follows = self.last.as_ref().is_none_or(|(user, time)| (user.as_ref(), *time) <= (users.at(0), times[0]));
         if !rises || !follows {
-            let path = self.batches.source.path.display();
+            let path = self.batches.source.file.path().display();
             return Err(Error::data(format!("'{path}' is not in the order of user and time, as the table says")));
         }
         self.last = Some((users.at(rows.len - 1).to_owned(), times[rows.len - 1]));
@@ -284,7 +288,7 @@ impl Reader for StoredReader<'_> {
             }
             let source = self.batches.source;
             if batch.column(source.user).null_count() > 0 {
-                return Err(Error::data(format!("'{}' holds a row without a user", source.path.display())));
+                return Err(Error::data(format!("'{}' holds a row without a user", source.file.path().display())));
             }
             let mut users = Users::new(batch.column(source.user))?;
             let (from, to) = self.range.within(&users);
@@ -307,6 +311,8 @@ mod tests {
     use arrow::array::{AsArray, Int64Array, ListArray, StructArray, TimestampMicrosecondArray};
     use arrow::buffer::OffsetBuffer;
     use arrow::datatypes::{Int64Type, TimeUnit};
+    use std::fs::File;
+
     use parquet::arrow::ArrowWriter;
 
     use super::*;
@@ -350,6 +356,7 @@ mod tests {
             ordered: false,
             users: None,
             times: None,
+            checksum: None,
             statistics: String::new(),
         };
         let source = StoredSource::open(folder.path(), &file, &schema, &roles).unwrap();

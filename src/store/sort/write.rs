@@ -27,14 +27,16 @@ pub type Progress<'a> = &'a (dyn Fn(u64, u64) -> Result<()> + Sync);
 /// Where sorted rows go.
 #[derive(Debug, Clone)]
 pub struct Target<'a> {
-    /// The table's folder, which has to exist.
+    /// Where files are written; it has to exist.
     pub folder: &'a Path,
+    /// The table's folder.
+    pub table: &'a Path,
     /// Sizes of files, time slices.
     pub layout: Layout,
     /// The column by which repeated events are known: of rows of one user with the same value the earliest stays, and of
     /// those with the same time the first that came. NULLs are all different.
     pub dedup: Option<&'a str>,
-    /// Files below the folder that stay as they are: rows that repeat an event of theirs are left out, whatever their time.
+    /// Files of the table that stay as they are: rows that repeat an event of theirs are left out, whatever their time.
     /// Only looked at with `dedup`.
     pub existing: &'a [StoredFile],
 }
@@ -42,7 +44,14 @@ pub struct Target<'a> {
 impl<'a> Target<'a> {
     /// Files of the usual sizes below `folder`.
     pub fn new(folder: &'a Path) -> Self {
-        Self { folder, layout: Layout::new(), dedup: None, existing: &[] }
+        Self { folder, table: folder, layout: Layout::new(), dedup: None, existing: &[] }
+    }
+
+    /// Files of a table in another folder.
+    #[must_use]
+    pub fn with_table(mut self, table: &'a Path) -> Self {
+        self.table = table;
+        self
     }
 
     /// With time slices.
@@ -202,11 +211,11 @@ impl Kept {
         let divided = divide(target.existing);
         let mut files: Vec<Box<dyn Source>> = Vec::new();
         for chain in &divided.chains {
-            files.push(Box::new(Chain::open(target.folder, chain, &narrow, work.roles)?));
+            files.push(Box::new(Chain::open(target.table, chain, &narrow, work.roles)?));
         }
         let mut sorter = Sorter::new(work.staging, narrow.clone(), work.roles, work.memory / 4)?;
         for file in &divided.loose {
-            for batch in StoredSource::open(target.folder, file, &narrow, work.roles)?.batches_of_all()? {
+            for batch in StoredSource::open(target.table, file, &narrow, work.roles)?.batches_of_all()? {
                 sorter.push(&with_user_and_time(&batch?, work.roles)?)?;
             }
         }

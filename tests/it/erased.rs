@@ -1,0 +1,152 @@
+//! After `erase` and `vacuum` no byte of what the erased user was is left in the table's folder.
+
+use std::path::Path;
+
+use crate::program::Place;
+
+/// Every file below a folder.
+fn walk(folder: &Path, found: &mut Vec<(String, Vec<u8>)>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => walk(&path, found),
+            false => found.push((path.display().to_string(), std::fs::read(&path).unwrap())),
+        }
+    }
+}
+
+/// Files below a folder that hold one of the words as they are, or letter by letter as JSON may write them.
+fn holding(folder: &Path, words: &[&str]) -> Vec<String> {
+    let mut files = Vec::new();
+    walk(folder, &mut files);
+    let mut holding = Vec::new();
+    for (name, bytes) in files {
+        for word in words {
+            let escaped: String = word.chars().map(|c| format!("\\u{:04x}", c as u32)).collect();
+            let forms = [
+                word.as_bytes().to_vec(),
+                escaped.to_uppercase().replace("\\U", "\\u").into_bytes(),
+                escaped.into_bytes(),
+            ];
+            if forms.iter().any(|form| bytes.windows(form.len()).any(|w| w == form.as_slice())) {
+                holding.push(format!("{name}: {word}"));
+            }
+        }
+    }
+    holding
+}
+
+/// The first and the last user of the table, whose values are the bounds of every column.
+const ERASED: [&str; 8] =
+    ["aaa-first", "zzz-last", "aaa@first.example", "zzz@last.example", "aaaevent", "zzzevent", "aaakey", "zzzkey"];
+
+fn load(place: &Place, name: &str, rows: &[(&str, &str, &str, &str)]) {
+    let mut text = String::from("user_id,ts,event,mail,key\n");
+    for (at, (user, event, mail, key)) in rows.iter().enumerate() {
+        text += &format!("{user},2024-01-{:02} 00:00:00,{event},{mail},{key}\n", at + 1);
+    }
+    place.write(name, &text);
+    let done = place.run(&["ingest", name, "--into", "data", "--dedup-key", "key", "-q"]);
+    assert!(done.starts_with("exit 0"), "{done}");
+}
+
+#[test]
+fn no_byte_of_an_erased_user_is_left() {
+    for (loads, compacted) in [(1, false), (3, true), (12, false), (12, true)] {
+        let place = Place::new();
+        for number in 0..loads {
+            let (first, last, other) = (format!("aaakey{number}"), format!("zzzkey{number}"), format!("k{number}"));
+            let rows = [
+                ("aaa-first", "aaaevent", "aaa@first.example", first.as_str()),
+                ("middle", "view", "m@x.org", other.as_str()),
+                ("zzz-last", "zzzevent", "zzz@last.example", last.as_str()),
+            ];
+            load(&place, &format!("{number}.csv"), &rows);
+        }
+        if compacted {
+            assert!(place.run(&["compact", "data/events", "-q"]).starts_with("exit 0"));
+        }
+        let table = place.path("data/events");
+        assert!(!holding(&table, &ERASED).is_empty());
+        let done = place.run(&["erase", "data/events", "--user", "aaa-first", "--user", "zzz-last", "-q"]);
+        assert!(done.starts_with("exit 0"), "{done}");
+        load(&place, "more.csv", &[("nnn", "view", "n@x.org", "later")]);
+        let dry = place.run(&["vacuum", "data/events", "--older-than", "0", "--dry-run"]);
+        assert!(
+            dry.contains("_delta_log/00000000000000000000.json") && dry.contains("before the last erasure"),
+            "{dry}"
+        );
+        let done = place.run(&["vacuum", "data/events", "--older-than", "0"]);
+        assert!(done.starts_with("exit 0") && done.contains("before the last erasure"), "{done}");
+        assert_eq!(holding(&table, &ERASED), [] as [String; 0], "{loads} loads");
+        let rows = place.run(&[
+            "-q",
+            "--format",
+            "csv",
+            "-c",
+            "SELECT user_id, count(*) AS n FROM 'data/events' GROUP BY 1 ORDER BY 1",
+        ]);
+        assert!(rows.contains(&format!("middle,{loads}\nnnn,1\n")), "{rows}");
+        assert!(place.run(&["doctor", "data/events", "--verify"]).starts_with("exit 0"));
+        // The table goes on: loads that were made are known, new ones come in, a second vacuum has nothing to do.
+        assert!(place.run(&["ingest", "0.csv", "--into", "data"]).contains("was loaded into this table before"));
+        load(&place, "last.csv", &[("ooo", "view", "o@x.org", "last")]);
+        let again = place.run(&["vacuum", "data/events", "--older-than", "0"]);
+        assert!(!again.contains("before the last erasure"), "{again}");
+        let history = place.run(&[
+            "-q",
+            "--format",
+            "csv",
+            "-c",
+            "SELECT operation FROM history('data/events') ORDER BY version",
+        ]);
+        assert!(history.contains("operation\nerase\ningest\ningest\n"), "{history}");
+    }
+}
+
+/// Until the old files go the log stays as it is: old versions can be read.
+#[test]
+fn what_can_be_read_keeps_its_entries() {
+    let place = Place::new();
+    load(&place, "0.csv", &[("aaa-first", "view", "a@x.org", "k0"), ("other", "view", "o@x.org", "k1")]);
+    assert!(place.run(&["erase", "data/events", "--user", "aaa-first", "-q"]).starts_with("exit 0"));
+    assert!(!place.run(&["vacuum", "data/events"]).contains("before the last erasure"));
+    let old = place.run(&["-q", "--format", "csv", "-c", "SELECT count(*) AS n FROM 'data/events' VERSION AS OF 0"]);
+    let old = match old.contains("n\n2\n") {
+        true => old,
+        false => place.run(&[
+            "-q",
+            "-t",
+            "events=data/events",
+            "--format",
+            "csv",
+            "-c",
+            "SELECT count(*) AS n FROM events AS OF VERSION 0",
+        ]),
+    };
+    assert!(old.contains("n\n2\n") || old.starts_with("exit 1"), "{old}");
+}
+
+/// Rows that were put aside, also as text that is no JSON or writes letters by their numbers.
+#[test]
+fn rejected_rows_of_an_erased_user_go_as_well() {
+    let place = Place::new();
+    let lines = [
+        r#"{"user_id":"keep","ts":"2024-01-01T00:00:00Z","event":"view"}"#,
+        r#"{"user_id":"zzz-last","ts":"2024-01-01T00:00:00Z","event":"view"}"#,
+        r#"{"user_id":"zzz-last","ts":"yesterday","event":"view"}"#,
+        r#"{"user_id":"zzz-last","ts":"2024-01-01T00:00:00Z","event":"#,
+        r#"{"user_id":"\u007a\u007a\u007a\u002d\u006c\u0061\u0073\u0074","ts":"yesterday","event":"view"}"#,
+        r#"{"user_id":"\u007a\u007a\u007a\u002d\u006c\u0061\u0073\u0074","ts":"2024"#,
+        r#"{"user_id":"keep","ts":"tomorrow","event":"view"}"#,
+    ];
+    place.write("a.ndjson", &(lines.join("\n") + "\n"));
+    let done = place.run(&["ingest", "a.ndjson", "--into", "data", "--table", "events", "--max-rejects", "100", "-q"]);
+    assert!(done.starts_with("exit 0"), "{done}");
+    let table = place.path("data/events");
+    assert!(holding(&table, &["zzz-last"]).iter().any(|name| name.contains("_rejects")));
+    assert!(place.run(&["erase", "data/events", "--user", "zzz-last", "-q"]).starts_with("exit 0"));
+    assert!(place.run(&["vacuum", "data/events", "--older-than", "0", "-q"]).starts_with("exit 0"));
+    assert_eq!(holding(&table, &["zzz-last"]), [] as [String; 0]);
+    assert!(!holding(&table, &["tomorrow"]).is_empty(), "others' rows stay");
+}
