@@ -178,8 +178,7 @@ impl Question {
         let order = call.column("order_key")?;
         let mut by = call.breakdowns("by")?;
         let mut fields: Vec<String> = by.iter().map(|b| by_field(&b.name)).collect();
-        let named: [(&str, fn(&str) -> String); 2] = [("first", first_field), ("last", last_field)];
-        for (key, field) in named {
+        for (key, field) in [("first", first_field as fn(&str) -> String), ("last", last_field)] {
             for known in call.breakdowns(key)? {
                 if by.iter().any(|b| b.name == known.name) {
                     return Err(call.error(format!(

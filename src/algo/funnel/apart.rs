@@ -39,6 +39,15 @@ pub(super) struct Apart {
     plain: PlainApart,
 }
 
+/// A value: events with another one do not satisfy `steps`.
+#[derive(Debug, Clone, Copy)]
+struct Own {
+    steps: u64,
+    class: u32,
+    /// A tag of it.
+    tag: u32,
+}
+
 impl Funnel {
     /// The chains of each value, in the order of values, those without a value first.
     pub(super) fn by_value(
@@ -101,13 +110,20 @@ impl Funnel {
                 let from = events.partition_point(|e| e.time < first);
                 let until = events.partition_point(|e| e.time <= deadline);
                 if openings.is_power_of_two() {
-                    self.with_value(&events[from..until], held, values, openings, (class, tag), from, chains);
+                    self.with_value(
+                        &events[from..until],
+                        held,
+                        values,
+                        Own { steps: openings, class, tag },
+                        from,
+                        chains,
+                    );
                 } else {
                     // In any order whatever comes later may be of any value.
                     let mut times: Vec<i64> = same.iter().map(|(.., at)| events[*at as usize].time).collect();
                     times.dedup();
                     self.set_entries(Some(times));
-                    self.with_value(&events[from..until], held, values, 0, (class, tag), from, chains);
+                    self.with_value(&events[from..until], held, values, Own { steps: 0, class, tag }, from, chains);
                     self.set_entries(None);
                 }
             }
@@ -162,23 +178,20 @@ impl Funnel {
                 whole.chains.clear();
                 whole.places.clear();
                 let (class, tag, _) = same[0];
-                self.with_value(events, held, values, 1 << step, (class, tag), 0, &mut whole);
+                self.with_value(events, held, values, Own { steps: 1 << step, class, tag }, 0, &mut whole);
                 take(&whole, step, chains, |meets| meets.then_some(Some(tag)));
             }
         }
         (self.apart.entries, self.apart.whole) = (entries, whole);
     }
 
-    /// Appends the chains of one value, of a user's events from the position `from` on: events with another one do not
-    /// satisfy `steps`.
-    #[allow(clippy::too_many_arguments)]
+    /// Appends the chains of one value, of a user's events from the position `from` on.
     fn with_value(
         &mut self,
         events: &[Event],
         held: Option<&[u32]>,
         values: &dyn Values,
-        steps: u64,
-        (class, tag): (u32, u32),
+        Own { steps, class, tag }: Own,
         from: usize,
         chains: &mut Chains,
     ) {
