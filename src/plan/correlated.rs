@@ -27,8 +27,8 @@ use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::error::Result;
 use datafusion::logical_expr::expr::{BinaryExpr, Exists, InSubquery};
-use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
-use datafusion::logical_expr::{Expr, Filter, LogicalPlan, LogicalPlanBuilder, Projection, Subquery};
+use datafusion::logical_expr::utils::{conjunction, split_conjunction, split_conjunction_owned};
+use datafusion::logical_expr::{Expr, Filter, LogicalPlan, LogicalPlanBuilder, Operator, Projection, Subquery};
 use datafusion::optimizer::AnalyzerRule;
 
 use crate::error::Error;
@@ -53,6 +53,9 @@ fn of_node(plan: LogicalPlan, made: &mut usize) -> Result<Transformed<LogicalPla
         // LATERAL.
         let changed = within(subquery, made)?;
         return Ok(changed.update_data(LogicalPlan::Subquery));
+    }
+    if let LogicalPlan::Filter(filter) = &plan {
+        check_not_in(&filter.predicate)?;
     }
     plan.map_expressions(|expr| {
         expr.transform_up(|expr| match expr {
@@ -129,6 +132,38 @@ fn is_plain(expr: &Expr) -> bool {
 fn is_subquery(expr: &Expr) -> bool {
     expr.exists(|node| Ok(matches!(node, Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_))))
         .unwrap_or(true)
+}
+
+/// Refuses `x NOT IN (SELECT ..)` below an OR. DataFusion marks the rows that are found there and knows no third answer: where x or one of the
+/// values is NULL, the row would be taken for one that is not in the list.
+fn check_not_in(predicate: &Expr) -> Result<()> {
+    for condition in split_conjunction(predicate) {
+        let whole = match condition {
+            Expr::Not(inner) => inner.as_ref(),
+            other => other,
+        };
+        if !matches!(whole, Expr::InSubquery(_)) {
+            only_found(condition)?;
+        }
+    }
+    Ok(())
+}
+
+/// Below AND and OR a row that is not found and one of which it is not known are the same to a WHERE.
+fn only_found(condition: &Expr) -> Result<()> {
+    match condition {
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::And | Operator::Or, right }) => {
+            only_found(left)?;
+            only_found(right)
+        }
+        Expr::InSubquery(InSubquery { negated: false, .. }) => Ok(()),
+        other if other.exists(|node| Ok(matches!(node, Expr::InSubquery(_))))? => Err(Error::user(
+            "NOT IN (SELECT ..) beside OR, or IN inside another expression, is not supported: NULLs would count as not in the list",
+        )
+        .hint("NOT EXISTS (SELECT 1 FROM .. WHERE key = x), or NOT IN alone with WHERE .. IS NOT NULL in the subquery")
+        .into()),
+        _ => Ok(()),
+    }
 }
 
 /// Refuses a window over rows that a correlated condition chooses.
