@@ -229,7 +229,8 @@ fn loads_of_one_file_at_once_land_once() {
                 false => assert!(refused.iter().any(|words| told.contains(words)), "round {round}: {told}"),
             }
         }
-        assert_eq!((landed, rows(&place)), (1, 500), "round {round}");
+        // Who waited for the first one's end finds its commit, and has nothing left to do.
+        assert!(landed >= 1 && rows(&place) == 500, "round {round}: {landed} landed");
         assert_eq!((leavings(&place.path("data/events")), orphans(&place)), (vec![], 0), "round {round}");
     }
 }
