@@ -40,11 +40,11 @@ fn row(n: usize, csv: bool) -> String {
     let country = ["DE", "FR", "US", "BR", "JP"][n % 5];
     match csv {
         true => {
-            let note = if n % 10 == 0 { format!("\"said \"\"yes\"\",\nthen {n}\"") } else { format!("note {n}") };
+            let note = if n.is_multiple_of(10) { format!("\"said \"\"yes\"\",\nthen {n}\"") } else { format!("note {n}") };
             format!("{user},{ts},{event},{price},{country},/p/{},{session},{note}\n", n % 1000)
         }
         false => {
-            let note = if n % 10 == 0 { format!("said \\\"yes\\\",\\nthen {n}") } else { format!("note {n}") };
+            let note = if n.is_multiple_of(10) { format!("said \\\"yes\\\",\\nthen {n}") } else { format!("note {n}") };
             format!(
                 "{{\"user_id\":{user},\"ts\":\"{ts}\",\"event\":\"{event}\",\"price\":{price},\"country\":\"{country}\",\"page\":\"/p/{}\",\"session\":{session},\"note\":\"{note}\"}}\n",
                 n % 1000

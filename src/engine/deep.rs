@@ -135,17 +135,17 @@ impl Chain {
 }
 
 fn deepens(token: &Token) -> bool {
-    match token {
+    !matches!(
+        token,
         Token::Number(..)
-        | Token::SingleQuotedString(_)
-        | Token::DoubleQuotedString(_)
-        | Token::Whitespace(_)
-        | Token::Period
-        | Token::Comma
-        | Token::Placeholder(_)
-        | Token::EOF => false,
-        _ => true,
-    }
+            | Token::SingleQuotedString(_)
+            | Token::DoubleQuotedString(_)
+            | Token::Whitespace(_)
+            | Token::Period
+            | Token::Comma
+            | Token::Placeholder(_)
+            | Token::EOF
+    )
 }
 
 #[cfg(test)]

@@ -51,8 +51,11 @@ enum Step {
     /// Another commit came first.
     Anew(String),
     /// Values behind the sample do not fit columns that nothing is written of yet: these types hold them, for a reason.
-    Wider(BTreeMap<String, (DataType, String)>),
+    Wider(Found),
 }
+
+/// Columns that are too narrow for values behind the sample: the types that hold them, and why.
+type Found = BTreeMap<String, (DataType, String)>;
 
 /// Types of columns that an earlier try has found too narrow.
 type Wider = BTreeMap<String, DataType>;
@@ -346,7 +349,7 @@ impl Work<'_> {
             Rejects::resume(staging.folder().join("rejects.ndjson"), done.reject_bytes, done.rejects.clone())?;
         let mut rows = done.rows;
         let mut wider = BTreeMap::new();
-        let read = self.read(heads, layout, staging, &mut rejects, done, &mut rows, &mut wider);
+        let read = self.read(heads, layout, staging, &mut rejects, done, (&mut rows, &mut wider));
         if !wider.is_empty() {
             return Ok(Step::Wider(wider));
         }
@@ -415,8 +418,7 @@ impl Work<'_> {
         journal: &mut Journal,
         rejects: &mut Rejects,
         mut done: Done,
-        rows: &mut u64,
-        wider: &mut BTreeMap<String, (DataType, String)>,
+        (rows, wider): (&mut u64, &mut Found),
     ) -> Result<(Sorter, Unseen)> {
         // The blocks that are being read have a share of the memory: some of each thread, as text and as columns.
         let block = (self.options.memory / 64).clamp(64 << 10, BLOCK);

@@ -415,7 +415,7 @@ fn call(expr: &mut Expr) -> Option<Error> {
             *expr = Expr::Function(plain_call("date_diff", vec![text("day"), from.clone(), to.clone()]));
         }
         ("to_char" | "date_format", [value, format]) => {
-            let Some(written) = as_text(format) else { return None };
+            let written = as_text(format)?;
             match patterns::strftime(&name, written) {
                 Ok(None) => {}
                 Ok(Some(pattern)) => {

@@ -85,9 +85,8 @@ fn found(path: &Path, sum: Option<FooterSum>) -> Result<Vec<Damage>> {
         footer?.and_then(|footer| ParquetRecordBatchReaderBuilder::new_with_metadata(file.clone(), footer).build());
     match read {
         Err(error) => note(None, error.to_string()),
-        Ok(batches) => {
-            let decoded =
-                super::read::parsed(path, || batches.map(|batch| batch.map(|_| ())).collect::<Result<(), _>>());
+        Ok(mut batches) => {
+            let decoded = super::read::parsed(path, || batches.try_for_each(|batch| batch.map(|_| ())));
             match decoded {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => note(None, error.to_string()),
