@@ -40,7 +40,8 @@ fn row(n: usize, csv: bool) -> String {
     let country = ["DE", "FR", "US", "BR", "JP"][n % 5];
     match csv {
         true => {
-            let note = if n.is_multiple_of(10) { format!("\"said \"\"yes\"\",\nthen {n}\"") } else { format!("note {n}") };
+            let note =
+                if n.is_multiple_of(10) { format!("\"said \"\"yes\"\",\nthen {n}\"") } else { format!("note {n}") };
             format!("{user},{ts},{event},{price},{country},/p/{},{session},{note}\n", n % 1000)
         }
         false => {

@@ -134,22 +134,26 @@ fn in_folder(folder: &Path, named: &str) -> Result<Vec<DataFile>> {
     let (mut files, mut other) = (Vec::new(), None);
     for (path, found) in below.files {
         match source::ending(&path) {
-            Some(_) => {
+            // A folder's notes are no data, though a text that is named may be.
+            Some((ending, _)) if ending != "txt" => {
                 let partitions = partitions(path.strip_prefix(folder).unwrap_or(&path), true);
                 files.push(file(&path, &found, partitions)?);
             }
-            None => other = other.or(Some(path)),
+            Some(_) | None => other = other.or(Some(path)),
         }
     }
     if !files.is_empty() {
         return Ok(files);
     }
-    let endings = ENDINGS.map(|(ending, _)| ending).join(", ");
-    let error = Error::data(format!("folder '{named}' holds no data file ({endings})"));
+    let endings: Vec<&str> = ENDINGS.iter().map(|(ending, _)| *ending).filter(|ending| *ending != "txt").collect();
+    let endings = endings.join(", ");
+    let none = format!("folder '{named}' holds no data file ({endings})");
     Err(match (below.tables.first(), other) {
-        (Some(table), _) => error.hint(format!("'{}' is a managed table: name that folder itself", table.display())),
-        (None, Some(other)) => error.hint(format!("it holds '{}': name that file itself", other.display())),
-        (None, None) => error,
+        (Some(table), _) => {
+            Error::data(format!("{none}; '{}' is a managed table", table.display())).hint("name that folder itself")
+        }
+        (None, Some(other)) => Error::data(none).hint(format!("it holds '{}': name that file itself", other.display())),
+        (None, None) => Error::data(none),
     })
 }
 

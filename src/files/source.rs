@@ -321,7 +321,7 @@ fn unknown_kind(path: &Path, name: &str, begin: &[u8]) -> Error {
         return not_read(name, kind);
     }
     let endings = ENDINGS.map(|(ending, _)| format!(".{ending}")).join(", ");
-    Error::usage(format!("cannot tell the format of '{name}' from its name")).hint(format!(
+    Error::data(format!("cannot tell the format of '{name}' from its name")).hint(format!(
         "use one of {endings}, also with {}; or say it: read_csv('{name}'), read_json(..), read_parquet(..) in a query, --format in an ingest",
         COMPRESSED.join(", ")
     ))

@@ -19,6 +19,7 @@
 pub mod columns;
 mod drafts;
 pub mod journal;
+mod left;
 pub mod loads;
 pub mod mapping;
 mod order;

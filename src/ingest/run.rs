@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use arrow::datatypes::{DataType, Field};
 
 use super::columns::{Existing, Layout};
-use super::journal::{self, Begin, Done, FILES, Journal, Left, remove_all};
+use super::journal::{self, Begin, Done, FILES, Journal, remove_all};
+use super::left::{tell_left, too_many};
 use super::loads::{self, Load};
 use super::mapping::Mapping;
 use super::order::{MaxRejects, Options, Outcome, Phase, Plan, Progress, Watch};
@@ -22,14 +23,12 @@ use crate::files::blocks::BLOCK;
 use crate::files::csv::CsvOptions;
 use crate::files::heads::{self, Head, HeadOptions, Heads, SAMPLE_BYTES, SAMPLE_ROWS, Sample};
 use crate::files::read::{Place, Sources};
-use crate::files::reject::{Counted, NOT_UTF8};
 use crate::files::source::{self, Said, Source, SourceFormat};
 use crate::files::types::type_name;
 use crate::files::unseen::Unseen;
 use crate::store::layout::{Period, discard};
 use crate::store::managed::commit::{Change, Definition, Operation, Refused};
 use crate::store::managed::log::{At, TableLog};
-use crate::store::managed::vacuum::UNCOMMITTED;
 use crate::store::managed::{StoredFile, is_managed, versions};
 use crate::store::retype::retype;
 use crate::store::sort::{Sorter, Target};
@@ -606,35 +605,6 @@ impl Work<'_> {
     }
 }
 
-/// Ingests that were stopped and that nobody has gone on with for long: they take up the disk until somebody does.
-fn tell_left(table: &Path, own: &str, watch: &dyn Watch) {
-    let left: Vec<Left> =
-        journal::left(table, UNCOMMITTED, false).into_iter().filter(|left| !left.name.ends_with(own)).collect();
-    if !left.is_empty() {
-        let megabytes = left.iter().map(|left| left.bytes).sum::<u64>().div_ceil(1_000_000);
-        watch.note(&format!(
-            "unfinished ingests of other sources hold {megabytes} MB in '{}' ({}): the same commands go on with them, tenure vacuum removes them",
-            table.join(journal::FOLDER).display(),
-            left.len()
-        ));
-    }
-}
-
 fn interrupted() -> Error {
     Error::resources("ingest was stopped; the same command goes on from here")
-}
-
-/// Rejected rows are named before anything else is: the first of each reason, the most frequent reasons first.
-fn too_many(rejects: &Rejects, rows: u64, limit: &str) -> Error {
-    let mut reasons: Vec<(&String, &Counted)> = rejects.reasons.iter().collect();
-    reasons.sort_by_key(|(_, counted)| std::cmp::Reverse(counted.rows));
-    let mut error = Error::data(format!("{} of {rows} rows cannot be taken in: {limit}", rejects.rows()));
-    for (kind, counted) in reasons.into_iter().take(5) {
-        error = error.hint(format!("{} x {kind}, first at {}", counted.rows, counted.first));
-    }
-    if rejects.reasons.contains_key(NOT_UTF8) {
-        error = error
-            .hint("say in a mapping how it is written: [read], then encoding = \"latin1\" (or gbk, windows-1252, ..)");
-    }
-    error
 }

@@ -8,6 +8,7 @@
 //! | `extract(hour FROM ts)`, `date_part(..)`, `to_char(ts, ..)` | of the time in the zone |
 //! | `CAST(ts AS DATE)` | the local date |
 //! | `ts >= DATE '2026-01-01'` | from local midnight on |
+//! | `DATE '2026-01-01' + INTERVAL '1 hour'` | a time of that day; whole days and months leave a date |
 //!
 //! In every session, a timestamp without a zone is UTC where it meets one with a zone; by itself DataFusion would read it as a time of that other zone.
 //! A text or TIMESTAMP literal without a zone beside a column without one is UTC, as the column is shown.
@@ -17,9 +18,9 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, TimeUnit};
-use datafusion::common::DFSchema;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::Result;
 use datafusion::logical_expr::expr::{Between, BinaryExpr, Cast, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
@@ -61,6 +62,14 @@ fn of_node(plan: LogicalPlan, zone: Option<&Arc<str>>) -> Result<Transformed<Log
 
 fn of_expr(expr: Expr, schema: &DFSchema, zone: Option<&Arc<str>>) -> Result<Transformed<Expr>> {
     match (expr, zone) {
+        (Expr::BinaryExpr(BinaryExpr { left, op, right }), _) if is_moved_within_a_day(&left, op, &right, schema) => {
+            let begun = |side: Box<Expr>| match side.get_type(schema) {
+                Ok(DataType::Date32) => midnight(*side, zone),
+                _ => *side,
+            };
+            let (left, right) = (Box::new(begun(left)), Box::new(begun(right)));
+            Ok(Transformed::yes(Expr::BinaryExpr(BinaryExpr { left, op, right })))
+        }
         (Expr::BinaryExpr(BinaryExpr { left, op, right }), _) if op.supports_propagation() || op == Operator::Minus => {
             let (left, right, changed) = met(*left, *right, schema, zone);
             let expr = Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right)));
@@ -96,6 +105,32 @@ fn of_expr(expr: Expr, schema: &DFSchema, zone: Option<&Arc<str>>) -> Result<Tra
             }
         }
         (other, _) => Ok(Transformed::no(other)),
+    }
+}
+
+/// Whether a date is moved by an interval that may be no whole days. By itself DataFusion leaves the hours out without a word.
+fn is_moved_within_a_day(left: &Expr, op: Operator, right: &Expr, schema: &DFSchema) -> bool {
+    let whole = |interval: &Expr| match interval {
+        Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(span)), _) => span.nanoseconds == 0,
+        Expr::Literal(ScalarValue::IntervalDayTime(Some(span)), _) => span.milliseconds == 0,
+        Expr::Literal(ScalarValue::IntervalYearMonth(_), _) => true,
+        _ => false,
+    };
+    let interval = |side: &Expr| matches!(side.get_type(schema), Ok(DataType::Interval(_))) && !whole(side);
+    let date = |side: &Expr| matches!(side.get_type(schema), Ok(DataType::Date32));
+    match op {
+        Operator::Plus => (date(left) && interval(right)) || (interval(left) && date(right)),
+        Operator::Minus => date(left) && interval(right),
+        _ => false,
+    }
+}
+
+/// The instant at which a day begins.
+fn midnight(date: Expr, zone: Option<&Arc<str>>) -> Expr {
+    let plain = cast(date, DataType::Timestamp(TimeUnit::Microsecond, None));
+    match zone {
+        Some(zone) => cast(plain, DataType::Timestamp(TimeUnit::Microsecond, Some(Arc::clone(zone)))),
+        None => plain,
     }
 }
 

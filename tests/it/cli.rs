@@ -43,6 +43,10 @@ fn help_tells_everything() {
       -w, --workspace <DIR>     Folder of the workspace file tenure.toml [default: the current folder]
           --memory <SIZE>       Memory that queries may use, as in 512MB or 4GiB [default: no limit]
           --threads <N>         Threads [default: one for each core]
+          --read-only           Only read the registered tables: no COPY, CREATE, DROP or INSERT, no
+                                files named in FROM
+          --timeout <TIME>      Stop a statement that takes longer, as in 30s, 5m or 1h [default: no
+                                limit]
           --set <KEY=VALUE>     Set a session option, as SET does; may be repeated
 
     Results:

@@ -436,14 +436,10 @@ fn names_must_be_clear() {
             .collect::<Vec<_>>()
             .join("\n")
     };
-    assert_snapshot!(fails("user_id,ts,event,a,a\n1,2024-01-31,v,1,2\n", &[]), @r##"
-    error: 'n.csv': columns 4 and 5 are both called 'a'
-    hint: name it by its place in a mapping ([columns] some_name = "#5") or leave it out (drop = ["#5"])
-    "##);
-    assert_snapshot!(fails("user_id,ts,event,\n1,2024-01-31,v,1\n", &[]), @r##"
-    error: 'n.csv': column 4 has no name
-    hint: name it by its place in a mapping ([columns] some_name = "#4") or leave it out (drop = ["#4"])
-    "##);
+    // What has no name of its own is called by its place, what has another's gets a number.
+    place.write("twice.csv", "user_id,ts,event,a,a,\n1,2024-01-31,v,1,2,3\n");
+    ingest(&place, &["twice.csv", "--into", "named", "-q"]);
+    assert_eq!(query(&place, "SELECT a, a_1, column_6 FROM 'named/events'"), "a,a_1,column_6\n1,2,3");
     assert_snapshot!(fails("user_id,ts,event,Page,page\n1,2024-01-31,v,1,2\n", &[]), @r#"
     error: columns 'Page' and 'page' differ only by case
     hint: rename one in a mapping: [columns] page_2 = "page"
@@ -555,13 +551,10 @@ fn files_of_different_shape_are_one_table_or_a_clear_error() {
     error: column 'n' is double in 'p/double.parquet' but list(bigint) in 'p/list.parquet'
     hint: rename or drop one of them in a mapping, and ingest the files one after the other
     "#);
-    parquet("odd.parquet", "arrow_cast(1, 'Time64(Microsecond)')");
-    assert_snapshot!(ingest(&place, &["odd.parquet", "--into", "data", "--table", "odd", "-q"]), @r#"
-    exit 1
-    -- stderr
-    error: 'odd.parquet': column 'n' is Time64(µs), which a table cannot hold
-    hint: leave it out with drop = ["n"] in the mapping
-    "#);
+    // A time of day has no type in a table: it is text there.
+    parquet("odd.parquet", "arrow_cast(1000000, 'Time64(Microsecond)')");
+    ingest(&place, &["odd.parquet", "--into", "data", "--table", "odd", "-q"]);
+    assert_eq!(query(&place, "SELECT n FROM 'data/odd'"), "n\n00:00:01");
 }
 
 #[test]
@@ -583,7 +576,7 @@ fn damaged_sources_are_named() {
     assert!(fails("cut.csv.gz", &whole[..whole.len() / 2]).contains("cannot read 'cut.csv.gz'"));
     assert!(fails("cut.parquet", b"PAR1 and nothing else").contains("cannot read 'cut.parquet'"));
     assert!(fails("empty.parquet", b"").contains("empty.parquet"));
-    assert!(fails("array.json", b"[{\"user_id\": 1}]").contains("holds a JSON array"));
+    assert!(fails("array.json", b"[{\"user_id\": 1}").contains("never closed"));
     assert!(fails("lines.json", b"{\n  \"user_id\": 1\n}\n").contains("over several lines"));
     assert!(fails("none.csv", b"").contains("no columns"));
     assert!(fails("text.csv", b"\"user_id,ts\n").contains("text.csv"));

@@ -29,7 +29,10 @@ pub struct CheckedFile {
 impl CheckedFile {
     /// Opens a file and reads its footer, with `sum` compared. Damage is an error that names the file.
     pub fn open(path: &Path, sum: Option<FooterSum>) -> Result<Self> {
-        let file = File::open(path).map_err(|e| Error::io("open", path, &e))?;
+        let file = File::open(path).map_err(|e| match e.kind() {
+            std::io::ErrorKind::NotFound if sum.is_some() => super::gone(path),
+            _ => Error::io("open", path, &e),
+        })?;
         let metadata = Arc::new(footer(path, &file, sum)?);
         let expected = expected(path, &metadata, sum)?;
         Ok(Self { file: Arc::new(file), path: Arc::new(path.to_path_buf()), metadata, expected: Arc::new(expected) })

@@ -179,7 +179,10 @@ impl Footers {
 /// Reads the footer of a file that has this many bytes, with its page index where that is wanted. It is compared with the checksum
 /// that the file goes with, if it does.
 pub fn read(path: &Path, size: u64, index: bool, sum: Option<FooterSum>) -> Result<ParquetMetaData> {
-    let file = File::open(path).map_err(|e| Error::io("open", path, &e))?;
+    let file = File::open(path).map_err(|e| match e.kind() {
+        std::io::ErrorKind::NotFound if sum.is_some() => checksums::gone(path),
+        _ => Error::io("open", path, &e),
+    })?;
     let found = file.metadata().map_err(|e| Error::io("open", path, &e))?;
     if found.len() == 0 {
         return Err(unreadable(path, "the file is empty (0 bytes)"));

@@ -6,6 +6,7 @@ use arrow::array::{
     Array, ArrayRef, AsArray, Float64Array, Int64Array, ListArray, ListBuilder, StringBuilder, StructArray,
 };
 use arrow::buffer::NullBuffer;
+use arrow::compute::cast;
 use arrow::datatypes::{DataType, Date32Type, Field, Fields, Float64Type, Int64Type};
 use datafusion::error::Result;
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
@@ -186,11 +187,16 @@ impl ScalarUDFImpl for ChurnScore {
         let given = columns[0].as_struct();
         let horizon = columns[1].as_primitive::<Int64Type>();
         let thresholds = columns.get(2).map(|c| c.as_list::<i32>());
-        let numbers: Vec<&Int64Array> = FEATURES
+        // A plan may carry them narrower than `churn_features` answers.
+        let wide: Vec<ArrayRef> = FEATURES
             .iter()
-            .map(|name| given.column_by_name(name).and_then(|c| c.as_primitive_opt::<Int64Type>()))
+            .map(|name| given.column_by_name(name).filter(|c| c.data_type().is_integer()))
+            .map(|column| column.and_then(|column| cast(column, &DataType::Int64).ok()))
             .collect::<Option<_>>()
-            .ok_or_else(|| Error::user("churn_score: the features must be BIGINT, as churn_features(..) answers"))?;
+            .ok_or_else(|| {
+                Error::user("churn_score: the features must be whole numbers, as churn_features(..) answers")
+            })?;
+        let numbers: Vec<&Int64Array> = wide.iter().map(|column| column.as_primitive::<Int64Type>()).collect();
         let mut scores: Vec<Option<f64>> = Vec::with_capacity(given.len());
         let mut reasons = ListBuilder::new(StringBuilder::new());
         for row in 0..given.len() {

@@ -89,7 +89,7 @@ units are those of `tenure.time_zone`; weeks begin on Monday. `datediff(day, fro
 `REPEATABLE (7)`. Users stay whole, and the same ones are in for every table and every run, whatever the number of files and threads: \
 funnels and retention over a sample are those of its users. A larger share holds every user of a smaller one. \
 The number of users is near the share, not equal to it; counts are to be divided by the share. Hash: xxHash64 of the user's text.",
-            example: "SELECT count(DISTINCT user_id) AS users FROM events TABLESAMPLE (25 PERCENT)",
+            example: "SELECT count(DISTINCT user_id) AS users FROM events WHERE in_sample(user_id, 0.25)",
         },
     ]
 }
