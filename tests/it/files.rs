@@ -244,7 +244,9 @@ fn rows_that_cannot_be_read_end_a_query() {
             .run(&["--format", "csv", "-c", "SELECT city FROM read_csv('latin.csv', encoding => 'latin1')"])
             .contains("Köln")
     );
-    assert!(place.run(&["-c", "SELECT * FROM read_csv('latin.csv', encoding => 'gbk')"]).contains("is not GBK text"));
+    std::fs::write(place.path("other.csv"), b"a,city\n1,\xff\xff\n").unwrap();
+    let told = place.run(&["-c", "SELECT * FROM read_csv('other.csv', encoding => 'gbk')"]);
+    assert!(told.starts_with("exit 1") && told.contains("other.csv") && told.contains("is not GBK text"), "{told}");
 }
 
 /// The same bytes however they are packed, side by side.
