@@ -1,6 +1,6 @@
 //! Parquet files of which no bit can change unseen.
 //!
-//! Deals with: writing checksums into files ([`write`]), holding what is read against them ([`read`]; DataFusion's scans do it in
+//! Deals with: writing checksums into files ([`mod@write`]), holding what is read against them ([`read`]; DataFusion's scans do it in
 //! `parquet::source`), and looking through a whole file ([`whole`]). Does not deal with: the commit log's own checksums
 //! (`store::managed::checksum`).
 //!
