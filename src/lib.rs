@@ -6,15 +6,16 @@
 //! # The picture
 //!
 //! ```text
-//!  Parquet, CSV, JSON ─▶ store ─▶ DataFusion scan
-//!                                   │
+//!  Parquet, CSV, JSON ─▶ files ─▶ store ─▶ scan (ordered by user and time where the files are)
+//!                            └▶ ingest ┘     │
+//!                                            │
 //!    SQL ─▶ relations ─▶ functions ─▶ plan ─┬─▶ hash aggregation ──────────▶ functions::*Groups ─▶ algo, model
 //!        FROM funnel(..)  UDAF, UDF          └─▶ exec: one pass over users ──▶ the same ones        the same answers
 //!
 //!  cli ─▶ engine ─▶ RecordBatches ─▶ output (terminal, csv, json, markdown, parquet, arrow)
 //! ```
 //!
-//! Arrows point down only: `main → cli → engine → relations, plan → functions, exec, store → algo, model`, and
+//! Arrows point down only: `main → cli → engine → relations, plan → functions, exec, store → files → algo, model`, `cli → ingest → store`, and
 //! `cli → output`, which knows arrow and nothing else of ours. `error` and `config` are for all. A test reads the `use` lines and checks it.
 //!
 //! # Where a funnel is computed
@@ -37,8 +38,9 @@
 //! |---|---|
 //! | [`algo`] | what a question means, for one user's events; pure functions on slices |
 //! | [`model`] | statistics: BG/NBD, the Wilson interval, Markov chains of channels |
-//! | [`files`] | from a location to typed batches: which files it names, Parquet files as one table |
-//! | [`store`] | from files to tables that know their column roles and order: ingest, ordered files, managed tables; the sample-data generator |
+//! | [`files`] | from a location to typed batches: which files it names, how each is written, types by example, reading by name; one way in for queries and loads |
+//! | [`store`] | from files to tables that know their column roles and order: ordered files, managed tables; the sample-data generator |
+//! | [`ingest`] | a run of files into a managed table: mapping, rejected rows, going on after a kill |
 //! | [`functions`] | SQL functions: arguments in, `algo` out; one folder or file for each family |
 //! | [`relations`] | `FROM funnel(..)`, `retention(..)`, ..: named arguments in, a logical plan out; a file or folder each |
 //! | [`plan`] | optimiser rules: which plans take which path |

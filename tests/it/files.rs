@@ -404,3 +404,157 @@ fn exports_say_what_they_hold() {
     let sum = "SELECT sum(\"Amount\") FROM read_csv('{}', encoding => 'latin1', decimal => ',', thousands => '.')";
     assert_eq!(one(sum.replace("{}", &export("salesforce_report.csv"))), "5370.0");
 }
+
+/// What a later load brings, and what the table then holds.
+#[test]
+fn columns_grow_from_load_to_load() {
+    let place = Place::new();
+    let load = |name: &str, text: &str| {
+        place.write(name, text);
+        place.run(&["ingest", name, "--into", "db"])
+    };
+    let rows = |sql: &str| place.run(&["--format", "csv", "-c", sql]);
+    let line = |day: u32, rest: &str| {
+        format!("{{\"user_id\":{day},\"ts\":\"2024-05-0{day}T10:00:00Z\",\"event\":\"pay\",{rest}}}\n")
+    };
+    assert!(load("1.ndjson", &line(1, "\"price\":5,\"p\":{\"a\":1}")).starts_with("exit 0"));
+    let told = load("2.ndjson", &line(2, "\"price\":9.99,\"p\":{\"a\":2,\"b\":\"x\",\"c\":{\"d\":1.5}}"));
+    assert!(
+        told.starts_with("exit 0")
+            && told.contains("'price' becomes double")
+            && told.contains("1 files were written anew"),
+        "{told}"
+    );
+    assert!(load("3.ndjson", &line(3, "\"price\":7,\"p\":{\"c\":{\"d\":2}}")).starts_with("exit 0"));
+    let told = rows("SELECT price, p['a'] AS a, p['b'] AS b, p['c']['d'] AS d FROM 'db/events' ORDER BY ts");
+    assert!(told.contains("5.0,1,,\n9.99,2,x,1.5\n7.0,,,2.0\n"), "{told}");
+    // A whole number that a DOUBLE does not hold keeps the table from becoming one.
+    let big = "user_id,ts,event,n\n1,2024-05-01,a,9007199254740993\n";
+    place.write("big.csv", big);
+    assert!(place.run(&["ingest", "-q", "big.csv", "--into", "big"]).starts_with("exit 0"));
+    place.write("more.csv", "user_id,ts,event,n\n1,2024-05-02,a,0.5\n");
+    let told = place.run(&["ingest", "-q", "more.csv", "--into", "big"]);
+    assert!(told.starts_with("exit 1") && told.contains("9007199254740993"), "{told}");
+    assert!(rows("SELECT max(n) AS m FROM 'big/events'").contains("m\n9007199254740993\n"));
+}
+
+#[test]
+fn a_load_is_begun_anew_where_its_sample_was_too_narrow() {
+    let place = Place::new();
+    let whole: String = (0..60_000).map(|n| format!("{n},2024-05-01 10:00:00,pay,5\n")).collect();
+    place.write(
+        "late.csv",
+        &format!("user_id,ts,event,price\n{whole}7,2024-05-01 11:00:00,pay,5.75\nu-9,2024-05-01 11:00:00,pay,1\n"),
+    );
+    let told = place.run(&["ingest", "late.csv", "--into", "db"]);
+    assert!(told.starts_with("exit 0"), "{told}");
+    for words in [
+        "column 'price' is double because of '5.75' in 'late.csv' line 60002",
+        "column 'user_id' is text because of 'u-9'",
+    ] {
+        assert!(told.contains(words), "{words}: {told}");
+    }
+    let told = place.run(&[
+        "--format",
+        "csv",
+        "-c",
+        "SELECT count(*) AS n, sum(price) AS s, count(DISTINCT user_id) AS u FROM 'db/events'",
+    ]);
+    assert!(told.contains("60002,300006.75,60001\n"), "{told}");
+}
+
+#[test]
+fn identifiers_and_epochs_are_never_bent() {
+    let place = Place::new();
+    let rows: String = (1..2000).map(|n| format!("{n},{},view\n", 1_714_557_600_000_i64 + n)).collect();
+    place.write("e.csv", &format!("user_id,ts,event\n{rows}007,1714557600000,pay\n5,1714557600,pay\n"));
+    assert!(place.run(&["ingest", "-q", "e.csv", "--into", "db"]).starts_with("exit 0"));
+    let run = |sql: &str| place.run(&["--format", "csv", "-c", sql]);
+    // The one time in seconds is put aside, not a day in 1970.
+    let told = run(
+        "SELECT count(DISTINCT user_id) AS u, count(*) AS n, min(ts) >= TIMESTAMP '2024-01-01' AS fine FROM 'db/events'",
+    );
+    assert!(told.contains("2000,2000,true\n"), "{told}");
+    let aside = std::fs::read_dir(place.path("db/events/_rejects")).unwrap().next().unwrap().unwrap().path();
+    assert!(std::fs::read_to_string(aside).unwrap().contains("is not in the unit of the column's other times"));
+    // Later loads of a table whose users are numbers: 007 is not 7.
+    place.write("numbers.csv", "user_id,ts,event\n7,2024-05-01,a\n");
+    place.write("zeros.csv", "user_id,ts,event\n007,2024-05-02,a\n8,2024-05-02,a\n");
+    assert!(place.run(&["ingest", "-q", "numbers.csv", "--into", "n"]).starts_with("exit 0"));
+    place.run(&["ingest", "-q", "zeros.csv", "--into", "n"]);
+    let told = run("SELECT count(*) AS rows_of_7 FROM 'n/events' WHERE CAST(user_id AS VARCHAR) = '7'");
+    assert!(told.contains("rows_of_7\n1\n"), "{told}");
+}
+
+#[test]
+fn users_inside_objects_are_columns_and_deep_objects_are_text() {
+    let place = Place::new();
+    let deep = |depth: usize| format!("{}1{}", "{\"a\":".repeat(depth), "}".repeat(depth));
+    for depth in [3, 17, 46, 90] {
+        let line = format!(
+            "{{\"event\":\"x\",\"properties\":{{\"time\":1714557600,\"distinct_id\":\"u\"}},\"d\":{}}}\n",
+            deep(depth)
+        );
+        place.write("e.ndjson", &line);
+        let into = format!("db{depth}");
+        let args = [
+            "ingest",
+            "-q",
+            "e.ndjson",
+            "--into",
+            &into,
+            "--user",
+            "properties.distinct_id",
+            "--time",
+            "properties.time",
+        ];
+        let told = place.run(&args);
+        assert!(told.starts_with("exit 0"), "{depth}: {told}");
+        let told = place.run(&[
+            "--format",
+            "csv",
+            "-c",
+            &format!("SELECT distinct_id, count(d) AS n FROM '{into}/events' GROUP BY 1"),
+        ]);
+        assert!(told.contains("u,1\n"), "{depth}: {told}");
+    }
+}
+
+#[test]
+fn sources_that_changed_are_told_apart_from_new_ones() {
+    let place = Place::new();
+    let text = "user_id,ts,event\n1,2024-05-01,a\n";
+    place.write("log.csv", text);
+    assert!(place.run(&["ingest", "-q", "log.csv", "--into", "db"]).starts_with("exit 0"));
+    place.write("log.csv", &format!("{text}2,2024-05-02,a\n"));
+    for args in
+        [&["ingest", "-q", "log.csv", "--into", "db"][..], &["ingest", "-q", "log.csv", "--into", "db", "--only-new"]]
+    {
+        let told = place.run(args);
+        assert!(
+            told.starts_with("exit 1") && told.contains("loaded into this table before with other content"),
+            "{told}"
+        );
+    }
+    assert!(place.run(&["ingest", "-q", "log.csv", "--into", "db", "--again"]).starts_with("exit 0"));
+}
+
+#[test]
+fn a_mapping_that_hardly_a_value_fits_is_refused_before_anything_is_read() {
+    let place = Place::new();
+    place.write("e.csv", "user_id,ts,event,price\n1,01.05.2024,a,x\n2,02.05.2024,a,y\n");
+    for (mapping, words) in [
+        (
+            "time_format = '%d.%m.%Y'\n[columns]\nprice = { from = 'price', type = 'double' }",
+            "the mapping says double, which 2 of 2",
+        ),
+        ("[columns]\nts = { from = 'ts', format = '%Y/%m/%d' }", "the mapping says timestamp"),
+        ("[read]\ndelimeter = ';'", "unknown option 'delimeter'; did you mean 'delimiter'?"),
+        ("[read]\nnull = 'x'", "in a mapping it is null = [..]"),
+    ] {
+        place.write("m.toml", mapping);
+        let told = place.run(&["ingest", "e.csv", "--into", "db", "--mapping", "m.toml", "--dry-run"]);
+        assert!(told.starts_with("exit 1") && told.contains(words), "{told}");
+        assert!(!place.path("db").exists());
+    }
+}
