@@ -138,10 +138,21 @@ fn is_subquery(expr: &Expr) -> bool {
 /// values is NULL, the row would be taken for one that is not in the list.
 fn check_not_in(predicate: &Expr) -> Result<()> {
     for condition in split_conjunction(predicate) {
-        let whole = match condition {
-            Expr::Not(inner) => inner.as_ref(),
-            other => other,
+        let (whole, not) = match condition {
+            Expr::Not(inner) => (inner.as_ref(), true),
+            other => (other, false),
         };
+        // DataFusion asks for NULLs among all rows of the subquery, not among those that belong to the outer row.
+        if let Expr::InSubquery(InSubquery { subquery, negated, .. }) = whole
+            && *negated != not
+            && !subquery.outer_ref_columns.is_empty()
+        {
+            return Err(Error::user(
+                "NOT IN (SELECT ..) whose subquery names columns of the outer query is not supported",
+            )
+            .hint("write NOT EXISTS (SELECT .. WHERE .. AND inner.x = outer.x)")
+            .into());
+        }
         if !matches!(whole, Expr::InSubquery(_)) {
             only_found(condition)?;
         }

@@ -23,8 +23,11 @@ const PLACED: &str = "placed";
 /// Folder of files that are to be put in place.
 const FILES: &str = "files";
 
-/// A folder without a lock may just be being made; after this time it is not.
+/// A folder without a lock that is not empty may just be being made; after this time it is not.
 const MAKING: Duration = Duration::from_secs(600);
+
+/// How often a folder is made that others clear away before it is locked.
+const ATTEMPTS: usize = 20;
 
 /// A folder that is removed in the end.
 #[derive(Debug)]
@@ -36,18 +39,23 @@ pub struct Staging {
 impl Staging {
     /// Makes a folder below `table` that only its owner may look into.
     pub fn make(table: &Path, purpose: &str) -> Result<Self> {
-        let path = table.join(format!("_{purpose}-{}", uuid::Uuid::new_v4()));
-        let made = private_folder(&path).and_then(|()| std::fs::create_dir(path.join(FILES)));
-        made.map_err(|e| Error::io("create", &path, &e))?;
-        let lock = path.join(LOCK);
-        let lock = File::create_new(&lock).and_then(|file| file.lock().map(|()| file));
-        match lock {
-            Ok(lock) => Ok(Self { path, _lock: lock }),
-            Err(error) => {
-                let _ = std::fs::remove_dir_all(&path);
-                Err(Error::io("create", &path, &error))
+        let mut failed = None;
+        for _ in 0..ATTEMPTS {
+            let path = table.join(format!("_{purpose}-{}", uuid::Uuid::new_v4()));
+            private_folder(&path).map_err(|e| Error::io("create", &path, &e))?;
+            match locked(&path) {
+                Ok(lock) => return Ok(Self { path, _lock: lock }),
+                // Another's clean-up took it for that of a writer that was killed at this point.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                    failed = Some(Error::io("create", &path, &error));
+                }
+                Err(error) => {
+                    let _ = std::fs::remove_dir_all(&path);
+                    return Err(Error::io("create", &path, &error));
+                }
             }
         }
+        Err(failed.unwrap_or_else(|| Error::internal("no attempt at a staging folder")))
     }
 
     /// Where it is.
@@ -64,6 +72,17 @@ impl Staging {
     pub fn part(&self) -> Part {
         Part(self.path.join(uuid::Uuid::new_v4().to_string()))
     }
+}
+
+/// The lock of a new folder, which then holds a place for files. `NotFound` where the folder is gone by then.
+fn locked(path: &Path) -> std::io::Result<File> {
+    let lock = path.join(LOCK);
+    let file = File::create_new(&lock)?;
+    file.lock()?;
+    // Before it was locked it could be taken for nobody's.
+    std::fs::metadata(&lock)?;
+    std::fs::create_dir(path.join(FILES))?;
+    Ok(file)
 }
 
 /// Makes a folder that its owner alone may look into: there are rows in it.
@@ -115,13 +134,15 @@ pub fn sweep(table: &Path) {
         let left = match &lock {
             Ok(lock) => lock.try_lock().is_ok(),
             Err(_) => {
+                // Killed before it was locked; a writer that lives makes another.
+                let _ = std::fs::remove_dir(&folder);
                 let made = std::fs::metadata(&folder).and_then(|m| m.modified());
                 made.is_ok_and(|made| made.elapsed().is_ok_and(|age| age > MAKING))
             }
         };
         // What cannot be removed is found again.
         if left && take_back(&folder, table) {
-            let _ = std::fs::remove_dir_all(&folder);
+            remove(&folder);
         }
     }
 }
@@ -160,8 +181,21 @@ impl Drop for Part {
 impl Drop for Staging {
     fn drop(&mut self) {
         // What cannot be removed is found by the next sweep.
-        let _ = std::fs::remove_dir_all(&self.path);
+        remove(&self.path);
     }
+}
+
+/// Removes a folder, its lock last: one that was killed meanwhile still belongs to nobody, which the lock tells.
+fn remove(folder: &Path) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let _ = match path.is_dir() {
+            true => std::fs::remove_dir_all(&path),
+            false if entry.file_name() == LOCK => continue,
+            false => std::fs::remove_file(&path),
+        };
+    }
+    let _ = std::fs::remove_dir_all(folder);
 }
 
 #[cfg(test)]
@@ -178,10 +212,13 @@ mod tests {
         std::fs::write(dead.join("run"), "rows").unwrap();
         let new = table.path().join("_compact-new");
         std::fs::create_dir(&new).unwrap();
+        std::fs::write(new.join("files"), "").unwrap();
+        let killed = table.path().join("_compact-killed");
+        std::fs::create_dir(&killed).unwrap();
         let other = table.path().join("_loads");
         std::fs::create_dir(&other).unwrap();
         sweep(table.path());
-        assert!(living.path().is_dir() && new.is_dir() && other.is_dir() && !dead.exists());
+        assert!(living.path().is_dir() && new.is_dir() && other.is_dir() && !dead.exists() && !killed.exists());
         let part = living.part();
         std::fs::create_dir(part.path()).unwrap();
         std::fs::write(part.path().join("run"), "rows").unwrap();
