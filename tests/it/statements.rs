@@ -192,3 +192,20 @@ fn one_time_zone_governs_days_and_hours() {
     asked.batches("SET tenure.time_zone = 'UTC'").unwrap();
     assert_eq!(asked.rows(all)[0][0], "2024-01-01");
 }
+
+/// Faults of the planner below that no message told: hours that a date loses, NULLs of other outer rows.
+#[test]
+fn dates_keep_hours_and_not_in_asks_for_its_own_rows() {
+    let asked = Asked::new(2);
+    let moved = "SELECT DATE '2024-01-02' + INTERVAL '1 hour', INTERVAL '90 minutes' + DATE '2024-01-02', \
+                 DATE '2024-01-02' - INTERVAL '1 second', DATE '2024-01-31' + INTERVAL '1 month', DATE '2024-01-02' + INTERVAL '2 days'";
+    let expected = ["2024-01-02T01:00:00", "2024-01-02T01:30:00", "2024-01-01T23:59:59", "2024-02-29", "2024-01-04"];
+    assert_eq!(asked.rows(moved)[0], expected);
+    asked.batches("CREATE TABLE o AS SELECT * FROM (VALUES (1, 10), (2, 20)) AS t(u, x)").unwrap();
+    asked.batches("CREATE TABLE i AS SELECT * FROM (VALUES (1, 11), (NULL, 5)) AS t(u, x)").unwrap();
+    for not in ["o.x NOT IN (SELECT i.x FROM i WHERE i.u = o.u)", "NOT o.x IN (SELECT i.x FROM i WHERE i.u = o.u)"] {
+        let refused = asked.batches(&format!("SELECT u FROM o WHERE {not}")).unwrap_err();
+        assert!(refused.message().contains("names columns of the outer query"), "{not}: {refused}");
+    }
+    assert_eq!(asked.rows("SELECT u FROM o WHERE x IN (SELECT i.x - 1 FROM i WHERE i.u = o.u)"), [["1"]]);
+}
