@@ -3,6 +3,7 @@
 //! Deals with: opening Parquet, CSV, JSON and managed tables, with messages that name the file; sorting events by (user, time) and
 //! writing them as well-cut files. Does not deal with: queries, or taking events in (`ingest`).
 
+pub mod aside;
 pub mod compact;
 mod declared;
 pub mod erase;
@@ -15,4 +16,6 @@ pub mod retype;
 pub mod sort;
 pub mod staging;
 pub mod table;
+pub mod unfinished;
 pub mod user_id;
+pub mod write;
