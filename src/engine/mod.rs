@@ -53,6 +53,7 @@ use crate::functions::FunctionDoc;
 use crate::relations::BehaviourRelations;
 use crate::{functions, plan, relations, store};
 
+pub use relations::{argument_names as arguments_of, words as words_of};
 pub use script::{Script, Statement, split};
 
 /// What a session is opened with.
