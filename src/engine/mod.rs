@@ -167,7 +167,7 @@ impl Engine {
             .with_catalog_list(Arc::clone(&catalogs))
             .with_default_features()
             .with_analyzer_rules(plan::analyzer_rules())
-            .with_physical_optimizer_rules(plan::physical_rules(footers))
+            .with_physical_optimizer_rules(plan::physical_rules(footers)?)
             .with_relation_planners(vec![
                 statement::sample::planner(),
                 statement::pivot::planner(),
