@@ -22,7 +22,7 @@ mod paths;
 mod reach;
 mod retention;
 mod roles;
-mod session_question;
+mod session_call;
 mod session_summary;
 mod sessions;
 mod shared;
