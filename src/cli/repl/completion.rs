@@ -266,7 +266,7 @@ mod tests {
 
     #[test]
     fn arguments_and_their_words_are_offered() {
-        assert_eq!(texts("SELECT * FROM retention(events, uni"), ["unit =>"]);
+        assert_eq!(texts("SELECT * FROM retention(events, uni"), ["unit =>", "union"]);
         assert_eq!(texts("SELECT * FROM retention((SELECT 1 FROM users), start => 'a', typ"), ["type =>"]);
         assert_eq!(
             texts("SELECT * FROM retention(events, unit => '"),
