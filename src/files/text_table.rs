@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::error::Result as PlanResult;
@@ -62,6 +62,12 @@ impl TextTable {
             return Err(Error::user(format!("order: the files have no column '{unknown}'")));
         }
         Ok(Self { sources, heads, columns, schema, order: order.to_vec() })
+    }
+
+    /// The type of a column, and whether the sample has a value of it.
+    pub fn column(&self, name: &str) -> Option<(&DataType, bool)> {
+        let column = self.columns.columns.iter().find(|column| column.name == name)?;
+        Some((&column.data_type, column.example.is_some()))
     }
 
     /// The same files with another schema of the same columns: with metadata.

@@ -26,6 +26,8 @@ mod order;
 pub mod rejects;
 mod roles;
 mod run;
+mod typed;
+mod widen;
 
 pub use columns::{Layout, Wishes};
 pub use order::{MaxRejects, Options, Outcome, Phase, Plan, Progress, Watch};

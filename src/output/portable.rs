@@ -10,6 +10,7 @@ use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef, TimeUnit};
 
+use super::far_times::legible_rows;
 use super::write_failed;
 use crate::error::Result;
 
@@ -27,6 +28,7 @@ pub(super) enum Target {
 /// The schema of the file, and the way of a batch into it.
 pub(super) struct Portable {
     pub schema: SchemaRef,
+    target: Target,
 }
 
 impl Portable {
@@ -45,7 +47,7 @@ impl Portable {
                 Field::new(name, data_type, true).with_metadata(field.metadata().clone())
             })
             .collect();
-        Self { schema: Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone())) }
+        Self { schema: Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone())), target }
     }
 
     pub fn convert(&self, batch: &RecordBatch) -> Result<RecordBatch> {
@@ -59,7 +61,9 @@ impl Portable {
             })
             .collect::<Result<Vec<_>>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-        RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options).map_err(write_failed)
+        let batch =
+            RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options).map_err(write_failed)?;
+        if self.target == Target::Text { legible_rows(batch, 'T') } else { Ok(batch) }
     }
 }
 

@@ -1,0 +1,135 @@
+//! Values that hardly fit: identifiers and numbers behind a sample, nanoseconds, far years.
+
+use crate::ask::Asked;
+use crate::program::Place;
+
+/// A file whose first 50,000 rows tell the type, and one value behind them.
+fn behind(place: &Place, name: &str, sample: &str, value: &str) {
+    let rows: String = (0..50_001).map(|_| format!("{sample},x\n")).collect();
+    place.write(name, &format!("v,w\n{rows}{value},x\n"));
+}
+
+#[test]
+fn nothing_behind_the_sample_is_bent_to_its_type() {
+    let place = Place::new();
+    for (sample, value, fits) in [
+        ("5", "+5", false),
+        ("5", " 5", false),
+        ("5", "-5", true),
+        ("1.5", "+1.5", false),
+        ("1.5", "9007199254740993", false),
+        ("1.5", "123456789012345678901", false),
+        ("1.5", "007.5", false),
+        ("1.5", "1e3", true),
+        ("true", "1", false),
+        ("true", "t", false),
+        ("2024-05-01", "2024-05-01 10:00:00", false),
+    ] {
+        behind(&place, "late.csv", sample, value);
+        let told = place.run(&["--format", "csv", "-c", "SELECT max(v) AS m FROM 'late.csv'"]);
+        match fits {
+            true => assert!(told.starts_with("exit 0"), "{sample}, {value}: {told}"),
+            false => {
+                assert!(told.starts_with("exit 1") && told.contains("'late.csv' line 50003"), "{sample}, {value}: {told}");
+            }
+        }
+        // Who says the type says how much may differ.
+        if sample == "5" {
+            let sql = "SELECT count(v) AS n FROM read_csv('late.csv', types => {'v': 'bigint'})";
+            assert!(place.run(&["--format", "csv", "-c", sql]).contains("n\n50002\n"), "{value}");
+        }
+    }
+}
+
+/// What would be another user as a number makes the users texts, in a query by an error that says so.
+#[test]
+fn users_behind_the_sample_stay_who_they_are() {
+    let place = Place::new();
+    for id in ["-5", "+5", "1234567890123456789", "5 "] {
+        let rows: String = (0..50_001).map(|n| format!("{n},2024-05-01 10:00:00,a\n")).collect();
+        place.write("e.csv", &format!("user_id,ts,event\n{rows}{id},2024-05-01 10:00:00,b\n"));
+        let told = place.run(&["-c", "SELECT count(DISTINCT user_id) FROM 'e.csv'"]);
+        assert!(told.starts_with("exit 1") && told.contains("line 50003"), "{id}: {told}");
+        let into = format!("db{}", id.trim());
+        let told = place.run(&["ingest", "e.csv", "--into", &into]);
+        assert!(told.starts_with("exit 0") && told.contains("column 'user_id' is text because of"), "{id}: {told}");
+        let sql = format!("SELECT user_id AS u FROM '{into}/events' WHERE event = 'b'");
+        assert!(place.run(&["--format", "csv", "-c", &sql]).contains(&format!("u\n{id}\n")), "{id}");
+    }
+}
+
+#[test]
+fn fractions_of_seconds_are_kept() {
+    let place = Place::new();
+    let one = |sql: &str| place.run(&["--format", "csv", "-c", sql]);
+    place.write("go.csv", "id,at\n1,2024-05-01T10:00:00.123456789Z\n2,2024-05-01T12:00:00.5+02:00\n");
+    let told = one("SELECT id, at FROM 'go.csv' ORDER BY at DESC");
+    assert!(told.contains("2,2024-05-01T10:00:00.500Z\n1,2024-05-01T10:00:00.123456789Z\n"), "{told}");
+    place.write("go.ndjson", "{\"at\": \"2024-05-01 10:00:00.000000001\"}\n{\"at\": \"2024-05-01\"}\n");
+    let told = one("SELECT max(at) AS m FROM 'go.ndjson'");
+    assert!(told.contains("m\n2024-05-01T10:00:00.000000001\n"), "{told}");
+    // What no time holds stays text, to its last digit.
+    for text in ["2024-05-01T10:00:00.1234567891", "2024-05-01 10:00:00.000000001\n9999-12-31"] {
+        place.write("odd.csv", &format!("at\n{text}\n"));
+        let told = one("SELECT at FROM 'odd.csv'");
+        assert!(told.contains(&format!("at\n{text}\n")), "{told}");
+    }
+}
+
+#[test]
+fn times_said_by_numbers_of_another_unit_are_errors() {
+    let place = Place::new();
+    let rows: String = (0..100).map(|n| format!("{}\n", 1_714_557_600_000_i64 + n)).collect();
+    place.write("e.csv", &format!("t\n{rows}1714557600\n"));
+    let told = place.run(&["-c", "SELECT min(t) FROM read_csv('e.csv', types => {'t': 'timestamp'})"]);
+    assert!(told.starts_with("exit 1") && told.contains("'1714557600'"), "{told}");
+    // A format is for the columns that are said to be times, not for those that say it themselves.
+    place.write("two.csv", "a,b\n31.01.2024,2024-01-31 10:00:00\n");
+    let sql = "SELECT b - a AS d FROM read_csv('two.csv', types => {'a': 'timestamp'}, time_format => '%d.%m.%Y')";
+    let told = place.run(&["--format", "csv", "-c", sql]);
+    assert!(told.starts_with("exit 0"), "{told}");
+}
+
+/// Every format prints the whole range of a time.
+#[test]
+fn far_years_are_printed_in_every_format() {
+    let asked = Asked::new(1);
+    let place = Place::new();
+    let sql = "SELECT arrow_cast(9223372036854775807, 'Timestamp(Microsecond, None)') AS t, arrow_cast(2147483647, 'Date32') AS d";
+    for (format, t) in [
+        ("csv", "+294247-01-10T04:00:54.775807,+5881580-07-11"),
+        ("tsv", "+294247-01-10T04:00:54.775807\t+5881580-07-11"),
+        ("json", "\"+294247-01-10T04:00:54.775807\""),
+        ("ndjson", "\"d\":\"+5881580-07-11\""),
+        ("table", "+294247-01-10 04:00:54.775807"),
+        ("markdown", "+294247-01-10 04:00:54.775807"),
+    ] {
+        let told = place.run(&["--format", format, "-c", sql]);
+        assert!(told.starts_with("exit 0") && told.contains(t), "{format}: {told}");
+    }
+    for format in ["parquet", "arrow"] {
+        let file = format!("far.{format}");
+        let told = place.run(&["-o", &file, "-c", sql]);
+        assert!(told.starts_with("exit 0"), "{told}");
+    }
+    let parquet = place.path("far.parquet").display().to_string();
+    assert_eq!(asked.one(&format!("SELECT arrow_cast(t, 'Int64') FROM '{parquet}'")), "9223372036854775807");
+}
+
+/// Columns that are called like places are found by their names.
+#[test]
+fn names_that_look_like_places_are_names() {
+    let place = Place::new();
+    place.write("top.csv", "user_id,ts,#1,#2\n7,2024-05-01 10:00:00,a,b\n");
+    let sql = "SELECT user_id, \"#1\", \"#2\" FROM ";
+    let told = place.run(&["--format", "csv", "-c", &format!("{sql} 'top.csv'")]);
+    assert!(told.contains("7,a,b\n"), "{told}");
+    assert!(place.run(&["ingest", "-q", "top.csv", "--into", "db"]).starts_with("exit 0"));
+    let told = place.run(&["--format", "csv", "-c", &format!("{sql} 'db/events'")]);
+    assert!(told.contains("7,a,b\n"), "{told}");
+    // As a mapping means them, too, and places where nothing is called so.
+    place.write("m.toml", "drop = ['#2']\n[columns]\nfirst = '#1'");
+    assert!(place.run(&["ingest", "-q", "top.csv", "--into", "mapped", "--mapping", "m.toml"]).starts_with("exit 0"));
+    let told = place.run(&["--format", "csv", "-c", "SELECT user_id, first FROM 'mapped/events'"]);
+    assert!(told.contains("7,a\n"), "{told}");
+}
