@@ -14,7 +14,6 @@ use super::infer::Seen;
 use super::options::ReadOptions;
 use super::stored_types::{is_text, readable};
 use super::times::{EpochUnit, TimeFormat, TimeReader};
-use super::types::timestamp;
 use crate::error::{Error, Result, suggest};
 
 /// The name that users have where nothing else says it: what is in it is decided as identifiers are.

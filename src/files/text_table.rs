@@ -19,7 +19,7 @@ use super::location::DataFile;
 use super::options::ReadOptions;
 use super::source::Source;
 use super::text_columns::decide;
-use super::text_scan::TextScanExec;
+use super::text_scan::{TextScanExec, first_fault};
 use crate::error::{Error, Result};
 
 /// Text files, and how each is read.
@@ -51,6 +51,9 @@ impl TextTable {
         }
         let columns = decide(&shapes, options, user, declared)?;
         if columns.columns.is_empty() {
+            if let Some(fault) = sources.iter().zip(&heads).find_map(|(s, head)| first_fault(s, head, &columns)) {
+                return Err(fault);
+            }
             let names: Vec<&str> = sources.iter().map(|s| s.name.as_str()).take(3).collect();
             return Err(Error::data(format!("'{}' has no columns: it is empty", names.join("', '"))));
         }

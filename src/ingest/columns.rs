@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
-use super::drafts::{check_names, drafts, lookup};
+use super::drafts::{check_fields, check_names, drafts, lookup};
 use super::mapping::{Entry, Mapping};
 use super::roles::roles;
 use super::typed::{few_words, typed};
@@ -80,6 +80,7 @@ impl Layout {
         let (mut retyped, mut words) = (Vec::new(), Vec::new());
         for draft in &drafts {
             if let Some(wider) = table.and_then(|table| wider_than(draft, table)) {
+                check_fields(wider.name(), draft.from(), wider.data_type())?;
                 retyped.push(wider);
             }
             let role = match () {

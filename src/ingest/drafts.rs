@@ -296,12 +296,38 @@ fn check_left_out(shapes: &[Shape], mapping: &Mapping) -> Result<()> {
     Ok(())
 }
 
+/// The same of the fields of structs.
+pub fn check_fields(name: &str, from: &str, data_type: &DataType) -> Result<()> {
+    match data_type {
+        DataType::Struct(fields) => {
+            let mut known: BTreeMap<String, &str> = BTreeMap::new();
+            for field in fields {
+                let (inner, inner_from) = (format!("{name}.{}", field.name()), format!("{from}.{}", field.name()));
+                if let Some(other) = known.insert(field.name().to_lowercase(), field.name()) {
+                    let message = format!("fields '{other}' and '{}' of '{name}' differ only by case", field.name());
+                    return Err(Error::data(message)
+                        .hint(format!("leave one of them out in a mapping: drop = [\"{inner_from}\"], or say that all of it is text")));
+                }
+                check_fields(&inner, &inner_from, field.data_type())?;
+            }
+            Ok(())
+        }
+        DataType::List(item) => check_fields(name, from, item.data_type()),
+        _ => Ok(()),
+    }
+}
+
 /// Names must differ by more than case: tools that read the table take them for one.
 pub fn check_names(drafts: &[Draft]) -> Result<()> {
     let mut known: BTreeMap<String, &str> = BTreeMap::new();
     for draft in drafts {
         if draft.name.trim().is_empty() {
             return Err(Error::data("a column of the table has no name; give it one in the mapping"));
+        }
+        if let Ok(data_type) = draft.suggested()
+            && draft.entry.data_type.is_none()
+        {
+            check_fields(&draft.name, draft.from(), &data_type)?;
         }
         if let Some(other) = known.insert(draft.name.to_lowercase(), &draft.name) {
             return Err(Error::data(format!("columns '{other}' and '{}' differ only by case", draft.name))

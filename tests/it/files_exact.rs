@@ -133,3 +133,48 @@ fn names_that_look_like_places_are_names() {
     let told = place.run(&["--format", "csv", "-c", "SELECT user_id, first FROM 'mapped/events'"]);
     assert!(told.contains("7,a\n"), "{told}");
 }
+
+/// A file that a query cannot make a table of says which line keeps it from that, as an ingest does.
+#[test]
+fn json_that_is_none_is_told_by_its_line() {
+    let place = Place::new();
+    for (text, words) in [
+        ("{\"a\":1,}\n", "line 1: broken JSON: a key must be a string"),
+        ("\n1\n", "line 2: the line is no JSON object"),
+        ("{\"a\":1}{\"a\":2}\n", "line 1: more than one value in the line"),
+        ("{\"a\":NaN}\n", "line 1: broken JSON: a value is missing"),
+    ] {
+        place.write("x.ndjson", text);
+        let told = place.run(&["-c", "SELECT * FROM 'x.ndjson'"]);
+        assert!(told.starts_with("exit 1") && told.contains(&format!("'x.ndjson' {words}")), "{told}");
+        place.write("m.toml", "user = 'u'\ntime = 't'\n[columns]\nu = { constant = 'u' }\nt = { constant = '2024-05-01', type = 'timestamp' }");
+        let told = place.run(&["ingest", "-q", "x.ndjson", "--into", "db", "--mapping", "m.toml"]);
+        assert!(told.starts_with("exit 1") && told.contains(words.split(": ").last().unwrap()), "{told}");
+    }
+    place.write("far.ndjson", "{\"n\":1e400}\n{\"n\":2.5}\n");
+    let told = place.run(&["--format", "csv", "-c", "SELECT n FROM 'far.ndjson'"]);
+    assert!(told.contains("n\n1e400\n2.5\n"), "{told}");
+    // The way out of a fault inside an object is an option that there is.
+    let rows = "{\"p\":{\"a\":1}}\n".repeat(50_001);
+    place.write("late.ndjson", &format!("{rows}{{\"p\":{{\"a\":\"x\"}}}}\n"));
+    let told = place.run(&["-c", "SELECT * FROM 'late.ndjson'"]);
+    assert!(told.contains("p.a: 'x' is not a whole number") && told.contains("types => {'p': 'text'}"), "{told}");
+    let told = place.run(&["--format", "csv", "-c", "SELECT max(p) AS m FROM read_json('late.ndjson', types => {'p': 'text'})"]);
+    assert!(told.contains("\"{\"\"a\"\":\"\"x\"\"}\"\n"), "{told}");
+}
+
+/// Fields of a struct that differ only by case are one to tools that read tables.
+#[test]
+fn fields_that_differ_by_case_are_told_before_anything_is_written() {
+    let place = Place::new();
+    let line = |fields: &str| format!("{{\"user_id\":1,\"ts\":\"2024-05-01\",\"p\":{{{fields}}}}}\n");
+    place.write("e.ndjson", &line("\"Ab\":1,\"ab\":2"));
+    let told = place.run(&["ingest", "-q", "e.ndjson", "--into", "db"]);
+    assert!(told.starts_with("exit 1") && told.contains("fields 'Ab' and 'ab' of 'p' differ only by case"), "{told}");
+    place.write("m.toml", "drop = ['p.ab']");
+    assert!(place.run(&["ingest", "-q", "e.ndjson", "--into", "db", "--mapping", "m.toml"]).starts_with("exit 0"));
+    // Behind a table that has one of them.
+    place.write("later.ndjson", &line("\"AB\":3"));
+    let told = place.run(&["ingest", "-q", "later.ndjson", "--into", "db"]);
+    assert!(told.starts_with("exit 1") && told.contains("differ only by case"), "{told}");
+}

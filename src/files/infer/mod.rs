@@ -157,7 +157,12 @@ impl Seen {
             Err(_) => {
                 self.note(text);
                 let whole = text.bytes().all(|b| b.is_ascii_digit() || b == b'-');
-                if whole { self.codes += 1 } else { self.float(text) }
+                match text.parse::<f64>() {
+                    _ if whole => self.codes += 1,
+                    Ok(value) if value.is_finite() => self.float(text),
+                    // 1e400: more than a DOUBLE holds.
+                    _ => self.texts += 1,
+                }
             }
         }
     }
