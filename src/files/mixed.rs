@@ -19,6 +19,7 @@ use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::ScalarValue;
 use datafusion::error::Result as PlanResult;
+use datafusion::logical_expr::dml::InsertOp;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_expr::expressions::{Column, Literal};
 use datafusion::physical_plan::projection::ProjectionExec;
@@ -30,7 +31,7 @@ use super::options::ReadOptions;
 use super::parquet::{self, Declared, ParquetOptions, as_field, widen};
 use super::source::{SourceFormat, ending};
 use super::stored_types::{is_scalar, is_text, readable};
-use super::text_table::TextTable;
+use super::text_table::{TextTable, not_written};
 use super::types::{timestamp, type_name};
 use crate::error::{Error, Result, suggest};
 
@@ -202,6 +203,15 @@ impl TableProvider for MixedTable {
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> PlanResult<Vec<TableProviderFilterPushDown>> {
         Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+
+    async fn insert_into(
+        &self,
+        _state: &dyn Session,
+        _input: Arc<dyn ExecutionPlan>,
+        _op: InsertOp,
+    ) -> PlanResult<Arc<dyn ExecutionPlan>> {
+        Err(not_written("Parquet and text files").into())
     }
 
     async fn scan(

@@ -203,7 +203,9 @@ impl Source {
             return Err(Error::data(format!("'{name}' is a compressed file, no Parquet file")));
         }
         if begin.starts_with(b"PAR1") && format != SourceFormat::Parquet {
-            return Err(Error::data(format!("'{name}' is a Parquet file; give --format parquet")));
+            return Err(Error::data(format!("'{name}' is a Parquet file, not text")).hint(format!(
+                "read_parquet('{name}') in a query, --format parquet in an ingest, or a name that ends with .parquet"
+            )));
         }
         if let Some(kind) = kind_of(&begin).filter(|_| format != SourceFormat::Parquet) {
             return Err(not_read(&name, kind));

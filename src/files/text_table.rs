@@ -9,6 +9,7 @@ use arrow::datatypes::{DataType, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::error::Result as PlanResult;
+use datafusion::logical_expr::dml::InsertOp;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr, expressions};
 use datafusion::physical_plan::ExecutionPlan;
@@ -101,6 +102,12 @@ impl TextTable {
     }
 }
 
+/// Refuses INSERT.
+pub fn not_written(what: &str) -> Error {
+    Error::user(format!("INSERT: a table over {what} is read, not written"))
+        .hint("COPY (SELECT ..) TO 'folder/new.csv' adds a file to a folder")
+}
+
 /// Calls the columns of files without a header as they are declared.
 fn name_by_place(declared: &SchemaRef, heads: &mut [Head], shapes: &mut [Shape]) -> Result<()> {
     for (head, shape) in heads.iter_mut().zip(shapes) {
@@ -152,6 +159,15 @@ impl TableProvider for TextTable {
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> PlanResult<Vec<TableProviderFilterPushDown>> {
         Ok(vec![TableProviderFilterPushDown::Unsupported; filters.len()])
+    }
+
+    async fn insert_into(
+        &self,
+        _state: &dyn Session,
+        _input: Arc<dyn ExecutionPlan>,
+        _op: InsertOp,
+    ) -> PlanResult<Arc<dyn ExecutionPlan>> {
+        Err(not_written("text files").into())
     }
 
     async fn scan(

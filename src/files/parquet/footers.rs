@@ -225,12 +225,20 @@ pub fn read(path: &Path, size: u64, index: bool, sum: Option<FooterSum>) -> Resu
 
 fn damaged(path: &Path, file: &File, error: &ParquetError) -> Error {
     use std::os::unix::fs::FileExt;
-    let mut magic = [0; 4];
     let size = file.metadata().map_or(0, |found| found.len());
-    if size >= 4 && file.read_exact_at(&mut magic, size - 4).is_ok() && &magic == b"PARE" {
-        return encrypted(path);
+    let four = |at: Option<u64>| {
+        let mut magic = [0; 4];
+        at.filter(|at| at + 4 <= size && file.read_exact_at(&mut magic, *at).is_ok()).map(|_| magic)
+    };
+    match (four(Some(0)).as_ref(), four(size.checked_sub(4)).as_ref()) {
+        (_, Some(b"PARE")) => encrypted(path),
+        (_, Some(b"PAR1")) => {
+            let why = error.to_string();
+            unreadable(path, format!("its footer is damaged: {}", why.trim_start_matches("Parquet error: ")))
+        }
+        (Some(b"PAR1"), _) => unreadable(path, "it was cut off: a Parquet file ends with its footer, and this one does not"),
+        _ => unreadable(path, "it is no Parquet file").hint("if it is text, read_csv('..') or read_json('..') reads it"),
     }
-    unreadable(path, error.to_string())
 }
 
 /// A file that is encrypted.
