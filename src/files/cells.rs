@@ -11,8 +11,7 @@ use std::sync::Arc;
 
 use arrow::array::{
     ArrayRef, BooleanArray, Date32Array, Decimal128Array, DictionaryArray, Float32Array, Float64Array, Int8Array,
-    Int16Array, Int32Array, Int64Array, StringArray, TimestampMicrosecondArray,
-    TimestampNanosecondArray,
+    Int16Array, Int32Array, Int64Array, StringArray, TimestampMicrosecondArray, TimestampNanosecondArray,
 };
 use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, TimeUnit};
@@ -88,7 +87,12 @@ impl Cells {
             DataType::Date32 => Values::Dates(Vec::new()),
             DataType::Timestamp(_, _) => {
                 let nanos = matches!(data_type, DataType::Timestamp(TimeUnit::Nanosecond, _));
-                Values::Times { values: Vec::new(), reader: Box::new(time?.clone()), nanos, data_type: data_type.clone() }
+                Values::Times {
+                    values: Vec::new(),
+                    reader: Box::new(time?.clone()),
+                    nanos,
+                    data_type: data_type.clone(),
+                }
             }
             DataType::Decimal128(precision, scale) => {
                 Values::Decimals { values: Vec::new(), precision: *precision, scale: *scale }

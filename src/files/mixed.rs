@@ -136,7 +136,8 @@ fn as_declared(declared: &SchemaRef, stored: &SchemaRef, text: &SchemaRef) -> Re
     let column = |field: &FieldRef| match known().any(|name| name == field.name()) {
         true => Ok(Arc::new(Field::new(field.name(), field.data_type().clone(), true))),
         false => {
-            let message = format!("column '{}' is in none of the files; {}", field.name(), suggest(field.name(), known()));
+            let message =
+                format!("column '{}' is in none of the files; {}", field.name(), suggest(field.name(), known()));
             Err(Error::user(message))
         }
     };
@@ -181,9 +182,9 @@ fn read_as(data_type: &DataType) -> DataType {
         T::Timestamp(_, None) => T::Timestamp(TimeUnit::Microsecond, None),
         T::Timestamp(_, Some(_)) => timestamp(),
         T::Decimal32(p, s) | T::Decimal64(p, s) | T::Decimal256(p, s) if *p <= 38 => T::Decimal128(*p, *s),
-        T::Struct(fields) => T::Struct(
-            fields.iter().map(|field| Field::new(field.name(), read_as(field.data_type()), true)).collect(),
-        ),
+        T::Struct(fields) => {
+            T::Struct(fields.iter().map(|field| Field::new(field.name(), read_as(field.data_type()), true)).collect())
+        }
         T::List(item) | T::LargeList(item) | T::FixedSizeList(item, _) => {
             T::List(Field::new_list_field(read_as(item.data_type()), true).into())
         }

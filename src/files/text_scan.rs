@@ -246,10 +246,13 @@ fn unread_row(source: &Source, reject: &Reject, schema: &SchemaRef) -> Error {
     let error = Error::data(format!("{place}: {}", Reject { what, ..reject.clone() }.reason()));
     let is_value = reject.value.is_some();
     match (reject.what, reject.column.as_deref().filter(|_| is_value)) {
-        (NOT_UTF8, _) => error.hint("say how it is written: read_csv('..', encoding => 'latin1'), or gbk, windows-1252, .."),
+        (NOT_UTF8, _) => {
+            error.hint("say how it is written: read_csv('..', encoding => 'latin1'), or gbk, windows-1252, ..")
+        }
         (_, Some(path)) => {
             // Of a field inside an object, the column is said as a whole.
-            let inside = |name: &str| path.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+            let inside =
+                |name: &str| path.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
             let names = schema.fields().iter().map(|field| field.name().as_str()).filter(|name| inside(name));
             error.hint(format!(
                 "the first {} rows of a file decide the types: read_{kind}('..', sample => 'all') looks at every row, types => {{'{}': 'text'}} says it",

@@ -133,7 +133,9 @@ impl Draft {
         let message =
             format!("column '{name}' is {one} in '{first}' but {other} in '{source}'; files of one table must agree");
         let as_text = match is_scalar(before) && is_scalar(here) {
-            true => format!("say its type in a mapping ([columns] {name} = {{ from = \"{name}\", type = \"text\" }}), or "),
+            true => {
+                format!("say its type in a mapping ([columns] {name} = {{ from = \"{name}\", type = \"text\" }}), or ")
+            }
             false => String::new(),
         };
         Error::data(message)
@@ -305,8 +307,9 @@ pub fn check_fields(name: &str, from: &str, data_type: &DataType) -> Result<()> 
                 let (inner, inner_from) = (format!("{name}.{}", field.name()), format!("{from}.{}", field.name()));
                 if let Some(other) = known.insert(field.name().to_lowercase(), field.name()) {
                     let message = format!("fields '{other}' and '{}' of '{name}' differ only by case", field.name());
-                    return Err(Error::data(message)
-                        .hint(format!("leave one of them out in a mapping: drop = [\"{inner_from}\"], or say that all of it is text")));
+                    return Err(Error::data(message).hint(format!(
+                        "leave one of them out in a mapping: drop = [\"{inner_from}\"], or say that all of it is text"
+                    )));
                 }
                 check_fields(&inner, &inner_from, field.data_type())?;
             }

@@ -1,4 +1,4 @@
-//! Times and dates in years that the library for calendars does not know, as texts: `+290000-05-01T10:00:00`.
+//! Times and dates that the library for calendars does not know, as texts: `+290000-05-01T10:00:00`, and times of no day: `-03:51:39`.
 //!
 //! Deals with: 64 bits of microseconds, which reach the year 294,247 where the library ends at 262,142; in structs and lists too.
 //! Does not deal with: all other times, whose columns stay as they are.
@@ -42,12 +42,7 @@ pub(super) fn legible(column: &ArrayRef, between: char) -> Result<ArrayRef> {
         DataType::Timestamp(unit, zone) => {
             let ticks = cast(column, &DataType::Int64).map_err(write_failed)?;
             let ticks: &Int64Array = ticks.as_primitive::<Int64Type>();
-            let per_second = match unit {
-                TimeUnit::Second => 1,
-                TimeUnit::Millisecond => 1_000,
-                TimeUnit::Microsecond => 1_000_000,
-                TimeUnit::Nanosecond => 1_000_000_000,
-            };
+            let per_second = ticks_of(*unit);
             if all_known(ticks, per_second * SECONDS_OF_DAY) {
                 return Ok(Arc::clone(column));
             }
@@ -58,10 +53,9 @@ pub(super) fn legible(column: &ArrayRef, between: char) -> Result<ArrayRef> {
             };
             texts(ticks, |tick| {
                 let seconds = tick.div_euclid(per_second);
-                let (day, of_day) = (seconds.div_euclid(SECONDS_OF_DAY), seconds.rem_euclid(SECONDS_OF_DAY));
-                let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
-                let part = part_of_second(tick.rem_euclid(per_second) * (1_000_000_000 / per_second));
-                format!("{}{between}{hour:02}:{minute:02}:{second:02}{part}{end}", date(day))
+                let (day, rest) = (seconds.div_euclid(SECONDS_OF_DAY), seconds.rem_euclid(SECONDS_OF_DAY));
+                let clock = of_day(rest, tick.rem_euclid(per_second), per_second);
+                format!("{}{between}{clock}{end}", date(day))
             })
         }
         DataType::Date32 | DataType::Date64 => {
@@ -74,6 +68,21 @@ pub(super) fn legible(column: &ArrayRef, between: char) -> Result<ArrayRef> {
                 return Ok(Arc::clone(column));
             }
             texts(ticks, |tick| date(tick.div_euclid(per_day)))
+        }
+        DataType::Time32(unit) | DataType::Time64(unit) => {
+            let is_short = matches!(column.data_type(), DataType::Time32(_));
+            let whole = if is_short { cast(column, &DataType::Int32) } else { Ok(Arc::clone(column)) };
+            let ticks = whole.and_then(|whole| cast(&whole, &DataType::Int64)).map_err(write_failed)?;
+            let ticks: &Int64Array = ticks.as_primitive::<Int64Type>();
+            let per_second = ticks_of(*unit);
+            let within = |tick: Option<i64>| tick.is_none_or(|tick| (0..per_second * SECONDS_OF_DAY).contains(&tick));
+            if within(min(ticks)) && within(max(ticks)) {
+                return Ok(Arc::clone(column));
+            }
+            texts(ticks, |tick| {
+                let (sign, ticks) = (if tick < 0 { "-" } else { "" }, tick.unsigned_abs().cast_signed());
+                format!("{sign}{}", of_day(ticks / per_second, ticks % per_second, per_second))
+            })
         }
         DataType::Struct(fields) => {
             let from = column.as_struct();
@@ -98,6 +107,21 @@ fn list<O: OffsetSizeTrait>(from: &GenericListArray<O>, between: char) -> Result
     let field = Arc::new(Field::new_list_field(items.data_type().clone(), true));
     let made = GenericListArray::<O>::try_new(field, from.offsets().clone(), items, from.nulls().cloned());
     Ok(Arc::new(made.map_err(write_failed)?))
+}
+
+fn ticks_of(unit: TimeUnit) -> i64 {
+    match unit {
+        TimeUnit::Second => 1,
+        TimeUnit::Millisecond => 1_000,
+        TimeUnit::Microsecond => 1_000_000,
+        TimeUnit::Nanosecond => 1_000_000_000,
+    }
+}
+
+/// A time of day, or of more than one.
+fn of_day(seconds: i64, ticks: i64, per_second: i64) -> String {
+    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    format!("{hour:02}:{minute:02}:{second:02}{}", part_of_second(ticks * (1_000_000_000 / per_second)))
 }
 
 fn all_known(ticks: &Int64Array, per_day: i64) -> bool {
@@ -135,7 +159,7 @@ fn date(day: i64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{Date32Array, TimestampMicrosecondArray, TimestampSecondArray};
+    use arrow::array::{Date32Array, Time32MillisecondArray, TimestampMicrosecondArray, TimestampSecondArray};
 
     use super::*;
 
@@ -167,6 +191,8 @@ mod tests {
         assert_eq!(shown(Arc::new(far.with_timezone("UTC")))[0], "+294247-01-10T04:00:54.775807Z");
         assert_eq!(shown(Arc::new(Date32Array::from(vec![i32::MAX])))[0], "+5881580-07-11");
         assert_eq!(shown(Arc::new(TimestampSecondArray::from(vec![i64::MAX])))[0], "+292277026596-12-04T15:30:07");
+        let odd = Time32MillisecondArray::from(vec![Some(-13_899_000), Some(90_000_001), None]);
+        assert_eq!(shown(Arc::new(odd)), ["-03:51:39", "25:00:00.001", "NULL"]);
         let inner: ArrayRef = Arc::new(TimestampMicrosecondArray::from(vec![i64::MAX]));
         let field = Arc::new(Field::new("t", inner.data_type().clone(), true));
         let whole: ArrayRef = Arc::new(StructArray::from(vec![(field, inner)]));

@@ -40,7 +40,7 @@ impl Portable {
             .zip(names)
             .map(|(field, name)| {
                 let data_type = match target {
-                    Target::Text => field.data_type().clone(),
+                    Target::Text => with_text_keys(field.data_type()),
                     _ => portable(field.data_type(), target),
                 };
                 // A plan may call a column NOT NULL that is not: what is promised in a file must hold.
@@ -82,6 +82,30 @@ fn unique_names(schema: &Schema) -> Vec<String> {
         names.push(name);
     }
     names
+}
+
+/// The same with maps whose keys are texts, as those of JSON are.
+fn with_text_keys(data_type: &DataType) -> DataType {
+    let inner = |field: &FieldRef| -> FieldRef {
+        Arc::new(field.as_ref().clone().with_data_type(with_text_keys(field.data_type())))
+    };
+    match data_type {
+        DataType::Map(entries, sorted) => match entries.data_type() {
+            DataType::Struct(pair) if pair.len() == 2 => {
+                let key: FieldRef = match pair[0].data_type() {
+                    DataType::Utf8 | DataType::LargeUtf8 => Arc::clone(&pair[0]),
+                    _ => Arc::new(pair[0].as_ref().clone().with_data_type(DataType::Utf8)),
+                };
+                let pair = DataType::Struct(vec![key, inner(&pair[1])].into());
+                DataType::Map(Arc::new(entries.as_ref().clone().with_data_type(pair)), *sorted)
+            }
+            _ => data_type.clone(),
+        },
+        DataType::List(field) => DataType::List(inner(field)),
+        DataType::LargeList(field) => DataType::LargeList(inner(field)),
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(inner).collect()),
+        other => other.clone(),
+    }
 }
 
 /// The type that a file holds for values of this type.

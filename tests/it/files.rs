@@ -283,14 +283,16 @@ fn folders_of_key_value_are_columns() {
         "user_id,ts,event\n3,2024-05-03 10:00:00,pay\n",
     );
     place.write("d/_SUCCESS", "");
-    for (name, value) in [("rate", "1.50"), ("flag", "true"), ("at", "2024-05-01 10%3A00%3A00"), ("n", "007"), ("none", "")] {
-        let sql = format!("COPY (SELECT 1 AS user_id, TIMESTAMP '2024-05-01' AS ts) TO '{name}/{name}={value}/a.parquet'");
+    for (name, value) in
+        [("rate", "1.50"), ("flag", "true"), ("at", "2024-05-01 10%3A00%3A00"), ("n", "007"), ("none", "")]
+    {
+        let sql =
+            format!("COPY (SELECT 1 AS user_id, TIMESTAMP '2024-05-01' AS ts) TO '{name}/{name}={value}/a.parquet'");
         std::fs::create_dir_all(place.path(&format!("{name}/{name}={value}"))).unwrap();
         place.run(&["-c", &sql]);
         place.write(&format!("{name}-csv/{name}={value}/a.csv"), "user_id,ts\n1,2024-05-01\n");
-        let told = |from: &str| {
-            place.run(&["--format", "csv", "-c", &format!("SELECT '=' || {name} AS v FROM '{from}'")])
-        };
+        let told =
+            |from: &str| place.run(&["--format", "csv", "-c", &format!("SELECT '=' || {name} AS v FROM '{from}'")]);
         let written = value.replace("%3A", ":");
         let written = if written.is_empty() { "\"\"".to_string() } else { format!("={written}") };
         for from in [name.to_string(), format!("{name}-csv")] {

@@ -30,7 +30,10 @@ fn nothing_behind_the_sample_is_bent_to_its_type() {
         match fits {
             true => assert!(told.starts_with("exit 0"), "{sample}, {value}: {told}"),
             false => {
-                assert!(told.starts_with("exit 1") && told.contains("'late.csv' line 50003"), "{sample}, {value}: {told}");
+                assert!(
+                    told.starts_with("exit 1") && told.contains("'late.csv' line 50003"),
+                    "{sample}, {value}: {told}"
+                );
             }
         }
         // Who says the type says how much may differ.
@@ -159,7 +162,12 @@ fn json_that_is_none_is_told_by_its_line() {
     place.write("late.ndjson", &format!("{rows}{{\"p\":{{\"a\":\"x\"}}}}\n"));
     let told = place.run(&["-c", "SELECT * FROM 'late.ndjson'"]);
     assert!(told.contains("p.a: 'x' is not a whole number") && told.contains("types => {'p': 'text'}"), "{told}");
-    let told = place.run(&["--format", "csv", "-c", "SELECT min(p) AS m FROM read_json('late.ndjson', types => {'p': 'text'})"]);
+    let told = place.run(&[
+        "--format",
+        "csv",
+        "-c",
+        "SELECT min(p) AS m FROM read_json('late.ndjson', types => {'p': 'text'})",
+    ]);
     assert!(told.contains("\"{\"\"a\"\":\"\"x\"\"}\"\n"), "{told}");
 }
 
@@ -177,4 +185,41 @@ fn fields_that_differ_by_case_are_told_before_anything_is_written() {
     place.write("later.ndjson", &line("\"AB\":3"));
     let told = place.run(&["ingest", "-q", "later.ndjson", "--into", "db"]);
     assert!(told.starts_with("exit 1") && told.contains("differ only by case"), "{told}");
+}
+
+/// A column may be called like a type that tables cannot have: experiments have variants.
+#[test]
+fn a_column_called_variant_is_a_column() {
+    let place = Place::new();
+    place.write("e.csv", "user_id,ts,event,variant\n1,2024-05-01,a,B\n");
+    assert_eq!(place.run(&["ingest", "-q", "e.csv", "--into", "db"]), "exit 0\n");
+    let told = place.run(&["--format", "csv", "-c", "SELECT variant FROM 'db/events'"]);
+    assert!(told.contains("variant\nB\n"), "{told}");
+}
+
+/// Maps with keys of any type are printed in every format.
+#[test]
+fn maps_are_printed_in_every_format() {
+    let place = Place::new();
+    for format in ["csv", "tsv", "json", "ndjson", "table", "markdown"] {
+        let told = place.run(&[
+            "--format",
+            format,
+            "-c",
+            "SELECT map([1, 2], ['a', 'b']) AS m, [map([1.5], [map([true], [2])])] AS n",
+        ]);
+        assert!(told.starts_with("exit 0") && told.contains('2') && told.contains('b'), "{format}: {told}");
+    }
+}
+
+/// Keys without a name and objects without a value cost no row, and nothing else.
+#[test]
+fn odd_keys_of_objects_are_kept() {
+    let place = Place::new();
+    place.write(
+        "k.ndjson",
+        "{\"a\":{\"\":1,\"b\":2},\"c\":{\"d\":{\"e\":{}},\"f\":1}}\n{\"c\":{\"d\":{\"e\":null},\"f\":2}}\n",
+    );
+    let told = place.run(&["--format", "csv", "-c", "SELECT a, sum(c['f']) OVER () AS f FROM 'k.ndjson' LIMIT 1"]);
+    assert!(told.contains("a,f\n\"{\"\"\"\":1,\"\"b\"\":2}\",3\n"), "{told}");
 }

@@ -5,7 +5,9 @@ use crate::program::Place;
 /// A folder with a file of each kind; `stored` is the SELECT list of the Parquet file, beside user, time and event.
 fn place(stored: &str, csv: &str, ndjson: &str) -> Place {
     let place = Place::new();
-    let sql = format!("COPY (SELECT 1 AS user_id, TIMESTAMP '2024-05-01 10:00:00' AS ts, 'a' AS event, {stored}) TO 'd/1.parquet'");
+    let sql = format!(
+        "COPY (SELECT 1 AS user_id, TIMESTAMP '2024-05-01 10:00:00' AS ts, 'a' AS event, {stored}) TO 'd/1.parquet'"
+    );
     place.write("d/2.csv", csv);
     place.write("d/3.ndjson", ndjson);
     let told = place.run(&["-c", &sql]);

@@ -29,7 +29,8 @@ const QUALTRICS: &str = "{\"ImportId\":";
 pub fn below_header(text: &[u8], at: usize, dialect: Dialect, names: &[String]) -> Option<(Vec<String>, usize)> {
     let (second, next) = row(text, at, dialect, names.len())?;
     let plain = |name: &String| name.replace(' ', "").to_lowercase();
-    if names.len() > SURVEYMONKEY.len() && names.iter().map(plain).zip(SURVEYMONKEY).all(|(name, known)| name == known) {
+    if names.len() > SURVEYMONKEY.len() && names.iter().map(plain).zip(SURVEYMONKEY).all(|(name, known)| name == known)
+    {
         let identifies = second[..SURVEYMONKEY.len()].iter().any(|field| !field.is_empty());
         let says_something = second.iter().any(|field| !field.is_empty());
         return (!identifies && says_something).then(|| (questions(names, &second), next));
@@ -87,7 +88,8 @@ mod tests {
         let monkey = "Respondent ID,Collector ID,Start Date,How likely?,Which?,,,Why?\n\
             ,,,Response,Bus,Tram,\"Other, which\",Open-Ended Response\n\
             118000000000,431,05/01/2024,9,Bus,,,\"a\nb\"\n";
-        let names = "Respondent ID/Collector ID/Start Date/How likely?/Which?: Bus/Which?: Tram/Which?: Other, which/Why?";
+        let names =
+            "Respondent ID/Collector ID/Start Date/How likely?/Which?: Bus/Which?: Tram/Which?: Other, which/Why?";
         assert_eq!(header(monkey), (names.to_string(), 3));
         assert_eq!(header(&monkey.replace("Respondent ID", "RespondentID").replace('\n', "\r\n")).1, 3);
         // An export of answers alone, without the second row.

@@ -184,10 +184,12 @@ impl Seen {
         self.element.get_or_insert_default()
     }
 
-    /// The field of this name of an object inside a row; `None` where there are too many: objects whose keys are data, such as
-    /// identifiers, are kept as text.
+    /// The field of this name of an object inside a row; `None` where there are too many, or one without a name: objects whose keys
+    /// are data, such as identifiers, are kept as text.
     pub fn inner_field(&mut self, name: &str) -> Option<&mut Seen> {
-        self.crowded |= self.fields.len() >= CROWD && !self.fields.iter().any(|(known, _)| known == name);
+        let too_many = || self.fields.len() >= CROWD && !self.fields.iter().any(|(known, _)| known == name);
+        // No column can hold a field without a name.
+        self.crowded |= name.is_empty() || too_many();
         if self.crowded { None } else { Some(self.field(name)) }
     }
 

@@ -24,6 +24,7 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 
 use super::believed::believed;
+use super::encryption;
 use super::facts::Facts;
 use super::texts::{as_strings, is_said_to_be_text};
 use crate::error::{Error, Result};
@@ -236,8 +237,30 @@ fn damaged(path: &Path, file: &File, error: &ParquetError) -> Error {
             let why = error.to_string();
             unreadable(path, format!("its footer is damaged: {}", why.trim_start_matches("Parquet error: ")))
         }
-        (Some(b"PAR1"), _) => unreadable(path, "it was cut off: a Parquet file ends with its footer, and this one does not"),
-        _ => unreadable(path, "it is no Parquet file").hint("if it is text, read_csv('..') or read_json('..') reads it"),
+        (Some(b"PAR1"), _) => {
+            unreadable(path, "it was cut off: a Parquet file ends with its footer, and this one does not")
+        }
+        _ => {
+            unreadable(path, "it is no Parquet file").hint("if it is text, read_csv('..') or read_json('..') reads it")
+        }
+    }
+}
+
+/// A file whose pages make no sense to the library that decodes them, which says so in words of its own.
+pub fn undecoded(path: &Path, error: &dyn fmt::Display) -> Error {
+    if encryption::names_an_algorithm(path) {
+        return encrypted(path);
+    }
+    let (mut why, mut before) = (error.to_string(), usize::MAX);
+    while why.len() < before {
+        before = why.len();
+        for prefix in ["Parquet argument error: ", "Parquet error: ", "Arrow: ", "External: ", "External error: "] {
+            why = why.strip_prefix(prefix).map_or(why.clone(), str::to_string);
+        }
+    }
+    match why.strip_prefix("NYI: ") {
+        Some(what) => unreadable(path, format!("this is not supported: {what}")),
+        None => unreadable(path, format!("it is damaged, or written in a way that is not supported ({why})")),
     }
 }
 
