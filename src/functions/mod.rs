@@ -122,6 +122,7 @@ fn aggregates() -> Vec<AggregateUDF> {
         attribution::user_attribution(),
         attribution::attribution_credits(),
         bg_nbd::bg_nbd_fit(),
+        plain_sql::sum(),
     ]
 }
 

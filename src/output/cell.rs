@@ -10,6 +10,7 @@ use arrow::datatypes::{DataType, Float16Type, Float32Type, Float64Type};
 use arrow::util::display::{ArrayFormatter, DurationFormat, FormatOptions};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
+use super::far_times::legible;
 use super::write_failed;
 use crate::error::Result;
 
@@ -46,7 +47,7 @@ const OPTIONS: FormatOptions<'static> = FormatOptions::new()
 
 /// The cells of one column of a batch.
 pub(super) fn cells(column: &ArrayRef, doubles: Doubles) -> Result<Vec<Cell>> {
-    let column = plain(column)?;
+    let column = legible(&plain(column)?, ' ')?;
     let texts = matches!(column.data_type(), DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
     let formatter = ArrayFormatter::try_new(column.as_ref(), &OPTIONS).map_err(write_failed)?;
     let logical_nulls = column.logical_nulls();

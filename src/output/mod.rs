@@ -8,6 +8,7 @@ mod arrow_file;
 mod cell;
 mod csv;
 mod expanded;
+mod far_times;
 mod file;
 mod json;
 mod markdown;
