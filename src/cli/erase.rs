@@ -13,7 +13,8 @@ use super::session::{Stop, print};
 use super::terminal::Terminal;
 use super::vacuum::table_folder;
 use crate::error::{Error, Result};
-use crate::ingest::journal;
+use crate::ingest::journal::give_up;
+use crate::ingest::loads;
 use crate::ingest::rejects::forget;
 use crate::output::thousands;
 use crate::store::erase::{Erased, erase};
@@ -45,14 +46,47 @@ pub(super) async fn run(args: EraseArgs, terminal: Terminal) -> Result<(), Stop>
     let done = stopping.ended(done)?;
     let users: Vec<UserId> = done.users.keys().cloned().collect();
     let rejected = forget(folder, &users, args.dry_run)?;
-    print(&listed(&done))?;
+    let named = loads::forget(folder, &users, args.dry_run)?;
+    let given_up = give_up(folder, args.dry_run)?;
+    print(&listed(&done, terminal))?;
     if !args.quiet {
-        told(&done, rejected, args.dry_run).iter().for_each(|line| terminal.print_note(line));
-        if folder.join(journal::FOLDER).is_dir() {
-            terminal.print_note("an ingest into this table has not ended: rows of theirs may come in with it");
-        }
+        let more = [called(named, args.dry_run), staged(given_up.stopped, args.dry_run)];
+        let more = more.iter().flatten();
+        told(&done, rejected, args.dry_run).iter().chain(more).for_each(|line| terminal.print_note(line));
+    }
+    // An erasure that is not complete is told in any case.
+    if let Some(running) = still_coming(given_up.running) {
+        terminal.print_warning(&running);
     }
     Ok(())
+}
+
+/// Sources may be called after them.
+fn called(named: u64, dry_run: bool) -> Option<String> {
+    let gone = if dry_run { "would be forgotten" } else { "are forgotten" };
+    (named > 0).then(|| format!("{} names of sources that mention them {gone}", thousands(named)))
+}
+
+/// Ingests that had been stopped may have put rows of theirs aside.
+fn staged(stopped: usize, dry_run: bool) -> Option<String> {
+    let ingests = match stopped {
+        0 => return None,
+        1 => "1 unfinished ingest".to_string(),
+        n => format!("{} unfinished ingests", thousands(n as u64)),
+    };
+    Some(match dry_run {
+        true => format!("what {ingests} had put aside would go, too"),
+        false => format!("what {ingests} had put aside is gone, too: the same command begins anew from its sources"),
+    })
+}
+
+fn still_coming(running: usize) -> Option<String> {
+    let (ingests, they) = if running == 1 { ("ingest", "it has") } else { ("ingests", "they have") };
+    (running > 0).then(|| {
+        format!(
+            "rows of theirs may still come in with {running} {ingests} into this table; erase again when {they} ended"
+        )
+    })
 }
 
 fn read(path: &Path) -> Result<String> {
@@ -75,8 +109,8 @@ fn lines(text: &str) -> impl Iterator<Item = String> {
 const NAMED: usize = 5;
 
 /// Files and the users' rows in them, a line for each, with a tab between.
-fn listed(done: &Erased) -> String {
-    done.files.iter().map(|file| format!("{}\t{}\n", file.path, file.rows)).collect()
+fn listed(done: &Erased, terminal: Terminal) -> String {
+    done.files.iter().map(|file| format!("{}\t{}\n", terminal.name(&file.path), file.rows)).collect()
 }
 
 /// `rejected` are rows that an ingest put aside.
@@ -125,11 +159,19 @@ mod tests {
     }
 
     #[test]
+    fn ingests_are_told() {
+        assert_eq!((staged(0, false), still_coming(0)), (None, None));
+        assert!(staged(1, false).unwrap().starts_with("what 1 unfinished ingest had put aside is gone"));
+        assert!(staged(2, true).unwrap().contains("2 unfinished ingests had put aside would go"));
+        assert!(still_coming(1).unwrap().ends_with("1 ingest into this table; erase again when it has ended"));
+    }
+
+    #[test]
     fn what_was_erased_is_told() {
         let mut done = Erased::default();
         done.users.extend([(UserId::Number(4), 1_200), (UserId::Number(9), 0)]);
         done.files.push(Found { path: "a.parquet".into(), rows: 1_200, others: 5 });
-        assert_eq!(listed(&done), "a.parquet\t1200\n");
+        assert_eq!(listed(&done, Terminal::pipes()), "a.parquet\t1200\n");
         let dry = told(&done, 0, true);
         assert_eq!(
             dry,

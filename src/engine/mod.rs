@@ -13,6 +13,7 @@ mod options;
 mod params;
 mod read_files;
 mod read_only;
+mod repeated;
 mod script;
 mod statement;
 
@@ -90,6 +91,8 @@ pub struct Answer {
     /// The batches.
     pub stream: SendableRecordBatchStream,
     plan: Arc<dyn ExecutionPlan>,
+    /// Whether it may be run again as long as it has given no row: it changes nothing before.
+    repeatable: bool,
 }
 
 /// How far a running query is.
@@ -206,14 +209,24 @@ impl Engine {
         Notes::of(self.context.state().config_options()).take()
     }
 
+    /// Whether statements only read, and only what the session was opened with.
+    pub fn is_read_only(&self) -> bool {
+        self.read_only
+    }
+
     /// The session below, for callers that build plans themselves.
     pub fn context(&self) -> &SessionContext {
         &self.context
     }
 
-    /// Plans exactly one statement and starts it.
+    /// Plans exactly one statement and starts it. Where a file that it reads is replaced before it has given a row, it begins anew.
     pub async fn run(&self, statement: &str, params: &Params) -> Result<Answer> {
         deep::check(statement)?;
+        repeated::run(self, statement, params).await
+    }
+
+    /// The same once.
+    async fn once(&self, statement: &str, params: &Params) -> Result<Answer> {
         deep::on_large_stack(statement, self.planned_and_started(statement, params)).await
     }
 
@@ -237,9 +250,11 @@ impl Engine {
         if let LogicalPlan::Statement(PlanStatement::SetVariable(set)) = &plan {
             options::check_setting(state.config_options(), &set.variable, &set.value)?;
         }
+        let repeatable = !matches!(plan, LogicalPlan::Dml(_));
         let sets_zone = matches!(&plan, LogicalPlan::Statement(PlanStatement::SetVariable(set)) if set.variable == options::TIME_ZONE);
         let (plan, pending) = copy::redirect(plan)?;
-        let answer = self.start(plan, pending).await?;
+        let mut answer = self.start(plan, pending).await?;
+        answer.repeatable = repeatable;
         if sets_zone {
             options::follow_time_zone(self.context.state_ref().write().config_mut().options_mut())?;
         }
@@ -255,7 +270,7 @@ impl Engine {
         if let Some(pending) = pending {
             stream = commit_after(stream, pending);
         }
-        Ok(Answer { schema, stream, plan })
+        Ok(Answer { schema, stream, plan, repeatable: false })
     }
 
     /// A missing table's message with its name as written, and the tables there are.
@@ -396,7 +411,7 @@ fn commit_after(stream: SendableRecordBatchStream, pending: copy::Pending) -> Se
             Ok(batches) => batches,
             Err(error) => return Err(DataFusionError::from(pending.explain(error.into()))),
         };
-        pending.commit()?;
+        pending.commit().await?;
         Ok(futures::stream::iter(batches.into_iter().map(Ok::<_, DataFusionError>)))
     };
     Box::pin(RecordBatchStreamAdapter::new(schema, futures::stream::once(collected).try_flatten()))

@@ -21,7 +21,7 @@ use crate::files::source::Identity;
 use crate::files::unseen::Unseen;
 use crate::store::layout::sync_folder;
 use crate::store::sort::Run;
-use crate::store::staging::{private_folder, take_back};
+use crate::store::staging::{private_folder, take_back, taken_back};
 
 /// Folder of ingests that run, below the table's.
 pub const FOLDER: &str = "_ingest";
@@ -80,6 +80,8 @@ pub struct Journal {
     file: File,
     /// Whether there is a beginning in it.
     begun: bool,
+    /// Whether its own commit is in the log.
+    landed: bool,
     /// Held until the end of the process, however it ends.
     _lock: File,
 }
@@ -92,7 +94,7 @@ impl Journal {
         let folder = table.join(FOLDER).join(key);
         let lock = lock(&folder)?;
         // What was put in place by one that was killed before its commit.
-        take_back(&folder, table);
+        let landed = taken_back(&folder, table) == Some(true);
         let path = folder.join(JOURNAL);
         let open = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path);
         let mut file = open.map_err(|e| Error::io("write", &path, &e))?;
@@ -101,7 +103,7 @@ impl Journal {
         file.set_len(whole).map_err(|e| Error::io("write", &path, &e))?;
         file.seek(SeekFrom::Start(whole)).map_err(|e| Error::io("write", &path, &e))?;
         let state = begin.map(|begin| (begin, done.unwrap_or_default()));
-        Ok((Self { folder, file, begun: state.is_some(), _lock: lock }, state))
+        Ok((Self { folder, file, begun: state.is_some(), landed, _lock: lock }, state))
     }
 
     /// The staging folder.
@@ -109,8 +111,21 @@ impl Journal {
         &self.folder
     }
 
-    /// Forgets everything that was done, the files too.
+    /// Whether this very ingest was committed, and stopped before it could clear up.
+    pub fn has_landed(&self) -> bool {
+        self.landed
+    }
+
+    /// Begins anew.
     pub fn restart(&mut self, begin: &Begin) -> Result<()> {
+        self.clear()?;
+        self.begun = true;
+        self.write(&Line::Begin(begin.clone()))?;
+        sync_folder(&self.folder)
+    }
+
+    /// Forgets everything that was done, the files too.
+    pub fn clear(&mut self) -> Result<()> {
         self.file.set_len(0).map_err(|e| Error::io("write", &self.folder, &e))?;
         self.file.seek(SeekFrom::Start(0)).map_err(|e| Error::io("write", &self.folder, &e))?;
         self.file.sync_all().map_err(|e| Error::io("write", &self.folder, &e))?;
@@ -120,8 +135,7 @@ impl Journal {
                 remove_all(&entry.path())?;
             }
         }
-        self.begun = true;
-        self.write(&Line::Begin(begin.clone()))?;
+        (self.begun, self.landed) = (false, false);
         sync_folder(&self.folder)
     }
 
@@ -283,6 +297,65 @@ pub fn left(table: &Path, age: Duration, remove: bool) -> Vec<Left> {
     found
 }
 
+/// What became of the staging folders of a table from which rows were erased.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct GivenUp {
+    /// Folders of ingests that were stopped: gone, or would go.
+    pub stopped: usize,
+    /// Folders that a running ingest is at.
+    pub running: usize,
+}
+
+/// Gives up what ingests have put aside that were stopped: nobody knows whose rows are in it. They begin anew from their sources. With
+/// `dry_run` only counts them. An error where a folder cannot be removed.
+pub fn give_up(table: &Path, dry_run: bool) -> Result<GivenUp> {
+    let mut given_up = GivenUp::default();
+    let all = table.join(FOLDER);
+    let entries = match std::fs::read_dir(&all) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(given_up),
+        Err(e) => return Err(Error::io("list", &all, &e)),
+    };
+    for entry in entries {
+        let folder = entry.map_err(|e| Error::io("list", &all, &e))?.path();
+        let failed = |e: std::io::Error| Error::io("remove", &folder, &e);
+        if folder.to_string_lossy().contains(GONE) {
+            if !dry_run {
+                take_back(&folder, table);
+                remove_all(&folder)?;
+            }
+            continue;
+        }
+        let path = folder.join(LOCK);
+        let lock = match OpenOptions::new().create(!dry_run).truncate(false).write(true).open(&path) {
+            Ok(lock) => Some(lock),
+            // It ended meanwhile, or was killed before it put anything aside.
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
+            Err(e) => return Err(Error::io("open", &path, &e)),
+        };
+        let since = Instant::now();
+        let mut free = lock.as_ref().is_none_or(|lock| lock.try_lock().is_ok());
+        while !free && since.elapsed() < if holder_lives(&path) { LOOKING } else { DYING } {
+            std::thread::sleep(Duration::from_millis(10));
+            free = lock.as_ref().is_none_or(|lock| lock.try_lock().is_ok());
+        }
+        if !free {
+            given_up.running += 1;
+            continue;
+        }
+        given_up.stopped += usize::from(folder.join(JOURNAL).exists());
+        if !dry_run && lock.is_some_and(|lock| is_at(&lock, &path)) {
+            take_back(&folder, table);
+            remove_under_lock(&folder).map_err(failed)?;
+        }
+    }
+    if !dry_run {
+        // Only where it is empty.
+        let _ = std::fs::remove_dir(&all);
+    }
+    Ok(given_up)
+}
+
 /// Bytes of the files of a staging folder, and how long ago one of them was written.
 fn measure(folder: &Path) -> Option<(u64, Duration)> {
     let own = std::fs::metadata(folder).ok().filter(std::fs::Metadata::is_dir)?;
@@ -409,6 +482,31 @@ mod tests {
         assert!(path.exists());
         sweep(table.path(), "own", |_| true);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn what_was_put_aside_is_given_up_unless_somebody_is_at_it() {
+        let table = tempfile::tempdir().unwrap();
+        assert_eq!(give_up(table.path(), false).unwrap(), GivenUp::default());
+        let open = |key: &str| {
+            let mut journal = Journal::open(table.path(), key).unwrap().0;
+            journal.restart(&begin()).unwrap();
+            std::fs::write(journal.folder().join("run-1.arrow"), "rows").unwrap();
+            journal
+        };
+        let (running, stopped) = (open("running"), open("stopped"));
+        let left = table.path().join(FOLDER).join("old.gone-7");
+        std::fs::create_dir(&left).unwrap();
+        let stopped_at = stopped.folder().to_path_buf();
+        drop(stopped);
+        let both = GivenUp { stopped: 1, running: 1 };
+        assert_eq!(give_up(table.path(), true).unwrap(), both);
+        assert!(stopped_at.join("run-1.arrow").exists() && left.exists());
+        assert_eq!(give_up(table.path(), false).unwrap(), both);
+        assert!(!stopped_at.exists() && !left.exists() && running.folder().join("run-1.arrow").exists());
+        drop(running);
+        assert_eq!(give_up(table.path(), false).unwrap(), GivenUp { stopped: 1, running: 0 });
+        assert!(!table.path().join(FOLDER).exists());
     }
 
     #[test]

@@ -1,21 +1,24 @@
 //! Which files were ingested into a table before.
 //!
-//! Deals with: the record of each load, and whether it came to be. Does not deal with: loads that are not finished (`journal`).
+//! Deals with: the record of each load, and whether it came to be; sources that are called after an erased user. Does not deal with:
+//! loads that are not finished (`journal`).
 //!
 //! `TABLE/_loads/<load>-<attempt>.json` is written before the commit and names the sources. It counts once the commit log has a
 //! transaction of the load with that number: so a load is known exactly when its rows are visible.
 
 use std::collections::{BTreeSet, HashMap};
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use twox_hash::XxHash64;
 
+use super::rejects::mentions;
 use crate::error::{Error, Result};
 use crate::files::source::{Identity, Source};
 use crate::store::layout::sync_folder;
 use crate::store::managed::log::TableLog;
+use crate::store::user_id::UserId;
 
 /// Folder of the records, below the table's.
 pub const FOLDER: &str = "_loads";
@@ -64,24 +67,80 @@ pub fn identities(sources: &[Source]) -> Vec<Identity> {
     sources.iter().filter_map(|source| source.file.as_ref().map(|(_, identity)| identity.clone())).collect()
 }
 
-/// The files whose rows are in the table.
-pub async fn loaded(table: &Path, log: &TableLog) -> Result<BTreeSet<Identity>> {
+/// Files whose rows are in a table.
+#[derive(Debug, Clone, Default)]
+pub struct Loaded(BTreeSet<Identity>);
+
+impl Loaded {
+    /// Whether a file, as it is, was loaded.
+    pub fn contains(&self, file: &Identity) -> bool {
+        self.0.contains(file) || self.0.contains(&Identity { path: veiled(&file.path), ..file.clone() })
+    }
+
+    /// What was loaded under the name of a file.
+    pub fn called(&self, file: &Identity) -> Option<&Identity> {
+        let veiled = veiled(&file.path);
+        self.0.iter().find(|then| then.path == file.path || then.path == veiled)
+    }
+}
+
+/// Stands before the fingerprint of a name that was erased.
+const VEIL: &str = "erased-name:";
+
+/// What tells a source from others without its name.
+fn veiled(path: &str) -> String {
+    format!("{VEIL}{}", fingerprint([path]))
+}
+
+/// Takes the names of sources that are called after one of these users out of the records, and says how many there were. Their
+/// fingerprints stay, so that the same file is still known. With `dry_run` only counts them.
+pub fn forget(table: &Path, users: &[UserId], dry_run: bool) -> Result<u64> {
+    let mut named = 0;
+    for path in records(table)? {
+        let mut load = read(&path)?;
+        let theirs = |source: &&mut Identity| {
+            !source.path.starts_with(VEIL) && users.iter().any(|user| mentions(&source.path, user))
+        };
+        let mut here = 0;
+        for source in load.sources.iter_mut().filter(theirs) {
+            source.path = veiled(&source.path);
+            here += 1;
+        }
+        if here > 0 && !dry_run {
+            load.write(table)?;
+        }
+        named += here;
+    }
+    Ok(named)
+}
+
+/// The paths of all records.
+fn records(table: &Path) -> Result<Vec<PathBuf>> {
     let folder = table.join(FOLDER);
+    let failed = |e: std::io::Error| Error::io("list", &folder, &e);
     let entries = match std::fs::read_dir(&folder) {
         Ok(entries) => entries,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
-        Err(e) => return Err(Error::io("list", &folder, &e)),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(failed(e)),
     };
+    let paths: std::io::Result<Vec<PathBuf>> = entries.map(|entry| entry.map(|entry| entry.path())).collect();
+    let mut paths = paths.map_err(failed)?;
+    paths.retain(|path| path.extension().is_some_and(|e| e == "json"));
+    paths.sort();
+    Ok(paths)
+}
+
+fn read(path: &Path) -> Result<Load> {
+    let text = std::fs::read(path).map_err(|e| Error::io("read", path, &e))?;
+    serde_json::from_slice(&text).map_err(|e| Error::data(format!("'{}' is damaged: {e}", path.display())))
+}
+
+/// The files whose rows are in the table.
+pub async fn loaded(table: &Path, log: &TableLog) -> Result<Loaded> {
     let mut loaded = BTreeSet::new();
     let mut committed: HashMap<String, i64> = HashMap::new();
-    for entry in entries {
-        let path = entry.map_err(|e| Error::io("list", &folder, &e))?.path();
-        if path.extension().is_none_or(|e| e != "json") {
-            continue;
-        }
-        let text = std::fs::read(&path).map_err(|e| Error::io("read", &path, &e))?;
-        let load: Load =
-            serde_json::from_slice(&text).map_err(|e| Error::data(format!("'{}' is damaged: {e}", path.display())))?;
+    for path in records(table)? {
+        let load = read(&path)?;
         let number = match committed.get(&load.load) {
             Some(number) => *number,
             None => {
@@ -94,7 +153,17 @@ pub async fn loaded(table: &Path, log: &TableLog) -> Result<BTreeSet<Identity>> 
             loaded.extend(load.sources);
         }
     }
-    Ok(loaded)
+    Ok(Loaded(loaded))
+}
+
+/// Records that cannot be read, by their paths below the table's folder, with the reason: without them a file could come in twice.
+pub fn damaged(table: &Path) -> Vec<(String, String)> {
+    let records = records(table).unwrap_or_default();
+    let why = |path: PathBuf| {
+        let error = read(&path).err()?;
+        Some((format!("{FOLDER}/{}", path.file_name()?.to_string_lossy()), error.message().to_string()))
+    };
+    records.into_iter().filter_map(why).collect()
 }
 
 impl Load {
@@ -111,5 +180,32 @@ impl Load {
         aside.as_file().sync_all().map_err(failed)?;
         aside.persist(&path).map_err(|e| failed(e.error))?;
         sync_folder(&folder)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_sources_are_forgotten_and_the_sources_are_not() {
+        let table = tempfile::tempdir().unwrap();
+        let identity = |path: &str| Identity { path: path.into(), size: 5, modified: 7 };
+        let sources = vec![identity("/in/user=u7/a.csv"), identity("/in/u77.csv")];
+        let load = Load { load: "l".into(), attempt: 1, sources: sources.clone(), rows: 3, rejected: 0 };
+        load.write(table.path()).unwrap();
+        let users = [UserId::Text("u7".into())];
+        assert_eq!((forget(table.path(), &users, true).unwrap(), forget(table.path(), &users, false).unwrap()), (1, 1));
+        assert_eq!(forget(table.path(), &users, false).unwrap(), 0);
+        let kept = read(&records(table.path()).unwrap()[0]).unwrap();
+        assert!(kept.sources[0].path.starts_with(VEIL) && kept.sources[1] == sources[1] && kept.rows == 3);
+        let loaded = Loaded(kept.sources.into_iter().collect());
+        assert!(sources.iter().all(|source| loaded.contains(source)) && !loaded.contains(&identity("/in/b.csv")));
+        let longer = Identity { size: 6, ..sources[0].clone() };
+        assert!(!loaded.contains(&longer) && loaded.called(&longer).is_some_and(|then| then.size == 5));
+        assert_eq!(damaged(table.path()), []);
+        std::fs::write(table.path().join(FOLDER).join("m-1.json"), "{").unwrap();
+        assert_eq!(damaged(table.path())[0].0, "_loads/m-1.json");
+        assert!(forget(table.path(), &users, true).unwrap_err().message().contains("m-1.json' is damaged"));
     }
 }

@@ -182,7 +182,7 @@ fn once(
     let known = |source: &Source| source.file.as_ref().is_some_and(|(_, identity)| loaded.contains(identity));
     if let Some((changed, then)) = sources.iter().filter(|source| !known(source)).find_map(|source| {
         let (_, identity) = source.file.as_ref()?;
-        Some((source, loaded.iter().find(|then| then.path == identity.path)?))
+        Some((source, loaded.called(identity)?))
     }) && !options.again
     {
         return Err(Error::data(format!(
@@ -223,7 +223,6 @@ fn once(
         Some((journal, state)) => (Some(journal), state),
         None => (None, None),
     };
-    // A kill between commit and clean-up.
     let finished = match (&state, &log) {
         (Some((begin, _)), Some(log)) => {
             runtime.block_on(log.transaction_version(&begin.load))?.is_some_and(|n| n >= begin.attempt)
@@ -231,6 +230,12 @@ fn once(
         _ => false,
     };
     let state = match state {
+        // Another ingest of the same sources was faster: what this one has put aside is of no use.
+        Some(_) if finished && !journal.as_ref().is_some_and(Journal::has_landed) => {
+            journal.as_mut().map_or(Ok(()), Journal::clear)?;
+            None
+        }
+        // A kill between commit and clean-up.
         Some((begin, done)) if finished => {
             if begin.sources == loads::identities(&sources) {
                 if let Some(journal) = journal.take() {
@@ -541,7 +546,13 @@ impl Work<'_> {
             if self.watch.stopped() { Err(interrupted()) } else { Ok(()) }
         };
         self.watch.progress(Progress { phase: Phase::Sorting, done: 0, all: 0, rows });
-        let (add, counts) = sorter.finish(&target, &progress)?;
+        let (add, counts) = match sorter.finish(&target, &progress) {
+            // A file whose rows these are compared with was replaced, and the old one removed.
+            Err(error) if error.is_stale() && self.log.as_ref().is_some_and(|log| !log.is_newest()) => {
+                return Ok(Step::Anew(error.message().to_string()));
+            }
+            written => written?,
+        };
         let name = format!("{}-{}", begin.load, begin.attempt);
         let (load, attempt, sources) = (begin.load.clone(), begin.attempt, begin.sources.clone());
         let rejected = rejects.rows();

@@ -13,7 +13,7 @@ use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Int64Type, Schema, SchemaRef};
 use parking_lot::Mutex;
 
-use super::compact::{Writable, finished, writable};
+use super::compact::{Writable, finished, newer, writable};
 use super::layout::{OrderedWriter, discard, write_plain};
 use super::managed::commit::{Change, Operation, Refused};
 use super::managed::log::{At, TableLog};
@@ -65,6 +65,9 @@ impl Erased {
 /// are integers; a file that is not there or damaged; a full disk.
 pub async fn erase(folder: &Path, users: &[String], dry_run: bool, progress: Progress) -> Result<Erased> {
     let mut log = TableLog::open(folder, At::Latest).await?;
+    if !dry_run {
+        sweep(folder);
+    }
     for _ in 0..ATTEMPTS {
         let table = writable(&log)?;
         let wanted = Wanted::new(users, log.schema(), &table.roles, folder)?;
@@ -76,15 +79,27 @@ pub async fn erase(folder: &Path, users: &[String], dry_run: bool, progress: Pro
             files: log.files().to_vec(),
         });
         let searching = Arc::clone(&search);
-        let (found, mut erased) = finished(tokio::task::spawn_blocking(move || searching.find()).await)?;
+        let (found, mut erased) = match finished(tokio::task::spawn_blocking(move || searching.find()).await) {
+            // Another took a file out meanwhile, and a vacuum removed it.
+            Err(error) if error.is_stale() => {
+                log = newer(&log, error).await?;
+                continue;
+            }
+            found => found?,
+        };
         if found.is_empty() || dry_run {
             return Ok(erased);
         }
-        sweep(folder);
         let staging = Arc::new(Staging::make(folder, "erase")?);
         let (rewriting, told, into) = (Arc::clone(&search), Arc::clone(&progress), staging.files());
         let of: Vec<usize> = found.clone();
-        let written = finished(tokio::task::spawn_blocking(move || rewriting.rewrite(&of, &into, &told)).await)?;
+        let written = match finished(tokio::task::spawn_blocking(move || rewriting.rewrite(&of, &into, &told)).await) {
+            Err(error) if error.is_stale() => {
+                log = newer(&log, error).await?;
+                continue;
+            }
+            written => written?,
+        };
         let mut change = Change::new(Operation::Erase);
         change.add = written;
         change.remove = found.iter().map(|file| search.files[*file].path.clone()).collect();

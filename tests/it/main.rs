@@ -14,6 +14,8 @@ mod erased;
 mod features;
 mod files;
 mod funnel_relations;
+mod half_made;
+mod hostile;
 mod ingest;
 mod ingest_slips;
 mod ingest_types;
@@ -32,6 +34,7 @@ mod program;
 mod reach;
 mod repl;
 mod statements;
+mod vacuumed;
 mod windows;
 
 /// A file that nobody declares is a test that nobody runs.
