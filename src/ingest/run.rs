@@ -32,7 +32,7 @@ use crate::store::managed::log::{At, TableLog};
 use crate::store::managed::{StoredFile, is_managed, versions};
 use crate::store::retype::retype;
 use crate::store::sort::{Sorter, Target};
-use crate::store::staging::place;
+use crate::store::staging::{self, place};
 
 /// Setting of a table: the period of its time slices.
 pub const PERIOD: &str = "period";
@@ -209,17 +209,18 @@ fn once(
             ),
             None => false,
         };
+        staging::sweep(&options.table);
         journal::sweep(&options.table, &own, |begin| begin.sources.is_empty() || committed(begin));
         tell_left(&options.table, &own, watch);
     }
-    let staging = match options.dry_run {
+    let staged = match options.dry_run {
         true => None,
         false => {
             std::fs::create_dir_all(&options.table).map_err(|e| Error::io("create", &options.table, &e))?;
             Some(Journal::open(&options.table, &own)?)
         }
     };
-    let (mut journal, state) = match staging {
+    let (mut journal, state) = match staged {
         Some((journal, state)) => (Some(journal), state),
         None => (None, None),
     };

@@ -302,9 +302,9 @@ fn a_limit_of_sizes_is_an_error_and_leaves_nothing() {
         let copy = format!("COPY ({rows}) TO '{name}'");
         for args in [vec!["-o", name, "-c", rows], vec!["-c", &copy]] {
             place.write(name, "old");
-            let script = format!("ulimit -f 8; exec \"$0\" \"$@\"");
+            let script = "ulimit -f 8; exec \"$0\" \"$@\"";
             let output =
-                Command::new("sh").args(["-c", &script, program()]).args(&args).current_dir(place.folder()).output();
+                Command::new("sh").args(["-c", script, program()]).args(&args).current_dir(place.folder()).output();
             let output = output.unwrap();
             let stderr = String::from_utf8(output.stderr).unwrap();
             assert_eq!(output.status.code(), Some(1), "{args:?}: {:?} {stderr}", output.status);

@@ -45,7 +45,7 @@ use parquet::schema::types::Type;
 use super::encryption;
 use super::footers::{self, Footers};
 use super::texts::{as_strings, is_untyped};
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, is_stale};
 use crate::files::checksums::read::CheckedFile;
 use crate::files::checksums::{FooterSum, gone, sum_of, whole};
 
@@ -207,6 +207,10 @@ struct Place {
 
 /// The error of a file with its name in front, unless it has it already or is not the file's.
 fn of_file(error: DataFusionError, Place { path, sum }: &Place) -> DataFusionError {
+    // It is not damaged but gone, and says so.
+    if is_stale(&error) {
+        return error;
+    }
     let decoding = matches!(
         error.find_root(),
         DataFusionError::ParquetError(_) | DataFusionError::ArrowError(_, _) | DataFusionError::IoError(_)

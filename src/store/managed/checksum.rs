@@ -280,6 +280,19 @@ fn complete(folder: &Path, listed: &Listed, last: u64) -> Result<()> {
     }
 }
 
+/// What is wrong with the note of the last checkpoint, which only saves readers a look at the folder.
+fn wrong_note(folder: &Path, listed: &Listed) -> Option<Error> {
+    let note = folder.join(LOG_FOLDER).join("_last_checkpoint");
+    let text = std::fs::read(&note).ok()?;
+    let told = serde_json::from_slice::<serde_json::Value>(&text).ok().and_then(|note| note.get("version")?.as_u64());
+    let why = match told {
+        Some(version) if listed.checkpoints.binary_search(&version).is_ok() => return None,
+        Some(version) => format!("tells of a checkpoint of version {version}, which is not there"),
+        None => "names no version".to_string(),
+    };
+    Some(Error::data(format!("'{}' {why}; where all entries are there, remove it: it is made anew", note.display())))
+}
+
 /// Compares what was read of a version with what its checksum file, whoever wrote it, says it amounts to.
 pub(super) fn compare_totals(folder: &Path, version: u64, files: u64, bytes: u64) -> Result<()> {
     let Some(read) = read(folder, version)? else { return Ok(()) };
@@ -303,7 +316,9 @@ pub(super) fn damage(folder: &Path) -> Vec<Error> {
         Err(error) => return vec![error],
     };
     let mut found = Vec::new();
-    found.extend(complete(folder, &listed, listed.entries.last().copied().unwrap_or(0)).err());
+    let complete = complete(folder, &listed, listed.entries.last().copied().unwrap_or(0));
+    let note = wrong_note(folder, &listed).filter(|_| complete.is_ok());
+    found.extend(complete.err());
     for version in &listed.entries {
         found.extend(versions::readable(folder, *version).err());
     }
@@ -315,6 +330,7 @@ pub(super) fn damage(folder: &Path) -> Vec<Error> {
     for version in &listed.checkpoints {
         found.extend(compare_checkpoint(folder, *version).err().filter(|_| read(folder, *version).is_ok()));
     }
+    found.extend(note);
     found
 }
 

@@ -198,9 +198,9 @@ pub(super) fn whole(folder: &Path, version: u64, bytes: &[u8]) -> Result<()> {
         return cut("it is empty".to_string());
     }
     let (mut told, mut files) = (None, [0_u64; 2]);
-    for line in bytes.split(|byte| *byte == b'\n') {
+    for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()) {
         // What cannot be read is told by whoever reads it.
-        let Ok(action) = serde_json::from_slice::<Value>(line) else { continue };
+        let Ok(action) = serde_json::from_slice::<Value>(line) else { return Ok(()) };
         let metrics = action.get("commitInfo").filter(|info| info.get("tenureOperation").is_some());
         let metrics = metrics.and_then(|info| info.get("operationMetrics"));
         let number = |name: &str| metrics?.get(name)?.as_str()?.parse::<u64>().ok();
