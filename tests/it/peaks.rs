@@ -1,7 +1,7 @@
 //! The memory that the process takes under `--memory`, as the kernel counts it: at most the limit and 150 MB.
 //!
 //! Small by default, where little of this can be passed; `TENURE_PEAK_EVENTS=20000000 cargo test --test it peaks` asks at more
-//! limits over more events, which takes minutes.
+//! limits over more events, which takes minutes. `TENURE_PROGRAM` names an optimised program for it.
 
 use std::fs::File;
 use std::process::{Command, Stdio};
