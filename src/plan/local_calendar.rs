@@ -24,6 +24,7 @@ use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::Result;
+use datafusion::functions::datetime::to_local_time;
 use datafusion::logical_expr::expr::{
     Between, BinaryExpr, Case, Cast, InList, InSubquery, ScalarFunction, TryCast,
 };
@@ -36,6 +37,7 @@ use datafusion::optimizer::AnalyzerRule;
 
 use crate::config::TenureOptions;
 use crate::error::Error;
+use crate::functions::plain_sql::local_midnight;
 
 /// The rule.
 #[derive(Debug)]
@@ -334,8 +336,7 @@ fn date_bin(func: &Arc<ScalarUDF>, args: Vec<Expr>, schema: &DFSchema, zone: &Ar
     }
     let wall = |time: &Expr| {
         let zoned = local(time, schema, zone).unwrap_or_else(|| time.clone());
-        // Without its zone a timestamp is what the clock on the wall shows.
-        cast(zoned, DataType::Timestamp(unit, None))
+        to_local_time().call(vec![zoned])
     };
     // An origin without a zone is a time on that clock, as a DATE is.
     let rest = rest.iter().map(|origin| match origin.get_type(schema) {
@@ -372,10 +373,9 @@ fn is_moved_within_a_day(left: &Expr, op: Operator, right: &Expr, schema: &DFSch
 
 /// The instant at which a day begins.
 fn midnight(date: Expr, zone: Option<&Arc<str>>) -> Expr {
-    let plain = cast(date, DataType::Timestamp(TimeUnit::Microsecond, None));
     match zone {
-        Some(zone) => cast(plain, DataType::Timestamp(TimeUnit::Microsecond, Some(Arc::clone(zone)))),
-        None => plain,
+        Some(zone) => local_midnight(zone).call(vec![date]),
+        None => cast(date, DataType::Timestamp(TimeUnit::Microsecond, None)),
     }
 }
 
@@ -397,7 +397,7 @@ fn utc(time: Expr, unit: TimeUnit) -> Expr {
 /// Two sides of a comparison or difference as instants.
 fn met(left: Expr, right: Expr, schema: &DFSchema, zone: Option<&Arc<str>>) -> (Expr, Expr, bool) {
     let midnight = |date: Expr, unit: TimeUnit, zone: &Arc<str>| {
-        cast(cast(date, DataType::Timestamp(unit, None)), DataType::Timestamp(unit, Some(Arc::clone(zone))))
+        cast(midnight(date, Some(zone)), DataType::Timestamp(unit, Some(Arc::clone(zone))))
     };
     let instant =
         |time: Expr, unit: TimeUnit, has: &Option<Arc<str>>| if has.is_none() { utc(time, unit) } else { time };
