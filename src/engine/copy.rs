@@ -56,7 +56,7 @@ pub fn redirect(plan: LogicalPlan) -> Result<(LogicalPlan, Option<Pending>)> {
         _ => target,
     };
     let parent = target.parent().filter(|p| !p.as_os_str().is_empty()).map_or(parent, Path::to_path_buf);
-    // Made anew and for us alone, so that nobody can have put a link there; hidden, so that a reader of the folder never takes it
+    // A new folder for us alone, so that nobody can have put a link there; hidden, so that a reader of the folder never takes it
     // for data.
     let own = tempfile::Builder::new().prefix(&format!(".{name}.")).suffix(".part").tempdir_in(&parent);
     // Its own name means nothing to a reader.
@@ -71,8 +71,16 @@ pub fn redirect(plan: LogicalPlan) -> Result<(LogicalPlan, Option<Pending>)> {
 }
 
 impl Pending {
+    /// What becomes of the file when the query has ended: it appears where that went well.
+    pub fn end(self, written: Result<()>) -> Result<()> {
+        match written {
+            Ok(()) => self.commit(),
+            Err(error) => Err(self.explain(error)),
+        }
+    }
+
     /// Puts the finished file in its place.
-    pub fn commit(self) -> Result<()> {
+    fn commit(self) -> Result<()> {
         if !self.temporary.exists() {
             // A query without rows may write no file at all.
             return Err(Error::data(format!("COPY: nothing was written to '{}'", self.target.display())));
@@ -84,7 +92,7 @@ impl Pending {
     }
 
     /// The error of a failed write, with the target's name.
-    pub fn explain(&self, error: Error) -> Error {
+    fn explain(&self, error: Error) -> Error {
         let message = error.message().replace(&*self.temporary.to_string_lossy(), &self.target.to_string_lossy());
         match error.kind() {
             crate::error::Kind::Resources if !message.contains(&*self.target.to_string_lossy()) => {
@@ -111,8 +119,5 @@ fn sync(path: &Path) -> std::io::Result<()> {
             sync(&entry?.path())?;
         }
     }
-    match path.is_file() || cfg!(unix) {
-        true => std::fs::File::open(path)?.sync_all(),
-        false => Ok(()),
-    }
+    if path.is_file() || cfg!(unix) { std::fs::File::open(path)?.sync_all() } else { Ok(()) }
 }

@@ -8,13 +8,14 @@
 //!                         source ─▶ blocks ─▶ csv, ndjson             batches, and rows that cannot be read
 //!             Parquet: parquet ─▶ DataFusion's decoding               for queries
 //!                      stored ─▶ convert                              for ingest, row by row
+//!             both:    mixed                                          for queries: a union by column names
 //! ```
 
 pub mod blocks;
-mod cells;
+pub mod cells;
 pub mod checksums;
 pub mod columns;
-mod convert;
+pub mod convert;
 pub mod csv;
 pub mod decoded;
 pub mod followed;
@@ -23,6 +24,7 @@ pub mod infer;
 mod json_elements;
 mod json_text;
 pub mod location;
+pub mod mixed;
 mod ndjson;
 pub mod nested;
 mod nodes;

@@ -15,6 +15,7 @@ pub mod breakdown;
 pub mod churn;
 pub mod columns;
 pub mod data_reach;
+pub mod documentation;
 pub mod event_groups;
 pub mod funnel;
 pub mod grouped;
@@ -25,10 +26,12 @@ pub mod path;
 pub mod plain_sql;
 pub mod retention;
 pub mod room;
+pub mod row_function;
 pub mod sequence;
 pub mod session;
 mod single_group;
 mod stores;
+pub mod user_logs;
 pub mod wilson;
 
 /// What kind of thing an entry of the catalogue is.

@@ -35,6 +35,7 @@ use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 
 use self::stoppable::Stoppable;
+use crate::error::{Error, Result};
 use crate::store::footers::Footers;
 
 pub use self::stoppable::{AtEachTable, Stop, check as check_stop};
@@ -45,14 +46,16 @@ pub use self::stoppable::{AtEachTable, Stop, check as check_stop};
 /// the query itself asked for one. The others come after the rules that place repartitions and sorts, since they replace
 /// what those have built. All come before the rule that checks that every operator gets the distribution and order it
 /// requires: what we build is checked like anything else. `footers` tell where users lie, `limited` whether memory is.
-pub fn physical_rules(footers: Footers, limited: bool) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+///
+/// Errors: a rule of DataFusion's has another name by now, so that nobody knows where ours belong.
+pub fn physical_rules(
+    footers: Footers,
+    limited: bool,
+) -> Result<Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>>> {
     let mut rules = PhysicalOptimizer::new().rules;
-    let last = |rules: &[Arc<dyn PhysicalOptimizerRule + Send + Sync>], name: &str| {
-        rules.iter().rposition(|r| r.name() == name).unwrap_or(rules.len())
-    };
-    let at = last(&rules, "OutputRequirements");
+    let at = last(&rules, "OutputRequirements")?;
     rules.insert(at, Arc::new(order_check::OrderCheck));
-    let at = last(&rules, "EnsureCooperative");
+    let at = last(&rules, "EnsureCooperative")?;
     rules.insert(at, Arc::new(ordered_aggregation::OrderedAggregation(footers.clone())));
     rules.insert(at + 1, Arc::new(partition_first::PartitionFirst));
     rules.insert(at + 2, Arc::new(filters_by_value::FiltersByValue));
@@ -61,11 +64,19 @@ pub fn physical_rules(footers: Footers, limited: bool) -> Vec<Arc<dyn PhysicalOp
         rules.insert(at + 4, Arc::new(gathered_joins::GatheredJoins));
     }
     // After the rule that wraps the leaves, so that no leaf counts as wrapped already.
-    let at = at + usize::from(limited);
-    rules.insert(at + 5, Arc::new(cooperative_joins::CooperativeJoins));
+    let after = last(&rules, "EnsureCooperative")? + 1;
+    rules.insert(after, Arc::new(cooperative_joins::CooperativeJoins));
     rules.insert(0, Arc::new(unordered_scan::UnorderedScan));
     rules.insert(1, Arc::new(believed_order::BelievedOrder(footers)));
-    rules.into_iter().map(|rule| Arc::new(Stoppable(rule)) as _).collect()
+    Ok(rules.into_iter().map(|rule| Arc::new(Stoppable(rule)) as _).collect())
+}
+
+/// Where the last rule of a name stands.
+fn last(rules: &[Arc<dyn PhysicalOptimizerRule + Send + Sync>], name: &str) -> Result<usize> {
+    rules.iter().rposition(|rule| rule.name() == name).ok_or_else(|| {
+        let known: Vec<&str> = rules.iter().map(|rule| rule.name()).collect();
+        Error::internal(format!("DataFusion has no rule '{name}'; it has {}", known.join(", ")))
+    })
 }
 
 /// DataFusion's analyzer rules with ours among them: the meaning of spans of time before types are coerced, correlated conditions after.
@@ -91,4 +102,21 @@ pub fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     }
     rules.insert(0, Arc::new(null_keys::NullKeys));
     rules.into_iter().map(|rule| Arc::new(Stoppable(rule)) as _).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A rule of DataFusion's that is called otherwise is an error, not another place.
+    #[test]
+    fn rules_stand_where_they_must() {
+        let mut rules = PhysicalOptimizer::new().rules;
+        for name in ["OutputRequirements", "EnsureCooperative"] {
+            assert!(last(&rules, name).is_ok(), "{name}");
+            rules.retain(|rule| rule.name() != name);
+            let told = last(&rules, name).unwrap_err();
+            assert!(told.message().contains(&format!("has no rule '{name}'")), "{told}");
+        }
+    }
 }

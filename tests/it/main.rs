@@ -13,6 +13,8 @@ mod docs;
 mod erased;
 mod features;
 mod files;
+mod files_exact;
+mod files_mixed;
 mod funnel_relations;
 mod ingest;
 mod ingest_slips;
@@ -33,6 +35,7 @@ mod reach;
 mod repl;
 mod statements;
 mod windows;
+mod writes;
 
 /// A file that nobody declares is a test that nobody runs.
 #[test]

@@ -8,19 +8,20 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Int32Type, Int64Type};
 use datafusion::common::ScalarValue;
 use datafusion::error::Result;
-use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
+use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF};
 
 use super::counts::{period_fields, too_long};
 use crate::algo::calendar::{Calendar, Clock};
 use crate::algo::lifecycle::{Counts, MAX_PERIODS, TooLong};
 use crate::error::Error;
 use crate::functions::columns::{Times, clock_of, coerce_time};
+use crate::functions::row_function::{RowFunction, row_function};
 
 const NAME: &str = "lifecycle_rows";
 
 /// The function.
 pub fn lifecycle_rows() -> ScalarUDF {
-    LifecycleRows { signature: Signature::user_defined(Volatility::Immutable) }.into()
+    row_function(LifecycleRows)
 }
 
 /// The counts of a row, in their order.
@@ -38,20 +39,14 @@ fn row_item() -> FieldRef {
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct LifecycleRows {
-    signature: Signature,
-}
+struct LifecycleRows;
 
-impl ScalarUDFImpl for LifecycleRows {
-    fn name(&self) -> &str {
+impl RowFunction for LifecycleRows {
+    fn name(&self) -> &'static str {
         NAME
     }
 
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+    fn coerce(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         let needs = || {
             Error::user(format!(
                 "{NAME}: needs (periods of lifecycle_counts, first period, last period, as_of, unit, time zone, week_start)"
@@ -66,11 +61,11 @@ impl ScalarUDFImpl for LifecycleRows {
         Ok(coerced)
     }
 
-    fn return_type(&self, _types: &[DataType]) -> Result<DataType> {
+    fn answer_type(&self, _types: &[DataType]) -> Result<DataType> {
         Ok(DataType::List(row_item()))
     }
 
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+    fn call(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let words: Vec<&ScalarValue> = args.args[4..7]
             .iter()
             .map(|a| match a {

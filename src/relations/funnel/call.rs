@@ -1,6 +1,6 @@
 //! What both funnel relations ask, read and checked once: steps, options, and where along a chain the values are read.
 //!
-//! [`Question::chains`] is the computation that both share; `funnel` counts its rows, `funnel_users` lists them. So their
+//! [`FunnelCall::chains`] is the computation that both share; `funnel` counts its rows, `funnel_users` lists them. So their
 //! numbers cannot disagree.
 //! Does not deal with: what a relation shows of a chain.
 
@@ -12,18 +12,24 @@ use datafusion::functions_nested::expr_fn::array_element;
 use datafusion::functions_nested::position::array_position_udf;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, lit, when};
 
-use crate::algo::calendar::{Clock, Unit, WEEKDAYS};
+use super::arguments::{
+    ANCHORS, BY_ENTRY, BY_STEP, BY_TOUCH, CHAIN, ENTRY, EXCLUDE, EXCLUDE_POLICY, HOLD, MATURE, MODE, OPTIONAL, REUSE,
+    STEP_AFTER, STEP_WITHIN, STEPS, WINDOW_END, WITHIN,
+};
+use crate::algo::calendar::{Clock, Unit};
 use crate::algo::funnel::{Entry, Order, Pick};
-use crate::error::{Error, Result, suggest};
+use crate::error::{Error, Result};
 use crate::functions::columns::{clock_of, window_ticks};
 use crate::functions::funnel::modes::Mode;
 use crate::functions::funnel::options::{
     BY_ENTRIES, CHAINS, ENTRIES, EXCLUDE_POLICIES, Exclude, FunnelOptions, WINDOW_ENDS, WindowEnd,
 };
-use crate::functions::funnel::{TOUCHES, funnel_chain, funnel_chains, funnel_touches, funnel_window_end};
-use crate::relations::call::{Breakdown, Call, column};
+use crate::functions::funnel::{funnel_chain, funnel_chains, funnel_touches, funnel_window_end};
+use crate::relations::call::{Breakdown, Call};
+use crate::relations::expressions::column;
 use crate::relations::reach::Reach;
 use crate::relations::roles::{Roles, declared};
+use crate::relations::shared::{AS_OF, BY, PERIOD, TZ, WEEK_START, week_start, zone};
 
 /// Where along a chain the `by` values are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +45,7 @@ enum ByPlace {
 }
 
 /// A call of either relation.
-pub struct Question {
+pub struct FunnelCall {
     /// Who, when, what.
     pub roles: Roles,
     /// What each step is called, in order.
@@ -59,7 +65,7 @@ pub struct Question {
     reach: Reach,
 }
 
-/// Names of the columns of [`Question::chains`], none of which clashes with one of the answer's.
+/// Names of the columns of [`FunnelCall::chains`], none of which clashes with one of the answer's.
 pub struct ChainColumns {
     /// The chain.
     pub chain: String,
@@ -78,40 +84,37 @@ pub fn free_name(name: &str, taken: impl Fn(&str) -> bool) -> String {
     free
 }
 
-impl Question {
+impl FunnelCall {
     /// Reads and checks everything that both relations take.
     pub fn read(call: &mut Call) -> Result<Self> {
         let roles = Roles::of(call)?;
-        let steps = call.steps("steps")?;
-        let by = call.breakdowns("by")?;
-        let mode = call.text("mode")?.unwrap_or_default();
-        let Some(within) = call.interval("within")? else {
-            return Err(call.required("within"));
-        };
-        let mode = if call.switch("reuse", false)? { words(&mode, "reuse") } else { mode };
+        let steps = call.steps(&STEPS)?;
+        let by = call.breakdowns(&BY)?;
+        let mode = call.text(&MODE)?.unwrap_or_default();
+        let within = call.span(&WITHIN)?;
+        let mode = if call.switch(&REUSE)? { words(&mode, "reuse") } else { mode };
         let by_place = by_place(call, &by, steps.len())?;
-        let mature = call.switch("mature", false)?;
-        let exclusions = call.exclusions("exclude")?;
-        let hold = call.breakdowns("hold")?;
-        if call.given("exclude_policy") && exclusions.is_empty() {
+        let mature = call.switch(&MATURE)?;
+        let exclusions = call.exclusions(&EXCLUDE)?;
+        let hold = call.breakdowns(&HOLD)?;
+        if call.given(&EXCLUDE_POLICY) && exclusions.is_empty() {
             return Err(call.error("argument 'exclude_policy' needs 'exclude'"));
         }
-        let entry = call.choice("entry", &ENTRIES, ENTRIES[0])?;
-        let chain = call.choice("chain", &CHAINS, CHAINS[0])?;
-        let window_end = call.choice("window_end", &WINDOW_ENDS, WINDOW_ENDS[0])?;
+        let entry = call.choice(&ENTRY)?;
+        let chain = call.choice(&CHAIN)?;
+        let window_end = call.choice(&WINDOW_END)?;
         let mut options = FunnelOptions {
             mode: Mode::parse(call.name(), &mode)?,
             window_end: [WindowEnd::Inclusive, WindowEnd::Exclusive, WindowEnd::Calendar][at(&WINDOW_ENDS, window_end)],
-            step_within: call.intervals("step_within")?,
-            step_after: call.intervals("step_after")?,
+            step_within: call.intervals(&STEP_WITHIN)?,
+            step_after: call.intervals(&STEP_AFTER)?,
             exclude: exclusions.iter().map(|e| Exclude { after: e.after, before: e.before }).collect(),
-            drop_excluded: call.choice("exclude_policy", &EXCLUDE_POLICIES, EXCLUDE_POLICIES[0])?
-                == EXCLUDE_POLICIES[1],
-            optional: call.step_numbers("optional")?,
-            anchors: call.step_numbers("anchors")?,
+            drop_excluded: call.choice(&EXCLUDE_POLICY)? == EXCLUDE_POLICIES[1],
+            optional: call.step_numbers(&OPTIONAL)?,
+            anchors: call.step_numbers(&ANCHORS)?,
             entry: [Entry::Best, Entry::First, Entry::All][at(&ENTRIES, entry)],
             chain: [Pick::EarliestCompletion, Pick::EarliestStart][at(&CHAINS, chain)],
-            period: Unit::parse(call.choice("period", &Unit::NAMES, "")?),
+            period: call.chosen(&PERIOD)?.and_then(Unit::parse),
             by_step: match by_place {
                 ByPlace::Step(step) => Some(step as i64),
                 _ => None,
@@ -162,7 +165,7 @@ impl Question {
         self.options.period.is_some()
     }
 
-    /// Whether a user can have several rows in [`Question::chains`].
+    /// Whether a user can have several rows in [`FunnelCall::chains`].
     pub fn several(&self) -> bool {
         self.lists_chains() || self.by_place == ByPlace::Touch("all")
     }
@@ -171,7 +174,7 @@ impl Question {
         self.every_passage() || self.by_period() || self.is_apart()
     }
 
-    /// Whether chains come with the value by which they are told apart.
+    /// Whether chains come with the value that distinguishes them.
     fn is_apart(&self) -> bool {
         !self.options.by.is_empty()
     }
@@ -220,17 +223,16 @@ impl Question {
 
     /// Position, in the lists of a chain, of the event that serves a step (from 1).
     pub fn place_of_step(&self, chain: &str, step: usize) -> Expr {
-        match self.any_order() {
-            true => {
-                let position = array_position_udf().call(vec![column(chain).field("steps"), lit(step as i32)]);
-                cast(position, DataType::Int64)
-            }
-            false => lit(step as i64),
+        if self.any_order() {
+            let position = array_position_udf().call(vec![column(chain).field("steps"), lit(step as i32)]);
+            cast(position, DataType::Int64)
+        } else {
+            lit(step as i64)
         }
     }
 
     /// A row for each chain (where there are users or `by` columns: that meets a step): its columns are the user where `user` names it, the chain, and what
-    /// [`Question::by_values`] reads. `columns` are kept with each event beside the `by` and `hold` values.
+    /// [`FunnelCall::by_values`] reads. `columns` are kept with each event beside the `by` and `hold` values.
     pub fn chains(
         &self,
         call: &Call,
@@ -285,7 +287,7 @@ impl Question {
         Ok((plan, names))
     }
 
-    /// The `by` columns and the period of a row of [`Question::chains`], under their names.
+    /// The `by` columns and the period of a row of [`FunnelCall::chains`], under their names.
     pub fn by_values(&self, names: &ChainColumns) -> Vec<Expr> {
         let at = match self.by_place {
             ByPlace::Entry | ByPlace::FirstEntry | ByPlace::Step(_) => column(&names.chain).field("by"),
@@ -300,7 +302,7 @@ impl Question {
         values
     }
 
-    /// The names of [`Question::by_values`].
+    /// The names of [`FunnelCall::by_values`].
     pub fn by_names(&self) -> Vec<String> {
         let period = self.by_period().then(|| "period".to_string());
         self.by.iter().map(|b| b.name.clone()).chain(period).collect()
@@ -319,9 +321,10 @@ impl Question {
         let kept = !(self.is_apart() && nothing_asked);
         let options = FunnelOptions { hold, kept, ..self.options.clone() };
         let only_mode = FunnelOptions { mode: options.mode, ..FunnelOptions::default() };
-        Ok(match options == only_mode {
-            true => lit(if self.mode.is_empty() { "ordered" } else { &self.mode }),
-            false => lit(options.literal()?),
+        Ok(if options == only_mode {
+            lit(if self.mode.is_empty() { "ordered" } else { &self.mode })
+        } else {
+            lit(options.literal()?)
         })
     }
 
@@ -333,7 +336,7 @@ impl Question {
             columns: Vec::new(),
         };
         kept.hold = self.hold.iter().map(|h| kept.add(h)).collect();
-        // Values that are told apart beforehand do not depend on which of several tied events a chain takes.
+        // Values that are separated beforehand do not depend on which of several tied events a chain takes.
         let settled = self.by.is_empty() || self.is_apart();
         if !settled && !columns.is_empty() {
             // Without the columns, ties between equal `by` values are broken by conditions: the columns come after these, so
@@ -382,7 +385,7 @@ fn words(mode: &str, word: &str) -> String {
 }
 
 fn by_place(call: &mut Call, by: &[Breakdown], steps: usize) -> Result<ByPlace> {
-    let given: Vec<&str> = ["by_entry", "by_step", "by_touch"].into_iter().filter(|key| call.given(key)).collect();
+    let given: Vec<&str> = [BY_ENTRY, BY_STEP, BY_TOUCH].iter().filter(|a| call.given(a)).map(|a| a.name).collect();
     if let [one, other, ..] = given.as_slice() {
         return Err(
             call.error(format!("arguments '{one}' and '{other}' exclude each other: both say where 'by' is read"))
@@ -391,36 +394,30 @@ fn by_place(call: &mut Call, by: &[Breakdown], steps: usize) -> Result<ByPlace> 
     if let ([key], true) = (given.as_slice(), by.is_empty()) {
         return Err(call.error(format!("argument '{key}' needs 'by'")));
     }
-    Ok(match given.as_slice() {
-        ["by_touch"] => ByPlace::Touch(call.choice("by_touch", &TOUCHES, TOUCHES[0])?),
-        ["by_step"] => ByPlace::Step(call.integer("by_step", 1..=steps.max(1) as i64, 1)? as usize),
-        _ if call.choice("by_entry", &BY_ENTRIES, BY_ENTRIES[0])? == BY_ENTRIES[1] => ByPlace::FirstEntry,
-        _ => ByPlace::Entry,
-    })
+    if let Some(touch) = call.chosen(&BY_TOUCH)? {
+        return Ok(ByPlace::Touch(touch));
+    }
+    if call.given(&BY_STEP) {
+        return Ok(ByPlace::Step(call.step(&BY_STEP, steps)?));
+    }
+    Ok(if call.choice(&BY_ENTRY)? == BY_ENTRIES[1] { ByPlace::FirstEntry } else { ByPlace::Entry })
 }
 
 /// The zone of everything that asks for one; it and the start of weeks are left in the options where chains need them.
 fn calendar(call: &mut Call, options: &mut FunnelOptions) -> Result<String> {
-    let defaults = call.options();
     let asked = options.period.is_some() || options.window_end == WindowEnd::Calendar;
-    let tz = call.text("tz")?;
-    if tz.is_some() && !asked && !call.given("as_of") {
+    if call.given(&TZ) && !asked && !call.given(&AS_OF) {
         return Err(call.error("argument 'tz' needs 'period', 'as_of' or window_end => 'calendar'"));
     }
-    let week_start = call.text("week_start")?.map(|day| day.to_lowercase());
-    if week_start.is_some() && options.period != Some(Unit::Week) {
+    if call.given(&WEEK_START) && options.period != Some(Unit::Week) {
         return Err(call.error("argument 'week_start' needs period => 'week'"));
     }
-    let zone = tz.unwrap_or(defaults.time_zone);
+    let zone = zone(call)?;
     if asked {
         options.tz.clone_from(&zone);
     }
     if options.period == Some(Unit::Week) {
-        options.week_start = week_start.unwrap_or(defaults.week_start).to_lowercase();
-        if !WEEKDAYS.contains(&options.week_start.as_str()) {
-            let help = suggest(&options.week_start, WEEKDAYS);
-            return Err(call.error(format!("argument 'week_start' cannot be '{}'; {help}", options.week_start)));
-        }
+        options.week_start = week_start(call)?.to_string();
     }
     Ok(zone)
 }
