@@ -190,13 +190,27 @@ fn from_datafusion(error: DataFusionError) -> Error {
             Err(shared) => from_shared(&shared),
         },
         DataFusionError::Collection(mut errors) if !errors.is_empty() => from_datafusion(errors.swap_remove(0)),
+        DataFusionError::SQL(inner, _) if inner.to_string().contains("recursion limit exceeded") => {
+            Error::user("brackets, functions or CASEs nested too deeply in one expression")
+                .hint("compute it in steps: WITH a AS (SELECT .. AS x FROM ..) SELECT f(x) FROM a")
+        }
         DataFusionError::SQL(inner, _) => {
             Error::user(inner.to_string().replacen("sql parser error: ", "syntax error: ", 1))
         }
         DataFusionError::Plan(message) => {
             translated(&message).unwrap_or_else(|| Error::user(unwrap_coercion(&message)))
         }
-        DataFusionError::SchemaError(inner, _) => Error::user(inner.to_string()),
+        DataFusionError::SchemaError(inner, _) => {
+            let said = inner.to_string();
+            if !said.contains("which would be ambiguous") {
+                return Error::user(said);
+            }
+            let named = |from: &str, to: &str| said.split_once(from)?.1.split(to).next().map(str::to_string);
+            let column = named("qualified field name ", " and ").unwrap_or_default();
+            let name = named("unqualified field name ", " which").unwrap_or_default();
+            Error::user(format!("'{name}' is a column of the result, and the order needs the column {column} of the same name"))
+                .hint(format!("give the column of the result another name, AS {name}_2"))
+        }
         DataFusionError::Configuration(message) => Error::user(message),
         DataFusionError::NotImplemented(message) => {
             translated(&message).unwrap_or_else(|| Error::user(format!("not supported: {}", without_dump(&message))))
@@ -273,6 +287,16 @@ const TRANSLATIONS: &[(&str, &str, &str)] = &[
         "Correlated scalar subquery must be aggregated",
         "a correlated subquery in the place of a value must give one row: no aggregate makes it one",
         "as in (SELECT max(x) FROM ..); for the latest, (SELECT last_value(x ORDER BY ts) FROM ..)",
+    ),
+    (
+        "Correlated scalar subquery can only be used in",
+        "a correlated subquery in ORDER BY, or another place outside SELECT, WHERE and GROUP BY, is not supported",
+        "name it in the SELECT list: SELECT .., (SELECT ..) AS n .. ORDER BY n",
+    ),
+    (
+        "The subquery should only return one column",
+        "the subquery of IN, or in the place of a value, must have one column",
+        "for several: EXISTS (SELECT 1 FROM .. WHERE a = outer.x AND b = outer.y)",
     ),
     ("Accessing outer reference columns is not allowed", CORRELATED, CORRELATED_HINT),
 ];

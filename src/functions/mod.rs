@@ -123,6 +123,7 @@ fn aggregates() -> Vec<AggregateUDF> {
         attribution::attribution_credits(),
         bg_nbd::bg_nbd_fit(),
         plain_sql::sum(),
+        plain_sql::percentile_cont(),
     ]
 }
 

@@ -24,7 +24,10 @@ use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::Result;
-use datafusion::logical_expr::expr::{Between, BinaryExpr, Case, Cast, InList, InSubquery, ScalarFunction, TryCast};
+use datafusion::functions::datetime::to_local_time;
+use datafusion::logical_expr::expr::{
+    Between, BinaryExpr, Case, Cast, InList, InSubquery, ScalarFunction, TryCast,
+};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
@@ -34,6 +37,7 @@ use datafusion::optimizer::AnalyzerRule;
 
 use crate::config::TenureOptions;
 use crate::error::Error;
+use crate::functions::plain_sql::local_midnight;
 
 /// The rule.
 #[derive(Debug)]
@@ -103,8 +107,7 @@ fn of_expr(expr: Expr, schema: &DFSchema, zone: Option<&Arc<str>>) -> Result<Tra
         }
         (Expr::ScalarFunction(ScalarFunction { func, args }), zone) if mixes(&args, func.name(), schema, zone) => {
             let args = at_one_zone(args, schema, zone);
-            of_expr(Expr::ScalarFunction(ScalarFunction { func, args }), schema, zone)
-                .map(|done| Transformed::yes(done.data))
+            of_expr(Expr::ScalarFunction(ScalarFunction { func, args }), schema, zone).map(|done| Transformed::yes(done.data))
         }
         (Expr::Case(case), zone) => of_case(case, schema, zone),
         (Expr::InList(InList { expr, list, negated }), zone) => {
@@ -123,8 +126,7 @@ fn of_expr(expr: Expr, schema: &DFSchema, zone: Option<&Arc<str>>) -> Result<Tra
             let Some((asked, item)) = item.and_then(|item| paired((&expr, schema), (&item, items), zone)) else {
                 return Ok(Transformed::no(Expr::InSubquery(InSubquery { expr, subquery, negated })));
             };
-            let plan =
-                LogicalPlanBuilder::from(Arc::unwrap_or_clone(subquery.subquery.clone())).project([item])?.build()?;
+            let plan = LogicalPlanBuilder::from(Arc::unwrap_or_clone(subquery.subquery.clone())).project([item])?.build()?;
             let subquery = Subquery { subquery: Arc::new(plan), ..subquery };
             Ok(Transformed::yes(Expr::InSubquery(InSubquery { expr: Box::new(asked), subquery, negated })))
         }
@@ -334,8 +336,7 @@ fn date_bin(func: &Arc<ScalarUDF>, args: Vec<Expr>, schema: &DFSchema, zone: &Ar
     }
     let wall = |time: &Expr| {
         let zoned = local(time, schema, zone).unwrap_or_else(|| time.clone());
-        // Without its zone a timestamp is what the clock on the wall shows.
-        cast(zoned, DataType::Timestamp(unit, None))
+        to_local_time().call(vec![zoned])
     };
     // An origin without a zone is a time on that clock, as a DATE is.
     let rest = rest.iter().map(|origin| match origin.get_type(schema) {
@@ -372,10 +373,9 @@ fn is_moved_within_a_day(left: &Expr, op: Operator, right: &Expr, schema: &DFSch
 
 /// The instant at which a day begins.
 fn midnight(date: Expr, zone: Option<&Arc<str>>) -> Expr {
-    let plain = cast(date, DataType::Timestamp(TimeUnit::Microsecond, None));
     match zone {
-        Some(zone) => cast(plain, DataType::Timestamp(TimeUnit::Microsecond, Some(Arc::clone(zone)))),
-        None => plain,
+        Some(zone) => local_midnight(zone).call(vec![date]),
+        None => cast(date, DataType::Timestamp(TimeUnit::Microsecond, None)),
     }
 }
 
@@ -397,7 +397,7 @@ fn utc(time: Expr, unit: TimeUnit) -> Expr {
 /// Two sides of a comparison or difference as instants.
 fn met(left: Expr, right: Expr, schema: &DFSchema, zone: Option<&Arc<str>>) -> (Expr, Expr, bool) {
     let midnight = |date: Expr, unit: TimeUnit, zone: &Arc<str>| {
-        cast(cast(date, DataType::Timestamp(unit, None)), DataType::Timestamp(unit, Some(Arc::clone(zone))))
+        cast(midnight(date, Some(zone)), DataType::Timestamp(unit, Some(Arc::clone(zone))))
     };
     let instant =
         |time: Expr, unit: TimeUnit, has: &Option<Arc<str>>| if has.is_none() { utc(time, unit) } else { time };

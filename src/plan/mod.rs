@@ -11,6 +11,7 @@ mod filters_by_value;
 mod gathered_joins;
 mod local_calendar;
 mod null_keys;
+mod nulls_in_lists;
 mod order_check;
 mod ordered_aggregation;
 mod ordered_join;
@@ -81,6 +82,7 @@ pub fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
     rules.insert(0, Arc::new(local_calendar::LocalCalendar));
     rules.insert(1, Arc::new(spans_of_time::SpansOfTime));
     rules.insert(2, Arc::new(spans_in_order::SpansInOrder));
+    rules.push(Arc::new(nulls_in_lists::NullsInLists));
     rules.push(Arc::new(checked_arithmetic::CheckedArithmetic));
     rules.push(Arc::new(subqueries::Subqueries));
     rules.push(Arc::new(correlated::Correlated));
@@ -89,7 +91,12 @@ pub fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
 
 /// DataFusion's optimizer rules with ours before them.
 pub fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
-    let mut rules = Optimizer::new().rules;
+    let mut rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = Optimizer::new().rules;
+    for rule in &mut rules {
+        if rule.name() == null_keys::Unmixed::WRAPS {
+            *rule = Arc::new(null_keys::Unmixed(Arc::clone(rule)));
+        }
+    }
     rules.insert(0, Arc::new(null_keys::NullKeys));
     rules.into_iter().map(|rule| Arc::new(Stoppable(rule)) as _).collect()
 }

@@ -188,9 +188,25 @@ impl Domain {
             },
             _ => (None, [].as_slice(), &limit.input),
         };
+        // What is ordered by may have the name of what is shown: both are told by what they are made of.
+        let (shown, order, base) = match base.as_ref() {
+            LogicalPlan::Projection(made) => {
+                let order = order.iter().map(|one| Ok(SortExpr { expr: made_of(one.expr.clone(), made)?, ..one.clone() }));
+                let names = shown.unwrap_or(made).schema.iter();
+                let exprs: Vec<Expr> = match shown {
+                    Some(shown) => shown.expr.iter().map(|expr| made_of(expr.clone(), made)).collect::<Result<_>>()?,
+                    None => made.expr.clone(),
+                };
+                let exprs = exprs.into_iter().zip(names).map(|(expr, (table, field))| {
+                    expr.unalias().alias_qualified(table.cloned(), field.name())
+                });
+                (Some(exprs.collect::<Vec<_>>()), order.collect::<Result<Vec<_>>>()?, &made.input)
+            }
+            _ => (shown.map(|shown| shown.expr.clone()), order.to_vec(), base),
+        };
         let input = self.unnest(base)?;
         let own = self.columns_of(input.schema())?;
-        let order = self.sorts(order, input.schema())?;
+        let order = self.sorts(&order, input.schema())?;
         let row = row_number().partition_by(own).order_by(order).build()?;
         let all: Vec<Expr> = input.schema().columns().into_iter().map(Expr::Column).collect();
         let number = Column::new_unqualified(row.schema_name().to_string());
@@ -202,9 +218,9 @@ impl Domain {
             numbered = numbered.filter(Expr::Column(number).lt_eq(lit(skip.saturating_add(fetch) as u64)))?;
         }
         let limited = numbered.project(all)?.build()?;
-        let Some(projection) = shown else { return Ok(limited) };
+        let Some(shown) = shown else { return Ok(limited) };
         let own = self.columns_of(limited.schema())?;
-        let exprs = projection.expr.iter().map(|expr| self.named(expr.clone(), limited.schema()));
+        let exprs = shown.into_iter().map(|expr| self.named(expr, limited.schema()));
         let exprs = [own, exprs.collect::<Result<Vec<_>>>()?].concat();
         Ok(LogicalPlan::Projection(Projection::try_new(exprs, Arc::new(limited))?))
     }
@@ -395,6 +411,18 @@ impl Domain {
             .collect();
         LogicalPlanBuilder::from(made).project(shown)?.build()
     }
+}
+
+/// An expression over a projection as one over its input.
+fn made_of(expr: Expr, projection: &Projection) -> Result<Expr> {
+    expr.transform_up(|expr| match expr {
+        Expr::Column(column) => {
+            let at = projection.schema.index_of_column(&column)?;
+            Ok(Transformed::yes(projection.expr[at].clone().unalias()))
+        }
+        other => Ok(Transformed::no(other)),
+    })
+    .data()
 }
 
 fn is_not_distinct(left: Expr, right: Expr) -> Expr {

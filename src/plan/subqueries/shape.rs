@@ -30,7 +30,7 @@ impl Place {
     /// Of the values of a node.
     pub fn of(plan: &LogicalPlan) -> Self {
         match plan {
-            LogicalPlan::Projection(_) | LogicalPlan::Filter(_) | LogicalPlan::Aggregate(_) => Self::Value,
+            LogicalPlan::Projection(_) | LogicalPlan::Filter(_) => Self::Value,
             _ => Self::Elsewhere,
         }
     }

@@ -12,10 +12,12 @@ mod statements;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, TimeUnit, TimestampMicrosecondType};
+use arrow::util::display::{ArrayFormatter, FormatOptions};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use tenure::error::Result;
@@ -73,6 +75,13 @@ fn texts(column: &ArrayRef) -> Vec<String> {
             let numbers = numbers.as_primitive::<Float64Type>();
             shown(&|row| number(numbers.value(row)))
         }
+        DataType::Timestamp(_, Some(_)) => {
+            // As the clock in the zone shows it.
+            let options = FormatOptions::new().with_timestamp_tz_format(Some("%Y-%m-%d %H:%M:%S%.6f"));
+            let micros = cast(column, &DataType::Timestamp(TimeUnit::Microsecond, zone_of(column))).unwrap();
+            let formatter = ArrayFormatter::try_new(&micros, &options).unwrap();
+            shown(&|row| formatter.value(row).to_string())
+        }
         DataType::Timestamp(_, _) | DataType::Date32 => {
             let times = cast(column, &DataType::Timestamp(TimeUnit::Microsecond, None)).unwrap();
             let times = times.as_primitive::<TimestampMicrosecondType>();
@@ -82,6 +91,13 @@ fn texts(column: &ArrayRef) -> Vec<String> {
             let text = cast(column, &DataType::Utf8).unwrap();
             shown(&|row| text.as_string::<i32>().value(row).to_string())
         }
+    }
+}
+
+fn zone_of(column: &ArrayRef) -> Option<Arc<str>> {
+    match column.data_type() {
+        DataType::Timestamp(_, zone) => zone.clone(),
+        _ => None,
     }
 }
 
@@ -127,13 +143,10 @@ fn plain_sql_answers_as_duckdb_does() {
     }
     elsewhere.batches(&format!("SET tenure.time_zone = '{}'", more::ZONE)).unwrap();
     let all: Vec<String> = match std::env::var("TENURE_DIFFERENTIAL_OF") {
-        Ok(file) => {
-            std::fs::read_to_string(file).unwrap().lines().filter(|l| !l.is_empty()).map(String::from).collect()
-        }
+        Ok(file) => std::fs::read_to_string(file).unwrap().lines().filter(|l| !l.is_empty()).map(String::from).collect(),
         Err(_) => (0..wanted).map(|at| drawn(&mut rng, at)).collect(),
     };
-    let (zoned, plain): (Vec<String>, Vec<String>) =
-        all.into_iter().partition(|statement| statement.starts_with("zone:"));
+    let (zoned, plain): (Vec<String>, Vec<String>) = all.into_iter().partition(|statement| statement.starts_with("zone:"));
     let zoned: Vec<String> = zoned.iter().map(|statement| statement["zone:".len()..].trim().to_string()).collect();
     let set_zone = vec![format!("SET TimeZone = '{}'", more::ZONE)];
     let sent = [&tables, &plain, &set_zone, &zoned].into_iter().flatten().map(|text| more::sides(text).1);
@@ -161,12 +174,9 @@ fn plain_sql_answers_as_duckdb_does() {
             }
             (Err(error), Ok(_)) => {
                 let said = error.to_string();
-                assert!(
-                    ["Internal error", "bug in DataFusion", "cannot be carried out"]
-                        .iter()
-                        .all(|bad| !said.contains(bad)),
-                    "{statement}\n{said}"
-                );
+                if ["Internal error", "bug in DataFusion", "cannot be carried out"].iter().any(|bad| said.contains(bad)) {
+                    different.push(format!("{statement};\n  tenure: {said}"));
+                }
                 refused.push(format!("{said}\n    {statement}"));
             }
             (_, Err(_)) => {}
