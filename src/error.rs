@@ -208,8 +208,10 @@ fn from_datafusion(error: DataFusionError) -> Error {
             let named = |from: &str, to: &str| said.split_once(from)?.1.split(to).next().map(str::to_string);
             let column = named("qualified field name ", " and ").unwrap_or_default();
             let name = named("unqualified field name ", " which").unwrap_or_default();
-            Error::user(format!("'{name}' is a column of the result, and the order needs the column {column} of the same name"))
-                .hint(format!("give the column of the result another name, AS {name}_2"))
+            Error::user(format!(
+                "'{name}' is a column of the result, and the order needs the column {column} of the same name"
+            ))
+            .hint(format!("give the column of the result another name, AS {name}_2"))
         }
         DataFusionError::Configuration(message) => Error::user(message),
         DataFusionError::NotImplemented(message) => {

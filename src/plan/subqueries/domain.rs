@@ -191,15 +191,17 @@ impl Domain {
         // What is ordered by may have the name of what is shown: both are told by what they are made of.
         let (shown, order, base) = match base.as_ref() {
             LogicalPlan::Projection(made) => {
-                let order = order.iter().map(|one| Ok(SortExpr { expr: made_of(one.expr.clone(), made)?, ..one.clone() }));
+                let order =
+                    order.iter().map(|one| Ok(SortExpr { expr: made_of(one.expr.clone(), made)?, ..one.clone() }));
                 let names = shown.unwrap_or(made).schema.iter();
                 let exprs: Vec<Expr> = match shown {
                     Some(shown) => shown.expr.iter().map(|expr| made_of(expr.clone(), made)).collect::<Result<_>>()?,
                     None => made.expr.clone(),
                 };
-                let exprs = exprs.into_iter().zip(names).map(|(expr, (table, field))| {
-                    expr.unalias().alias_qualified(table.cloned(), field.name())
-                });
+                let exprs = exprs
+                    .into_iter()
+                    .zip(names)
+                    .map(|(expr, (table, field))| expr.unalias().alias_qualified(table.cloned(), field.name()));
                 (Some(exprs.collect::<Vec<_>>()), order.collect::<Result<Vec<_>>>()?, &made.input)
             }
             _ => (shown.map(|shown| shown.expr.clone()), order.to_vec(), base),
