@@ -4,6 +4,7 @@
 //! Does not deal with: column roles (`roles`), or what a relation does with its arguments.
 
 mod lists;
+mod over_answer;
 mod tables;
 
 use std::ops::RangeInclusive;

@@ -6,23 +6,31 @@
 //!
 //! **Adding a relation** is one file that implements [`Relation`] and one line in [`RELATIONS`].
 
+mod active;
 mod as_of;
 mod attribution;
 mod call;
 mod churn_scores;
+mod engagement;
 mod funnel;
 mod history;
 mod lifecycle;
+mod measure;
 mod names;
 mod pages;
 mod paths;
+mod portrait;
 mod reach;
 mod retention;
+mod rfm;
 mod roles;
 mod session_question;
 mod session_summary;
 mod sessions;
+mod stickiness;
+mod top;
 mod transitions;
+mod trend;
 mod walks;
 
 use std::fmt;
@@ -55,6 +63,11 @@ pub const RELATIONS: &[&dyn Relation] = &[
     &retention::Retention,
     &retention::RetentionCurve,
     &lifecycle::Lifecycle,
+    &engagement::Engagement,
+    &stickiness::Stickiness,
+    &stickiness::Streaks,
+    &trend::Trend,
+    &top::Top,
     &sessions::Sessions,
     &session_summary::SessionSummary,
     &pages::Pages,
@@ -62,6 +75,8 @@ pub const RELATIONS: &[&dyn Relation] = &[
     &paths::Paths,
     &attribution::Attribution,
     &churn_scores::ChurnScores,
+    &rfm::Rfm,
+    &portrait::Portrait,
     &history::History,
 ];
 

@@ -55,6 +55,22 @@ pub fn with_roles(mut doc: FunctionDoc) -> FunctionDoc {
     doc
 }
 
+/// The user column of a call whose rows need no time, and its name.
+pub fn user_of(call: &mut Call) -> Result<(Expr, String)> {
+    let options = call.options();
+    let user = resolve(call, "user", &options.user_column)?.map_err(|why| call.error(why))?;
+    let name = named(&user);
+    Ok((user, name))
+}
+
+/// Name of the user column in an answer.
+fn named(user: &Expr) -> String {
+    match user {
+        Expr::Column(column) => column.name.clone(),
+        _ => "user_id".to_string(),
+    }
+}
+
 impl Roles {
     /// Resolves the three roles of a call.
     pub fn of(call: &mut Call) -> Result<Self> {
@@ -72,10 +88,7 @@ impl Roles {
             }
         };
         let (time, time_type) = typed_time(call, time, unit.as_deref())?;
-        let user_name = match &user {
-            Expr::Column(column) => column.name.clone(),
-            _ => "user_id".to_string(),
-        };
+        let user_name = named(&user);
         Ok(Self { user, user_name, time, time_type, event, missing_event })
     }
 
