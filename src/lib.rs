@@ -39,8 +39,9 @@
 //! | [`algo`] | what a question means, for one user's events; pure functions on slices |
 //! | [`model`] | statistics: BG/NBD, the Wilson interval, Markov chains of channels |
 //! | [`files`] | from a location to typed batches: which files it names, how each is written, types by example, reading by name; one way in for queries and loads |
-//! | [`store`] | from files to tables that know their column roles and order: ordered files, managed tables; the sample-data generator |
-//! | [`ingest`] | a run of files into a managed table: mapping, rejected rows, going on after a kill |
+//! | [`store`] | from files to tables that know their column roles and order: ordered files, managed tables |
+//! | [`ingest`] | a run of files into a managed table: mapping, rejected rows, resuming after a kill |
+//! | [`sample`] | made data: a shop's events and users of any size |
 //! | [`functions`] | SQL functions: arguments in, `algo` out; one folder or file for each family |
 //! | [`relations`] | `FROM funnel(..)`, `retention(..)`, ..: named arguments in, a logical plan out; a file or folder each |
 //! | [`plan`] | optimiser rules: which plans take which path |
@@ -88,4 +89,5 @@ pub mod model;
 pub mod output;
 pub mod plan;
 pub mod relations;
+pub mod sample;
 pub mod store;

@@ -13,11 +13,8 @@ use super::session::{Stop, print};
 use super::terminal::Terminal;
 use super::vacuum::table_folder;
 use crate::error::{Error, Result};
-use crate::ingest::journal;
-use crate::ingest::rejects::forget;
 use crate::output::thousands;
 use crate::store::erase::{Erased, erase};
-use crate::store::user_id::UserId;
 
 const TEMPLATE: &str = "{bar:24.cyan/dim} {percent:>3}%  {human_pos} of {human_len} files  {elapsed}, {eta} left";
 
@@ -43,14 +40,9 @@ pub(super) async fn run(args: EraseArgs, terminal: Terminal) -> Result<(), Stop>
     let done = erase(folder, &users, args.dry_run, progress).await;
     bar.finish_and_clear();
     let done = stopping.ended(done)?;
-    let users: Vec<UserId> = done.users.keys().cloned().collect();
-    let rejected = forget(folder, &users, args.dry_run)?;
     print(&listed(&done))?;
     if !args.quiet {
-        told(&done, rejected, args.dry_run).iter().for_each(|line| terminal.print_note(line));
-        if folder.join(journal::FOLDER).is_dir() {
-            terminal.print_note("an ingest into this table has not ended: rows of theirs may come in with it");
-        }
+        told(&done, args.dry_run).iter().for_each(|line| terminal.print_note(line));
     }
     Ok(())
 }
@@ -79,12 +71,19 @@ fn listed(done: &Erased) -> String {
     done.files.iter().map(|file| format!("{}\t{}\n", file.path, file.rows)).collect()
 }
 
-/// `rejected` are rows that an ingest put aside.
-fn told(done: &Erased, rejected: u64, dry_run: bool) -> Vec<String> {
+fn told(done: &Erased, dry_run: bool) -> Vec<String> {
     let mut told = Vec::new();
-    if rejected > 0 {
+    if done.aside > 0 {
         let gone = if dry_run { "would go" } else { "are gone" };
-        told.push(format!("{} rows of theirs that ingest had put aside {gone}", thousands(rejected)));
+        told.push(format!("{} rows of theirs that ingest had put aside {gone}", thousands(done.aside)));
+    }
+    if done.unfinished.removed > 0 {
+        let of = if done.unfinished.removed == 1 { "1 stopped ingest" } else { "stopped ingests" };
+        let gone = if dry_run { "would go: its command would start" } else { "is gone: its command starts" };
+        told.push(format!("what {of} had read, rows of theirs among it, {gone} from the beginning"));
+    }
+    if done.unfinished.running > 0 {
+        told.push("an ingest into this table is running: rows of theirs may come in with it".into());
     }
     let absent: Vec<String> = done.users.iter().filter(|(_, rows)| **rows == 0).map(|(u, _)| u.to_string()).collect();
     let found = done.users.len() - absent.len();
@@ -130,17 +129,21 @@ mod tests {
         done.users.extend([(UserId::Number(4), 1_200), (UserId::Number(9), 0)]);
         done.files.push(Found { path: "a.parquet".into(), rows: 1_200, others: 5 });
         assert_eq!(listed(&done), "a.parquet\t1200\n");
-        let dry = told(&done, 0, true);
+        let dry = told(&done, true);
         assert_eq!(
             dry,
             ["no rows of 1 of 2 users: 9", "1,200 rows of 1 user would be erased from 1 file; nothing was changed"]
         );
         done.version = Some(3);
-        let erased = told(&done, 0, false);
+        let erased = told(&done, false);
         assert_eq!(erased[1], "version 3: 1,200 rows of 1 user erased from 1 file");
         assert!(erased[2].contains("tenure vacuum"), "{erased:?}");
         done.files.clear();
-        assert_eq!(told(&done, 2, false)[0], "2 rows of theirs that ingest had put aside are gone");
-        assert_eq!(told(&done, 0, false)[1], "nothing to erase");
+        assert_eq!(told(&done, false)[1], "nothing to erase");
+        done.aside = 2;
+        done.unfinished.running = 1;
+        let told = told(&done, false);
+        assert_eq!(told[0], "2 rows of theirs that ingest had put aside are gone");
+        assert_eq!(told[1], "an ingest into this table is running: rows of theirs may come in with it");
     }
 }

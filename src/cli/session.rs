@@ -419,10 +419,10 @@ impl Drop for Task {
     }
 }
 
-/// `INSERT` and `COPY` answer with one row that holds a number.
+/// `INSERT`, `COPY` and `CREATE TABLE .. AS` answer with one row that holds a number.
 fn answers_with_a_count(statement: &str, schema: &SchemaRef) -> bool {
     let verb = statement.split(|c: char| !c.is_ascii_alphabetic()).find(|w| !w.is_empty()).unwrap_or_default();
-    ["insert", "copy", "update", "delete"].iter().any(|v| verb.eq_ignore_ascii_case(v))
+    ["insert", "copy", "update", "delete", "create"].iter().any(|v| verb.eq_ignore_ascii_case(v))
         && schema.fields().len() == 1
         && schema.field(0).name() == "count"
 }

@@ -71,8 +71,16 @@ pub fn redirect(plan: LogicalPlan) -> Result<(LogicalPlan, Option<Pending>)> {
 }
 
 impl Pending {
+    /// What becomes of the file when the query has ended: it appears where that went well.
+    pub fn end(self, written: Result<()>) -> Result<()> {
+        match written {
+            Ok(()) => self.commit(),
+            Err(error) => Err(self.explain(error)),
+        }
+    }
+
     /// Puts the finished file in its place.
-    pub fn commit(self) -> Result<()> {
+    fn commit(self) -> Result<()> {
         if !self.temporary.exists() {
             // A query without rows may write no file at all.
             return Err(Error::data(format!("COPY: nothing was written to '{}'", self.target.display())));
@@ -84,7 +92,7 @@ impl Pending {
     }
 
     /// The error of a failed write, with the target's name.
-    pub fn explain(&self, error: Error) -> Error {
+    fn explain(&self, error: Error) -> Error {
         let message = error.message().replace(&*self.temporary.to_string_lossy(), &self.target.to_string_lossy());
         match error.kind() {
             crate::error::Kind::Resources if !message.contains(&*self.target.to_string_lossy()) => {

@@ -14,7 +14,7 @@ pub mod blocks;
 mod cells;
 pub mod checksums;
 pub mod columns;
-mod convert;
+pub mod convert;
 pub mod csv;
 pub mod decoded;
 pub mod followed;

@@ -15,6 +15,7 @@ pub mod breakdown;
 pub mod churn;
 pub mod columns;
 pub mod data_reach;
+pub mod documentation;
 pub mod engagement;
 pub mod event_groups;
 pub mod exact_sum;
@@ -30,10 +31,12 @@ pub mod plain_sql;
 pub mod proportions;
 pub mod retention;
 pub mod room;
+pub mod row_function;
 pub mod sequence;
 pub mod session;
 mod single_group;
 mod stores;
+pub mod user_logs;
 pub mod wilson;
 
 /// What kind of thing an entry of the catalogue is.

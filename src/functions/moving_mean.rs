@@ -11,9 +11,12 @@ use arrow::datatypes::{DataType, Field, FieldRef, Float64Type};
 use datafusion::common::ScalarValue;
 use datafusion::error::Result;
 use datafusion::logical_expr::function::{PartitionEvaluatorArgs, WindowFunctionSimplification, WindowUDFFieldArgs};
-use datafusion::logical_expr::{Expr, PartitionEvaluator, Signature, Volatility, WindowUDF, WindowUDFImpl};
+use datafusion::logical_expr::{
+    Documentation, Expr, PartitionEvaluator, Signature, Volatility, WindowUDF, WindowUDFImpl,
+};
 
 use super::columns::literal_integer;
+use super::documentation::documentation;
 use super::{ArgumentDoc, FunctionDoc, FunctionKind};
 use crate::algo::exact_sum::ExactSum;
 use crate::error::Error;
@@ -87,6 +90,10 @@ impl WindowUDFImpl for MovingMean {
             }
             Ok(Expr::from(call))
         }))
+    }
+
+    fn documentation(&self) -> Option<&Documentation> {
+        Some(documentation(NAME))
     }
 
     fn partition_evaluator(&self, args: PartitionEvaluatorArgs) -> Result<Box<dyn PartitionEvaluator>> {

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use arrow::array::{Array, AsArray, Float64Array};
 use arrow::datatypes::{DataType, Int64Type};
 use datafusion::error::Result;
-use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
+use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, Signature, Volatility};
 
+use super::row_function::{RowFunction, row_function};
 use super::{ArgumentDoc, FunctionDoc, FunctionKind};
 use crate::model::proportions::z_test;
 
@@ -14,28 +15,26 @@ const NAME: &str = "proportions_p_value";
 
 /// The function.
 pub fn proportions_p_value() -> ScalarUDF {
-    PValue { signature: Signature::exact(vec![DataType::Int64; 4], Volatility::Immutable) }.into()
+    row_function(PValue)
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct PValue {
-    signature: Signature,
-}
+struct PValue;
 
-impl ScalarUDFImpl for PValue {
-    fn name(&self) -> &str {
+impl RowFunction for PValue {
+    fn name(&self) -> &'static str {
         NAME
     }
 
-    fn signature(&self) -> &Signature {
-        &self.signature
+    fn signature(&self) -> Signature {
+        Signature::exact(vec![DataType::Int64; 4], Volatility::Immutable)
     }
 
-    fn return_type(&self, _types: &[DataType]) -> Result<DataType> {
+    fn answer_type(&self, _types: &[DataType]) -> Result<DataType> {
         Ok(DataType::Float64)
     }
 
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+    fn call(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let columns = ColumnarValue::values_to_arrays(&args.args)?;
         let p_values = (0..args.number_rows).map(|row| {
             let count = |at: usize| {

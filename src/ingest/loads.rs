@@ -97,6 +97,23 @@ pub async fn loaded(table: &Path, log: &TableLog) -> Result<BTreeSet<Identity>> 
     Ok(loaded)
 }
 
+/// Refuses sources that were loaded with other content.
+pub fn check_unchanged<'a>(sources: impl Iterator<Item = &'a Source>, loaded: &BTreeSet<Identity>) -> Result<()> {
+    for source in sources {
+        let Some((_, identity)) = &source.file else { continue };
+        if let Some(then) = loaded.iter().find(|then| then.path == identity.path) {
+            return Err(Error::data(format!(
+                "'{}' was loaded into this table before with other content ({} bytes then, {} now)",
+                source.name,
+                then.size,
+                source.size()
+            ))
+            .hint("put new rows into a file of their own; --again loads all of it once more, and a --dedup-key drops what repeats"));
+        }
+    }
+    Ok(())
+}
+
 impl Load {
     /// Writes the record durably.
     pub fn write(&self, table: &Path) -> Result<()> {

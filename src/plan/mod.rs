@@ -27,6 +27,7 @@ use datafusion::optimizer::{Analyzer, AnalyzerRule};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 
+use crate::error::{Error, Result};
 use crate::store::footers::Footers;
 
 /// DataFusion's physical rules with ours among them.
@@ -35,23 +36,31 @@ use crate::store::footers::Footers;
 /// the query itself asked for one. The others come after the rules that place repartitions and sorts, since they replace
 /// what those have built. All come before the rule that checks that every operator gets the distribution and order it
 /// requires: what we build is checked like anything else. `footers` tell where users lie.
-pub fn physical_rules(footers: Footers) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+///
+/// Errors: a rule of DataFusion's has another name by now, so that nobody knows where ours belong.
+pub fn physical_rules(footers: Footers) -> Result<Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>>> {
     let mut rules = PhysicalOptimizer::new().rules;
-    let last = |rules: &[Arc<dyn PhysicalOptimizerRule + Send + Sync>], name: &str| {
-        rules.iter().rposition(|r| r.name() == name).unwrap_or(rules.len())
-    };
-    let at = last(&rules, "OutputRequirements");
+    let at = last(&rules, "OutputRequirements")?;
     rules.insert(at, Arc::new(order_check::OrderCheck));
-    let at = last(&rules, "EnsureCooperative");
+    let at = last(&rules, "EnsureCooperative")?;
     rules.insert(at, Arc::new(ordered_aggregation::OrderedAggregation(footers.clone())));
     rules.insert(at + 1, Arc::new(partition_first::PartitionFirst));
     rules.insert(at + 2, Arc::new(filters_by_value::FiltersByValue));
     rules.insert(at + 3, Arc::new(windows::Windows));
     // After the rule that wraps the leaves, so that no leaf counts as wrapped already.
-    rules.insert(at + 5, Arc::new(cooperative_joins::CooperativeJoins));
+    let after = last(&rules, "EnsureCooperative")? + 1;
+    rules.insert(after, Arc::new(cooperative_joins::CooperativeJoins));
     rules.insert(0, Arc::new(unordered_scan::UnorderedScan));
     rules.insert(1, Arc::new(believed_order::BelievedOrder(footers)));
-    rules
+    Ok(rules)
+}
+
+/// Where the last rule of a name stands.
+fn last(rules: &[Arc<dyn PhysicalOptimizerRule + Send + Sync>], name: &str) -> Result<usize> {
+    rules.iter().rposition(|rule| rule.name() == name).ok_or_else(|| {
+        let known: Vec<&str> = rules.iter().map(|rule| rule.name()).collect();
+        Error::internal(format!("DataFusion has no rule '{name}'; it has {}", known.join(", ")))
+    })
 }
 
 /// DataFusion's analyzer rules with ours among them: the meaning of spans of time before types are coerced, correlated conditions after.
@@ -61,4 +70,21 @@ pub fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
     rules.insert(1, Arc::new(spans_of_time::SpansOfTime));
     rules.push(Arc::new(correlated::Correlated));
     rules
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A rule of DataFusion's that is called otherwise is an error, not another place.
+    #[test]
+    fn rules_stand_where_they_must() {
+        let mut rules = PhysicalOptimizer::new().rules;
+        for name in ["OutputRequirements", "EnsureCooperative"] {
+            assert!(last(&rules, name).is_ok(), "{name}");
+            rules.retain(|rule| rule.name() != name);
+            let told = last(&rules, name).unwrap_err();
+            assert!(told.message().contains(&format!("has no rule '{name}'")), "{told}");
+        }
+    }
 }

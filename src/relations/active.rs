@@ -7,12 +7,14 @@ use datafusion::common::ScalarValue;
 use datafusion::functions::core::expr_ext::FieldAccessor;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, lit};
 
-use super::call::{Breakdown, Call, column};
+use super::argument::{Argument, Kind};
+use super::call::{Breakdown, Call};
+use super::expressions::column;
 use super::reach::Reach;
 use super::roles::{Roles, declared};
+use super::shared::{BY, WEEK_START, week_start, zone};
 use crate::algo::calendar::{Clock, Unit, WEEKDAYS};
-use crate::error::{Result, suggest};
-use crate::functions::ArgumentDoc;
+use crate::error::Result;
 use crate::functions::columns::clock_of;
 use crate::functions::lifecycle::{calendar, user_lifecycle};
 
@@ -22,32 +24,15 @@ const USER: &str = "(user)";
 pub const PERIODS: &str = "(periods)";
 
 /// What makes a user active.
-pub const ACTIVE: ArgumentDoc = ArgumentDoc {
-    name: "active",
-    kind: "event name or condition",
-    default: Some("any event"),
-    text: "What makes a user active.",
-};
-/// A breakdown by the events' own values.
-pub const BY: ArgumentDoc = ArgumentDoc {
-    name: "by",
-    kind: "column or list",
-    default: Some("nothing"),
-    text: "Breaks the answer down by the value of the events: the rows of a value are the answer over its events alone.",
-};
-/// How far the data reach.
-pub const AS_OF: ArgumentDoc = ArgumentDoc {
-    name: "as_of",
-    kind: "TIMESTAMP or DATE",
-    default: Some("the largest time"),
-    text: "How far the data reach; what comes later is not looked at. A DATE is the midnight in `tz` with which it begins: everything before that day.",
-};
-/// The time zone of the calendar.
-pub const TZ: ArgumentDoc =
-    ArgumentDoc { name: "tz", kind: "TEXT", default: Some("'UTC'"), text: "IANA time zone of the calendar." };
-/// The day on which weeks start.
-pub const WEEK_START: ArgumentDoc =
-    ArgumentDoc { name: "week_start", kind: "TEXT", default: Some("'monday'"), text: "The day on which weeks start." };
+pub const ACTIVE: Argument = Argument::optional("active", Kind::Condition, "any event", "What makes a user active.");
+
+/// What a breakdown means here.
+pub const BY_EVENTS: &str =
+    "Breaks the answer down by the value of the events: the rows of a value are the answer over its events alone.";
+
+/// Periods of the calendar.
+pub const DAY_UNIT: Argument =
+    Argument::with_default("unit", Kind::Word(&Unit::NAMES), "'day'", "`day`, `week`, `month`, `quarter` or `year`.");
 
 /// A call, read and checked.
 pub struct ActivePeriods {
@@ -62,32 +47,25 @@ pub struct ActivePeriods {
 impl ActivePeriods {
     /// Reads what these relations share. `unit` is that of a relation that counts days alone; `taken` are the names that
     /// the relation's own columns have.
-    pub fn read(call: &mut Call, unit: Option<&str>, by: bool, taken: &[&str]) -> Result<Self> {
+    pub fn read(call: &mut Call, unit: Option<&'static str>, by: bool, taken: &[&str]) -> Result<Self> {
         let roles = Roles::of(call)?;
-        let options = call.options();
-        let active = call.condition("active")?.map(|c| roles.condition(call, &c)).transpose()?;
-        let zone = call.text("tz")?.unwrap_or(options.time_zone);
+        let active = call.condition(&ACTIVE)?.map(|c| roles.condition(call, &c)).transpose()?;
+        let zone = zone(call)?;
         let (unit, week_start) = match unit {
-            Some(unit) => (unit.to_string(), "monday".to_string()),
+            Some(unit) => (unit, WEEKDAYS[0]),
             None => {
-                let unit = call.choice("unit", &Unit::NAMES, "day")?;
-                let week_start = match call.text("week_start")? {
-                    Some(_) if unit != "week" => return Err(call.error("argument 'week_start' needs unit => 'week'")),
-                    Some(day) => day.to_lowercase(),
-                    None => options.week_start.to_lowercase(),
-                };
-                (unit.to_string(), week_start)
+                let unit = call.choice(&DAY_UNIT)?;
+                if call.given(&WEEK_START) && unit != "week" {
+                    return Err(call.error("argument 'week_start' needs unit => 'week'"));
+                }
+                (unit, week_start(call)?)
             }
         };
-        if !WEEKDAYS.contains(&week_start.as_str()) {
-            let help = suggest(&week_start, WEEKDAYS);
-            return Err(call.error(format!("argument 'week_start' cannot be '{week_start}'; {help}")));
-        }
-        calendar(call.name(), &unit, &zone, &week_start, clock_of(&roles.time_type).unwrap_or(Clock::Dates))?;
-        let by = if by { call.breakdowns("by")? } else { Vec::new() };
+        calendar(call.name(), unit, &zone, week_start, clock_of(&roles.time_type).unwrap_or(Clock::Dates))?;
+        let by = if by { call.breakdowns(&BY)? } else { Vec::new() };
         call.refuse_names(&by, taken)?;
         let reach = Reach::read(call, &roles, &zone)?;
-        Ok(Self { roles, active, words: [unit, zone, week_start], by, reach })
+        Ok(Self { roles, active, words: [unit.to_string(), zone, week_start.to_string()], by, reach })
     }
 
     /// Unit, time zone and week start, as constants.

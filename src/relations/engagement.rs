@@ -7,18 +7,29 @@ use datafusion::functions_aggregate::min_max::{max_udaf, min_udaf};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, col, lit, when};
 
 use super::Relation;
-use super::active::{ACTIVE, AS_OF, ActivePeriods, BY, PERIODS, TZ};
-use super::call::{Call, column, over_all, unkeyed};
-use super::roles::with_roles;
+use super::active::{ACTIVE, ActivePeriods, BY_EVENTS, PERIODS};
+use super::argument::{Argument, Kind, docs};
+use super::call::Call;
+use super::expressions::{column, over_all, unkeyed};
+use super::shared::{AS_OF, BY, TZ, with_roles};
 use crate::algo::engagement::MAX_DAYS;
 use crate::error::{Error, Result};
 use crate::functions::engagement::engagement_counts;
 use crate::functions::period::period_rows;
-use crate::functions::{ArgumentDoc, FunctionDoc, FunctionKind};
+use crate::functions::{FunctionDoc, FunctionKind};
 
 /// The relation.
 #[derive(Debug)]
 pub struct Engagement;
+
+const WEEK_DAYS: Argument =
+    Argument::with_default("week_days", Kind::Whole(1, MAX_DAYS), "7", "Local dates of the trailing week, 1 to 366.");
+const MONTH_DAYS: Argument = Argument::with_default(
+    "month_days",
+    Kind::Whole(1, MAX_DAYS),
+    "30",
+    "Local dates of the trailing month, 1 to 366; not below `week_days`.",
+);
 
 /// The columns of the answer and those on the way, which `by` columns must not be called like.
 const TAKEN: [&str; 13] = [
@@ -38,22 +49,17 @@ const TAKEN: [&str; 13] = [
 ];
 
 impl Relation for Engagement {
+    fn arguments(&self) -> Vec<Argument> {
+        with_roles(&[ACTIVE, WEEK_DAYS, MONTH_DAYS, BY.meaning(BY_EVENTS), AS_OF, TZ])
+    }
+
     fn doc(&self) -> FunctionDoc {
-        let days = |name, default, text| ArgumentDoc { name, kind: "BIGINT", default: Some(default), text };
-        with_roles(FunctionDoc {
+        FunctionDoc {
             name: "engagement",
             kind: FunctionKind::Relation,
             summary: "Daily, weekly and monthly active users of every date",
             syntax: "engagement(table [, active => ..] [, by => ..] [, week_days => 7] [, month_days => 30])",
-            arguments: vec![
-                ArgumentDoc { name: "table", kind: "table or (SELECT ..)", default: None, text: "The events." },
-                ACTIVE,
-                days("week_days", "7", "Local dates of the trailing week, 1 to 366."),
-                days("month_days", "30", "Local dates of the trailing month, 1 to 366; not below `week_days`."),
-                BY,
-                AS_OF,
-                TZ,
-            ],
+            arguments: docs(&self.arguments()),
             returns: vec![
                 ("by ..", "The breakdown columns, under their own names."),
                 ("date DATE", "The local date."),
@@ -69,13 +75,13 @@ impl Relation for Engagement {
             ],
             text: TEXT,
             example: "SELECT date, dau, wau, mau, round(stickiness, 3) AS stickiness\nFROM engagement(events)\nWHERE date BETWEEN DATE '2025-03-01' AND DATE '2025-03-03'",
-        })
+        }
     }
 
     fn plan(&self, call: &mut Call) -> Result<LogicalPlan> {
         let question = ActivePeriods::read(call, Some("day"), true, &TAKEN)?;
-        let week = call.integer("week_days", 1..=MAX_DAYS, 7)?;
-        let month = call.integer("month_days", 1..=MAX_DAYS, 30)?;
+        let week = call.whole(&WEEK_DAYS)?;
+        let month = call.whole(&MONTH_DAYS)?;
         if week > month {
             return Err(call.error(format!("'week_days' ({week}) must not be above 'month_days' ({month})")));
         }

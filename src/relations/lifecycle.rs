@@ -8,58 +8,45 @@ use datafusion::functions_aggregate::min_max::{max_udaf, min_udaf};
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, cast, col, lit, when};
 
 use super::Relation;
-use super::call::{Breakdown, Call, column, over_all, unkeyed};
+use super::argument::{Argument, Kind, docs};
+use super::call::{Breakdown, Call};
+use super::expressions::{column, over_all, unkeyed};
 use super::reach::Reach;
-use super::roles::{Roles, with_roles};
-use crate::algo::calendar::{Clock, Unit, WEEKDAYS};
-use crate::error::{Error, Result, suggest};
+use super::roles::Roles;
+use super::shared::{AS_OF, BY, TZ, UNIT, WEEK_START, week_start, with_roles, zone};
+use crate::algo::calendar::Clock;
+use crate::error::{Error, Result};
 use crate::functions::columns::clock_of;
 use crate::functions::lifecycle::{calendar, lifecycle_counts, user_lifecycle};
 use crate::functions::period::period_rows;
-use crate::functions::{ArgumentDoc, FunctionDoc, FunctionKind};
+use crate::functions::{FunctionDoc, FunctionKind};
 
 /// The relation.
 #[derive(Debug)]
 pub struct Lifecycle;
 
+const ACTIVE: Argument =
+    Argument::optional("active", Kind::Condition, "any event", "What makes a user active in a period.");
+const BIRTH: Argument = Argument::optional(
+    "birth",
+    Kind::MomentColumn,
+    "the first activity",
+    "When the user was born, such as the time of the signup; the earliest of the user's values counts.",
+);
+
 impl Relation for Lifecycle {
+    fn arguments(&self) -> Vec<Argument> {
+        let by = BY.meaning("Breaks the answer down by the value at the first activity.");
+        with_roles(&[ACTIVE, UNIT, BIRTH, by, AS_OF, TZ, WEEK_START])
+    }
+
     fn doc(&self) -> FunctionDoc {
-        let argument = |name, kind, default, text| ArgumentDoc { name, kind, default, text };
-        with_roles(FunctionDoc {
+        FunctionDoc {
             name: "lifecycle",
             kind: FunctionKind::Relation,
             summary: "How many users are new, returning, resurrected and dormant in every period",
             syntax: "lifecycle(table [, active => ..], unit => 'week' [, birth => ..] [, by => ..])",
-            arguments: vec![
-                argument("table", "table or (SELECT ..)", None, "The events."),
-                argument(
-                    "active",
-                    "event name or condition",
-                    Some("any event"),
-                    "What makes a user active in a period.",
-                ),
-                argument("unit", "TEXT", Some("'week'"), "`day`, `week`, `month`, `quarter` or `year`."),
-                argument(
-                    "birth",
-                    "TIMESTAMP or DATE column",
-                    Some("the first activity"),
-                    "When the user was born, such as the time of the signup; the earliest of the user's values counts.",
-                ),
-                argument(
-                    "by",
-                    "column or list",
-                    Some("nothing"),
-                    "Breaks the answer down by the value at the first activity.",
-                ),
-                argument(
-                    "as_of",
-                    "TIMESTAMP or DATE",
-                    Some("the largest time"),
-                    "How far the data reach; what comes later is not looked at. A DATE is the midnight in `tz` with which it begins: everything before that day.",
-                ),
-                argument("tz", "TEXT", Some("'UTC'"), "IANA time zone of the calendar."),
-                argument("week_start", "TEXT", Some("'monday'"), "The day on which weeks start."),
-            ],
+            arguments: docs(&self.arguments()),
             returns: vec![
                 ("by ..", "The breakdown columns, under their own names."),
                 ("period DATE", "First local date of the period."),
@@ -73,7 +60,7 @@ impl Relation for Lifecycle {
             ],
             text: TEXT,
             example: "SELECT period, active, new, \"returning\", resurrected, dormant, round(quick_ratio, 2) AS quick_ratio, complete\nFROM lifecycle(events, unit => 'month')",
-        })
+        }
     }
 
     fn plan(&self, call: &mut Call) -> Result<LogicalPlan> {
@@ -105,29 +92,23 @@ struct Question {
 impl Question {
     fn read(call: &mut Call) -> Result<Self> {
         let roles = Roles::of(call)?;
-        let options = call.options();
-        let active = call.condition("active")?.map(|c| roles.condition(call, &c)).transpose()?;
-        let unit = call.choice("unit", &Unit::NAMES, "week")?;
-        let zone = call.text("tz")?.unwrap_or(options.time_zone);
-        let week_start = match call.text("week_start")? {
-            Some(_) if unit != "week" => return Err(call.error("argument 'week_start' needs unit => 'week'")),
-            Some(day) => day.to_lowercase(),
-            None => options.week_start.to_lowercase(),
-        };
-        if !WEEKDAYS.contains(&week_start.as_str()) {
-            let help = suggest(&week_start, WEEKDAYS);
-            return Err(call.error(format!("argument 'week_start' cannot be '{week_start}'; {help}")));
+        let active = call.condition(&ACTIVE)?.map(|c| roles.condition(call, &c)).transpose()?;
+        let unit = call.choice(&UNIT)?;
+        let zone = zone(call)?;
+        if call.given(&WEEK_START) && unit != "week" {
+            return Err(call.error("argument 'week_start' needs unit => 'week'"));
         }
-        calendar(call.name(), unit, &zone, &week_start, clock_of(&roles.time_type).unwrap_or(Clock::Dates))?;
-        let birth = match call.column("birth")? {
+        let week_start = week_start(call)?;
+        calendar(call.name(), unit, &zone, week_start, clock_of(&roles.time_type).unwrap_or(Clock::Dates))?;
+        let birth = match call.column(&BIRTH)? {
             Some(birth) => Some(instant_column(call, birth)?),
             None => None,
         };
-        let by = call.breakdowns("by")?;
+        let by = call.breakdowns(&BY)?;
         call.refuse_names(&by, &RESERVED)?;
         call.refuse_names(&by, &INNER)?;
         let reach = Reach::read(call, &roles, &zone)?;
-        Ok(Self { roles, active, birth, words: [unit.to_string(), zone, week_start], by, reach })
+        Ok(Self { roles, active, birth, words: [unit.to_string(), zone, week_start.to_string()], by, reach })
     }
 
     fn words(&self) -> impl Iterator<Item = Expr> {

@@ -7,6 +7,7 @@ use arrow::datatypes::DataType;
 use datafusion::functions_aggregate::expr_fn::sum;
 use datafusion::logical_expr::{Expr, ExprSchemable};
 
+use super::argument::Argument;
 use super::call::Call;
 use crate::error::{Error, Result};
 use crate::functions::exact_sum::{exact_sum, exact_sum_merge, exact_sum_state};
@@ -19,15 +20,16 @@ pub struct Measure {
 }
 
 impl Measure {
-    /// The argument of this name; `None` where it was not given.
-    pub fn read(call: &mut Call, key: &str) -> Result<Option<Self>> {
-        let Some(value) = call.column(key)? else { return Ok(None) };
+    /// What an argument names; `None` where it was not given.
+    pub fn read(call: &mut Call, argument: &Argument) -> Result<Option<Self>> {
+        let Some(value) = call.column(argument)? else { return Ok(None) };
         match value.get_type(call.schema()).map_err(Error::from)? {
             DataType::Float16 | DataType::Float32 | DataType::Float64 => Ok(Some(Self { value, doubles: true })),
             number if number.is_numeric() => Ok(Some(Self { value, doubles: false })),
-            other => {
-                Err(call.error(format!("argument '{key}' must be a column of numbers, got {value} of type {other}")))
-            }
+            other => Err(call.error(format!(
+                "argument '{}' must be a column of numbers, got {value} of type {other}",
+                argument.name
+            ))),
         }
     }
 

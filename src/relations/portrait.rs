@@ -14,40 +14,39 @@ use datafusion::logical_expr::{
 };
 
 use super::Relation;
-use super::call::{Breakdown, Call, Condition, column, count_rows, unkeyed};
+use super::argument::{Argument, Kind, docs};
+use super::call::{Breakdown, Call, Condition};
+use super::expressions::{column, count_rows, unkeyed};
 use super::roles::user_of;
+use super::shared::USER;
 use crate::error::{Error, Result};
 use crate::functions::proportions::proportions_p_value;
-use crate::functions::{ArgumentDoc, FunctionDoc, FunctionKind};
+use crate::functions::{FunctionDoc, FunctionKind};
 
 /// The relation.
 #[derive(Debug)]
 pub struct Portrait;
 
+const BASE: Argument = Argument::needed(
+    "table",
+    Kind::Table,
+    "The users, with their attributes; the base that the segment is compared with.",
+);
+const SEGMENT: Argument = Argument::needed("segment", Kind::Condition, "Which users are the segment; NULL is not.");
+const ATTRIBUTES: Argument = Argument::needed("attributes", Kind::Columns, "What they are compared by.");
+
 impl Relation for Portrait {
+    fn arguments(&self) -> Vec<Argument> {
+        vec![BASE, SEGMENT, ATTRIBUTES, USER]
+    }
+
     fn doc(&self) -> FunctionDoc {
-        let argument = |name, kind, default, text| ArgumentDoc { name, kind, default, text };
         FunctionDoc {
             name: "portrait",
             kind: FunctionKind::Relation,
             summary: "What tells a segment of users from all of them: shares and TGI of each value of their attributes",
             syntax: "portrait(users, segment => condition, attributes => [country, channel])",
-            arguments: vec![
-                argument(
-                    "table",
-                    "table or (SELECT ..)",
-                    None,
-                    "The users, with their attributes; the base that the segment is compared with.",
-                ),
-                argument("segment", "condition", None, "Which users are the segment; NULL is not."),
-                argument("attributes", "column or list", None, "What they are compared by."),
-                argument(
-                    "user",
-                    "column",
-                    Some("by role"),
-                    "The column that tells users apart, where it is not `user_id` or declared.",
-                ),
-            ],
+            arguments: docs(&self.arguments()),
             returns: vec![
                 ("attribute TEXT", "The attribute's name."),
                 ("value TEXT", "One of its values; NULL is one."),
@@ -71,17 +70,17 @@ impl Relation for Portrait {
 
     fn plan(&self, call: &mut Call) -> Result<LogicalPlan> {
         let (user, _) = user_of(call)?;
-        let segment = match call.condition("segment")? {
+        let segment = match call.condition(&SEGMENT)? {
             Some(Condition::Expression(segment)) => segment,
             Some(Condition::Event(name)) => {
                 return Err(call
                     .error(format!("argument 'segment' must be a condition over the users, such as plan = '{name}'")));
             }
-            None => return Err(call.required("segment")),
+            None => return Err(call.required(&SEGMENT)),
         };
-        let attributes = call.breakdowns("attributes")?;
+        let attributes = call.breakdowns(&ATTRIBUTES)?;
         if attributes.is_empty() {
-            return Err(call.required("attributes"));
+            return Err(call.required(&ATTRIBUTES));
         }
         compose(call, user, segment, &attributes).map_err(Error::from)
     }

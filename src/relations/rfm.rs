@@ -14,18 +14,20 @@ use datafusion::logical_expr::{
 };
 
 use super::Relation;
-use super::active::{AS_OF, TZ};
-use super::call::{Call, column, count_rows, over_all};
+use super::argument::{Argument, Kind, docs};
+use super::call::Call;
+use super::expressions::{column, count_rows, over_all};
 use super::measure::Measure;
 use super::reach::Reach;
-use super::roles::{Roles, declared, with_roles};
+use super::roles::{Roles, declared};
+use super::shared::{TZ, with_roles, zone};
 use crate::algo::calendar::Clock;
 use crate::error::Result;
 use crate::functions::columns::clock_of;
 use crate::functions::exact_sum::exact_sum;
 use crate::functions::lifecycle::{calendar, user_lifecycle};
 use crate::functions::period::period_date;
-use crate::functions::{ArgumentDoc, FunctionDoc, FunctionKind};
+use crate::functions::{FunctionDoc, FunctionKind};
 
 /// The relation.
 #[derive(Debug)]
@@ -35,6 +37,32 @@ const OUTPUT: [&str; 8] =
     ["recency_days", "orders", "revenue", "r_score", "f_score", "m_score", "segment", "value_tier"];
 /// The most scores, and the most thresholds of one's own.
 const MAX_BINS: i64 = 100;
+
+const AMOUNT: Argument = Argument::needed("amount", Kind::NumberColumn, "What an order is worth; NULL is 0.");
+const ORDER: Argument = Argument::optional(
+    "order",
+    Kind::Condition,
+    "'purchase'",
+    "Which rows are orders; every row where there is no event column.",
+);
+const BINS: Argument =
+    Argument::with_default("bins", Kind::Whole(2, MAX_BINS), "5", "Scores go from 1 to this, 2 to 100.");
+const THRESHOLDS: Kind = Kind::UpToNumbers(MAX_BINS as usize);
+const RECENCY: Argument = Argument::optional(
+    "recency",
+    THRESHOLDS,
+    "quantiles",
+    "Thresholds of one's own, in days, ascending: the score falls by one with each that lies below the value.",
+);
+const FREQUENCY: Argument =
+    Argument::optional("frequency", THRESHOLDS, "quantiles", "The same for orders: the score rises by one with each.");
+const MONETARY: Argument = Argument::optional("monetary", THRESHOLDS, "quantiles", "The same for revenue.");
+const SEGMENT_RULES: Argument = Argument::optional(
+    "segments",
+    Kind::NamedConditions,
+    "ten by recency and frequency",
+    "Segments of one's own, over the columns before `segment`; the first that holds counts, NULL where none does.",
+);
 
 /// Named segments of the scores 1 to 5 of recency and frequency: first recency from and to, then frequency.
 const SEGMENTS: [(&str, [i64; 4]); 10] = [
@@ -63,49 +91,23 @@ const TIERS: [(&str, [bool; 3]); 8] = [
 ];
 
 impl Relation for Rfm {
+    fn arguments(&self) -> Vec<Argument> {
+        let as_of = Argument::optional(
+            "as_of",
+            Kind::Moment,
+            "the midnight after the largest time",
+            "The moment from which one looks back, exclusive. A DATE is the midnight in `tz` with which it begins.",
+        );
+        with_roles(&[AMOUNT, ORDER, BINS, RECENCY, FREQUENCY, MONETARY, SEGMENT_RULES, as_of, TZ])
+    }
+
     fn doc(&self) -> FunctionDoc {
-        let argument = |name, kind, default, text| ArgumentDoc { name, kind, default, text };
-        with_roles(FunctionDoc {
+        FunctionDoc {
             name: "rfm",
             kind: FunctionKind::Relation,
             summary: "How recently, how often and for how much each user bought: scores, segments, value tiers",
             syntax: "rfm(table, amount => .. [, order => 'purchase'] [, as_of => ..] [, bins => 5])",
-            arguments: vec![
-                argument("table", "table or (SELECT ..)", None, "The events, or the orders alone."),
-                argument("amount", "column of numbers", None, "What an order is worth; NULL is 0."),
-                argument(
-                    "order",
-                    "event name or condition",
-                    Some("'purchase'"),
-                    "Which rows are orders; every row where there is no event column.",
-                ),
-                argument("bins", "BIGINT", Some("5"), "Scores go from 1 to this, 2 to 100."),
-                argument(
-                    "recency",
-                    "list of numbers",
-                    Some("quantiles"),
-                    "Thresholds of one's own, in days, ascending: the score falls by one with each that lies below the value.",
-                ),
-                argument(
-                    "frequency",
-                    "list of numbers",
-                    Some("quantiles"),
-                    "The same for orders: the score rises by one with each.",
-                ),
-                argument("monetary", "list of numbers", Some("quantiles"), "The same for revenue."),
-                argument(
-                    "segments",
-                    "{'name': condition, ..}",
-                    Some("ten by recency and frequency"),
-                    "Segments of one's own, over the columns before `segment`; the first that holds counts, NULL where none does.",
-                ),
-                ArgumentDoc {
-                    default: Some("the midnight after the largest time"),
-                    text: "The moment from which one looks back, exclusive. A DATE is the midnight in `tz` with which it begins.",
-                    ..AS_OF
-                },
-                TZ,
-            ],
+            arguments: docs(&self.arguments()),
             returns: vec![
                 ("the user column", "Under its own name."),
                 ("recency_days BIGINT", "Local dates from the last order to `as_of`."),
@@ -123,7 +125,7 @@ impl Relation for Rfm {
             ],
             text: TEXT,
             example: "SELECT segment, count(*) AS users, round(sum(revenue), 2) AS revenue\nFROM rfm(events, amount => price, as_of => DATE '2025-07-01')\nGROUP BY segment ORDER BY users DESC, segment LIMIT 4",
-        })
+        }
     }
 
     fn plan(&self, call: &mut Call) -> Result<LogicalPlan> {
@@ -155,14 +157,14 @@ impl Question {
                 roles.user_name
             )));
         }
-        let Some(amount) = Measure::read(call, "amount")? else { return Err(call.required("amount")) };
+        let Some(amount) = Measure::read(call, &AMOUNT)? else { return Err(call.required(&AMOUNT)) };
         let revenue = coalesce(vec![amount.total(), lit(0i64)]);
-        let order = match (call.condition("order")?, &roles.event) {
+        let order = match (call.condition(&ORDER)?, &roles.event) {
             (Some(condition), _) => roles.condition(call, &condition)?,
             (None, Some(event)) => event.clone().eq(lit("purchase")),
             (None, None) => lit(true),
         };
-        let zone = call.text("tz")?.unwrap_or(call.options().time_zone);
+        let zone = zone(call)?;
         let clock = clock_of(&roles.time_type).unwrap_or(Clock::Dates);
         calendar(call.name(), "day", &zone, "monday", clock)?;
         let reach = Reach::read(call, &roles, &zone)?;
@@ -173,12 +175,12 @@ impl Question {
         if let (Some(as_of), Clock::Instants(_)) = (reach.constant(), clock) {
             takes_part = takes_part.and(roles.time.clone().lt(as_of));
         }
-        let bins = call.integer("bins", 2..=MAX_BINS, 5)?;
+        let bins = call.whole(&BINS)?;
         let mut thresholds = [None, None, None];
-        for (key, thresholds) in ["recency", "frequency", "monetary"].into_iter().zip(&mut thresholds) {
-            *thresholds = call.number_list(key, MAX_BINS as usize)?;
+        for (argument, thresholds) in [RECENCY, FREQUENCY, MONETARY].iter().zip(&mut thresholds) {
+            *thresholds = call.number_list(argument)?;
             if thresholds.as_ref().is_some_and(|t| t.windows(2).any(|pair| pair[0] > pair[1])) {
-                return Err(call.error(format!("argument '{key}': thresholds must not fall")));
+                return Err(call.error(format!("argument '{}': thresholds must not fall", argument.name)));
             }
         }
         Ok(Self { roles, takes_part, revenue, reach, zone, bins, thresholds })
@@ -274,7 +276,7 @@ impl Question {
     /// Segments and value tiers beside the scores.
     fn named(&self, call: &mut Call, scored: LogicalPlan) -> Result<LogicalPlan> {
         let schema = Arc::clone(scored.schema());
-        let segment = match call.named_conditions("segments", &schema)? {
+        let segment = match call.named_conditions(&SEGMENT_RULES, &schema)? {
             Some(own) => case_of(own.into_iter().map(|(name, condition)| (condition, name)))?,
             None => self.default_segment()?,
         };

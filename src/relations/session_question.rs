@@ -9,11 +9,13 @@ use datafusion::functions::core::expr_ext::FieldAccessor;
 use datafusion::functions::core::expr_fn::named_struct;
 use datafusion::logical_expr::{AggregateUDF, Expr, LogicalPlan, LogicalPlanBuilder, cast, lit};
 
-use super::call::{Breakdown, Call, column};
+use super::argument::{Argument, Kind};
+use super::call::{Breakdown, Call};
+use super::expressions::column;
 use super::roles::Roles;
-use crate::algo::calendar::{Clock, Unit, WEEKDAYS, weekday};
-use crate::error::{Result, suggest};
-use crate::functions::ArgumentDoc;
+use super::shared::{BY, GAP, ORDER_KEY, PERIOD, TZ, WEEK_START, week_start, with_roles};
+use crate::algo::calendar::{Clock, Unit, weekday};
+use crate::error::Result;
 use crate::functions::columns::clock_of;
 use crate::functions::session::parts::{CAMPAIGN, ORDER, PAGE, by_field, first_field, last_field};
 use crate::functions::session::rules::{BOUNCES, BOUNDARIES, Constants, limit_ticks, parse_boundary};
@@ -29,98 +31,95 @@ pub(super) fn item() -> Expr {
 }
 
 /// The argument that says what converts.
-pub(super) const CONVERSION: ArgumentDoc = ArgumentDoc {
-    name: "conversion",
-    kind: "event name or condition",
-    default: Some("nothing"),
-    text: "What makes a session converted.",
+pub(super) const CONVERSION: Argument =
+    Argument::optional("conversion", Kind::Condition, "nothing", "What makes a session converted.");
+const BOUNDARY: Argument = Argument::with_default(
+    "boundary",
+    Kind::Word(&BOUNDARIES),
+    "'exclusive'",
+    "`exclusive`: a gap above the limit opens a session; `inclusive`: a gap of exactly the limit does too.",
+);
+const CUT_MIDNIGHT: Argument =
+    Argument::with_default("cut_midnight", Kind::Switch, "false", "Whether another local date opens a session.");
+const CUT_CAMPAIGN: Argument = Argument::optional(
+    "cut_campaign",
+    Kind::Column,
+    "nothing",
+    "Another value of it than the session's last known one opens a session; to a session that knows none yet, the \
+     first is another. NULL is not known.",
+);
+const START_WHEN: Argument =
+    Argument::optional("start_when", Kind::Condition, "nothing", "Such an event opens a session.");
+const END_WHEN: Argument =
+    Argument::optional("end_when", Kind::Condition, "nothing", "The next event after such a one opens a session.");
+const MAX_LENGTH: Argument = Argument::optional(
+    "max_length",
+    Kind::Span,
+    "unlimited",
+    "An event later than this after the start opens a session.",
+);
+const EXCLUDE: Argument = Argument::optional(
+    "exclude",
+    Kind::Condition,
+    "nothing",
+    "Events that do not count: they neither open nor extend a session; such as `'session_start'`, where a tracker opens \
+     each visit with an event without a campaign.",
+);
+const PAGE_ARGUMENT: Argument =
+    Argument::optional("page", Kind::Column, "the event column", "What is viewed: for entry and exit.");
+const VIEWS: Argument = Argument::optional(
+    "views",
+    Kind::Condition,
+    "page IS NOT NULL",
+    "Which events are page views; without a page, all.",
+);
+const BOUNCE: Argument = Argument::with_default(
+    "bounce",
+    Kind::Word(&BOUNCES),
+    "'depth'",
+    "`depth`: at most one view. `engaged`: also no key event, and not longer than 10 seconds.",
+);
+/// Where a conversion can be said, it is also what engages.
+const KEY_EVENT: [Argument; 2] = {
+    const HELP: &str = "What engages a user, for `bounce => 'engaged'`.";
+    [
+        Argument::optional("key_event", Kind::Condition, "nothing", HELP),
+        Argument::optional("key_event", Kind::Condition, "the conversion", HELP),
+    ]
 };
+const FIRST: Argument = Argument::optional(
+    "first",
+    Kind::Columns,
+    "nothing",
+    "Properties of a session: the first known (not NULL) value in it.",
+);
+const LAST: Argument = Argument::optional("last", Kind::Columns, "nothing", "The last known value in it.");
 
 /// The arguments of a relation about sessions, with those of its own before `by`.
-pub(super) fn arguments(own: &[ArgumentDoc]) -> Vec<ArgumentDoc> {
-    let argument = |name, kind, default, text| ArgumentDoc { name, kind, default, text };
-    let converts = own.iter().any(|a| a.name == CONVERSION.name);
-    let mut arguments = vec![
-        argument("table", "table or (SELECT ..)", None, "The events."),
-        argument(
-            "gap",
-            "INTERVAL",
-            Some("INTERVAL '30 minutes'"),
-            "The longest time without an event within a session.",
-        ),
-        argument(
-            "boundary",
-            "TEXT",
-            Some("'exclusive'"),
-            "`exclusive`: a gap above the limit opens a session; `inclusive`: a gap of exactly the limit does too.",
-        ),
-        argument("cut_midnight", "BOOLEAN", Some("false"), "Whether another local date opens a session."),
-        argument(
-            "cut_campaign",
-            "column",
-            Some("nothing"),
-            "Another value of it than the session's last known one opens a session; to a session that knows none yet, the \
-             first is another. NULL is not known.",
-        ),
-        argument("start_when", "event name or condition", Some("nothing"), "Such an event opens a session."),
-        argument(
-            "end_when",
-            "event name or condition",
-            Some("nothing"),
-            "The next event after such a one opens a session.",
-        ),
-        argument(
-            "max_length",
-            "INTERVAL",
-            Some("unlimited"),
-            "An event later than this after the start opens a session.",
-        ),
-        argument(
-            "exclude",
-            "event name or condition",
-            Some("nothing"),
-            "Events that do not count: they neither open nor extend a session; such as `'session_start'`, where a tracker opens \
-             each visit with an event without a campaign.",
-        ),
-        argument("page", "column", Some("the event column"), "What is viewed: for entry and exit."),
-        argument(
-            "views",
-            "event name or condition",
-            Some("page IS NOT NULL"),
-            "Which events are page views; without a page, all.",
-        ),
-        argument(
-            "bounce",
-            "TEXT",
-            Some("'depth'"),
-            "`depth`: at most one view. `engaged`: also no key event, and not longer than 10 seconds.",
-        ),
-        argument(
-            "key_event",
-            "event name or condition",
-            Some(if converts { "the conversion" } else { "nothing" }),
-            "What engages a user, for `bounce => 'engaged'`.",
-        ),
+pub(super) fn arguments(own: &[Argument]) -> Vec<Argument> {
+    let converts = own.iter().any(|argument| argument.name == CONVERSION.name);
+    let first = [
+        GAP,
+        BOUNDARY,
+        CUT_MIDNIGHT,
+        CUT_CAMPAIGN,
+        START_WHEN,
+        END_WHEN,
+        MAX_LENGTH,
+        EXCLUDE,
+        PAGE_ARGUMENT,
+        VIEWS,
+        BOUNCE,
+        KEY_EVENT[usize::from(converts)],
     ];
-    arguments.extend_from_slice(own);
-    arguments.extend([
-        argument("by", "column or list", Some("nothing"), "Properties of a session: the value at its first event."),
-        argument(
-            "first",
-            "column or list",
-            Some("nothing"),
-            "Properties of a session: the first known (not NULL) value in it.",
-        ),
-        argument("last", "column or list", Some("nothing"), "The last known value in it."),
-        argument(
-            "order_key",
-            "column",
-            Some("nothing"),
-            "Orders events of the same time, for entry, exit, dwell, `by`, `first` and `last`.",
-        ),
-        argument("tz", "TEXT", Some("'UTC'"), "IANA time zone of local dates."),
-    ]);
-    arguments
+    let last = [
+        BY.meaning("Properties of a session: the value at its first event."),
+        FIRST,
+        LAST,
+        ORDER_KEY.meaning("Orders events of the same time, for entry, exit, dwell, `by`, `first` and `last`."),
+        TZ.meaning("IANA time zone of local dates."),
+    ];
+    with_roles(&[&first[..], own, &last].concat())
 }
 
 /// What a relation makes use of.
@@ -156,34 +155,34 @@ impl Question {
     /// Reads every argument; `output` are the columns of the answer, which `by` must not be called.
     pub(super) fn read(call: &mut Call, output: &[&str], wanted: Wanted) -> Result<Self> {
         let roles = Roles::of(call)?;
-        let condition = |call: &mut Call, key: &str| -> Result<Option<Expr>> {
-            call.condition(key)?.map(|c| roles.condition(call, &c)).transpose()
+        let condition = |call: &mut Call, argument: &Argument| -> Result<Option<Expr>> {
+            call.condition(argument)?.map(|c| roles.condition(call, &c)).transpose()
         };
-        let start = condition(call, "start_when")?;
-        let end = condition(call, "end_when")?;
-        let exclude = condition(call, "exclude")?;
-        let views = condition(call, "views")?;
-        let key = condition(call, "key_event")?;
-        let conversion = if wanted.conversion { condition(call, "conversion")? } else { None };
+        let start = condition(call, &START_WHEN)?;
+        let end = condition(call, &END_WHEN)?;
+        let exclude = condition(call, &EXCLUDE)?;
+        let views = condition(call, &VIEWS)?;
+        let key = condition(call, &KEY_EVENT[0])?;
+        let conversion = if wanted.conversion { condition(call, &CONVERSION)? } else { None };
         let (constants, key_matters) = constants(call, &roles, wanted)?;
         if key.is_some() && !key_matters {
             return Err(call.error("argument 'key_event' has no use without bounce => 'engaged'"));
         }
 
-        let page = call.column("page")?.or_else(|| roles.event.clone());
-        let campaign = call.column("cut_campaign")?;
+        let page = call.column(&PAGE_ARGUMENT)?.or_else(|| roles.event.clone());
+        let campaign = call.column(&CUT_CAMPAIGN)?;
         if campaign.as_ref().is_some_and(|c| c.column_refs().is_empty()) {
             return Err(call.error("argument 'cut_campaign' must be a column: a constant never changes"));
         }
-        let order = call.column("order_key")?;
-        let mut by = call.breakdowns("by")?;
+        let order = call.column(&ORDER_KEY)?;
+        let mut by = call.breakdowns(&BY)?;
         let mut fields: Vec<String> = by.iter().map(|b| by_field(&b.name)).collect();
-        for (key, field) in [("first", first_field as fn(&str) -> String), ("last", last_field)] {
-            for known in call.breakdowns(key)? {
+        for (argument, field) in [(FIRST, first_field as fn(&str) -> String), (LAST, last_field)] {
+            for known in call.breakdowns(&argument)? {
                 if by.iter().any(|b| b.name == known.name) {
                     return Err(call.error(format!(
-                        "argument '{key}': '{}' is a column of the answer already; give it another name in (SELECT ..)",
-                        known.name
+                        "argument '{}': '{}' is a column of the answer already; give it another name in (SELECT ..)",
+                        argument.name, known.name
                     )));
                 }
                 fields.push(field(&known.name));
@@ -266,31 +265,23 @@ impl Question {
 fn constants(call: &mut Call, roles: &Roles, wanted: Wanted) -> Result<(Constants, bool)> {
     let name = call.name();
     let clock = clock_of(&roles.time_type).unwrap_or(Clock::Dates);
-    let inclusive = parse_boundary(name, call.choice("boundary", &BOUNDARIES, "exclusive")?)?;
-    let half_an_hour = ScalarValue::new_interval_mdn(0, 0, 1_800_000_000_000);
-    let gap = call.interval("gap")?.unwrap_or(half_an_hour);
+    let inclusive = parse_boundary(name, call.choice(&BOUNDARY)?)?;
+    let gap = call.span(&GAP)?;
     let mut constants = Constants::of_gap(limit_ticks(name, "gap", &gap, clock, inclusive)?);
-    if let Some(length) = call.interval("max_length")? {
+    if let Some(length) = call.interval(&MAX_LENGTH)? {
         constants.max_length = Some(limit_ticks(name, "max_length", &length, clock, false)?);
     }
-    constants.midnight = flag(call, "cut_midnight")?;
-    constants.engaged = call.choice("bounce", &BOUNCES, "depth")? == "engaged";
+    constants.midnight = call.switch(&CUT_MIDNIGHT)?;
+    constants.engaged = call.choice(&BOUNCE)? == "engaged";
     if wanted.period {
-        constants.period = period(call)?;
-        if let Some(start) = call.text("week_start")? {
-            let lower = start.to_lowercase();
-            constants.week_start = weekday(&lower).ok_or_else(|| {
-                call.error(format!("argument 'week_start' cannot be '{start}'; {}", suggest(&lower, WEEKDAYS)))
-            })?;
-            if constants.period != Some(Unit::Week) {
-                return Err(call.error("argument 'week_start' has no use without period => 'week'"));
-            }
-        } else {
-            constants.week_start = weekday(&call.options().week_start).unwrap_or(0);
+        constants.period = call.chosen(&PERIOD)?.and_then(Unit::parse);
+        if call.given(&WEEK_START) && constants.period != Some(Unit::Week) {
+            return Err(call.error("argument 'week_start' has no use without period => 'week'"));
         }
+        constants.week_start = weekday(week_start(call)?).unwrap_or(0);
     }
     let calendar = constants.midnight || constants.period.is_some();
-    constants.zone = match call.text("tz")? {
+    constants.zone = match call.text(&TZ)? {
         Some(zone) if calendar => zone,
         Some(_) => {
             let with = if wanted.period { "period or cut_midnight => true" } else { "cut_midnight => true" };
@@ -302,24 +293,4 @@ fn constants(call: &mut Call, roles: &Roles, wanted: Wanted) -> Result<(Constant
         constants.calendar(name, Unit::Day, clock)?;
     }
     Ok((constants.clone(), constants.engaged))
-}
-
-fn period(call: &mut Call) -> Result<Option<Unit>> {
-    let Some(given) = call.text("period")? else { return Ok(None) };
-    match Unit::parse(&given) {
-        Some(unit) => Ok(Some(unit)),
-        None => {
-            let help = suggest(&given.to_lowercase(), Unit::NAMES);
-            Err(call.error(format!("argument 'period' cannot be '{given}'; {help}")))
-        }
-    }
-}
-
-/// A BOOLEAN, false where it was not given.
-fn flag(call: &mut Call, key: &str) -> Result<bool> {
-    match call.constant(key)? {
-        None => Ok(false),
-        Some(ScalarValue::Boolean(Some(flag))) => Ok(flag),
-        Some(other) => Err(call.error(format!("argument '{key}' must be true or false, got {other}"))),
-    }
 }

@@ -8,8 +8,10 @@ use datafusion::functions::core::expr_ext::FieldAccessor;
 use datafusion::logical_expr::{ExprSchemable, LogicalPlan, LogicalPlanBuilder, lit};
 
 use super::Relation;
-use super::call::{Call, column};
-use super::roles::{declared, with_roles};
+use super::argument::{Argument, docs};
+use super::call::Call;
+use super::expressions::column;
+use super::roles::declared;
 use super::session_question::{CONVERSION, Question, USER, Wanted, arguments, item};
 use crate::error::Result;
 use crate::functions::breakdown::breakdown;
@@ -35,13 +37,17 @@ const OUTPUT: [&str; 11] = [
 ];
 
 impl Relation for Sessions {
+    fn arguments(&self) -> Vec<Argument> {
+        arguments(&[CONVERSION])
+    }
+
     fn doc(&self) -> FunctionDoc {
-        with_roles(FunctionDoc {
+        FunctionDoc {
             name: "sessions",
             kind: FunctionKind::Relation,
             summary: "The visits of each user, one row each",
             syntax: "sessions(table, gap => INTERVAL '30 minutes' [, cut_midnight => true] [, page => ..] [, conversion => ..] [, by => ..])",
-            arguments: arguments(&[CONVERSION]),
+            arguments: docs(&self.arguments()),
             returns: vec![
                 ("by .., first .., last ..", "The properties of the session, under their own names."),
                 ("the user column", "Who, under its own name."),
@@ -60,7 +66,7 @@ impl Relation for Sessions {
             ],
             text: TEXT,
             example: "SELECT user_id, session_number, started_at, duration_seconds, events, entry, exit, converted\nFROM sessions(events, gap => INTERVAL '30 minutes', conversion => 'purchase')\nORDER BY user_id, session_number LIMIT 5",
-        })
+        }
     }
 
     fn plan(&self, call: &mut Call) -> Result<LogicalPlan> {

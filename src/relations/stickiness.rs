@@ -6,13 +6,15 @@ use datafusion::functions_nested::expr_fn::{array_element, array_length, make_ar
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, col, lit};
 
 use super::Relation;
-use super::active::{ACTIVE, AS_OF, ActivePeriods, BY, PERIODS, TZ, WEEK_START};
-use super::call::{Call, column, count_rows, unkeyed};
-use super::roles::with_roles;
+use super::active::{ACTIVE, ActivePeriods, BY_EVENTS, DAY_UNIT, PERIODS};
+use super::argument::{Argument, Kind, docs};
+use super::call::Call;
+use super::expressions::{column, count_rows, unkeyed};
+use super::shared::{AS_OF, BY, TZ, WEEK_START, with_roles};
 use crate::error::{Error, Result};
 use crate::functions::period::{active_streaks, period_reached, periods_within};
 use crate::functions::retention::retention_cells;
-use crate::functions::{ArgumentDoc, FunctionDoc, FunctionKind};
+use crate::functions::{FunctionDoc, FunctionKind};
 
 /// Users by active periods.
 #[derive(Debug)]
@@ -25,39 +27,35 @@ pub struct Streaks;
 /// The most periods that are looked back over.
 const MAX_PERIODS: i64 = 1_000;
 
+const LOOKED_AT: Argument = Argument::with_default(
+    "periods",
+    Kind::Whole(1, MAX_PERIODS),
+    "30",
+    "How many periods are looked at: the last ones up to `as_of`.",
+);
+const CUMULATIVE: Argument = Argument::with_default(
+    "cumulative",
+    Kind::Switch,
+    "false",
+    "Whether a row counts the users active in at least so many periods, in place of exactly so many.",
+);
+
 const STICKINESS: [&str; 8] = ["active_periods", "users", "rate", "within", "cells", "size", "as_of", "reached"];
 const STREAKS: [&str; 9] =
     ["current", "longest", "longest_from", "active_periods", "last_active", "as_of", "reached", "streaks", "row"];
 
 impl Relation for Stickiness {
+    fn arguments(&self) -> Vec<Argument> {
+        with_roles(&[ACTIVE, DAY_UNIT, LOOKED_AT, CUMULATIVE, BY.meaning(BY_EVENTS), AS_OF, TZ, WEEK_START])
+    }
+
     fn doc(&self) -> FunctionDoc {
-        let argument = |name, kind, default, text| ArgumentDoc { name, kind, default, text };
-        with_roles(FunctionDoc {
+        FunctionDoc {
             name: "stickiness",
             kind: FunctionKind::Relation,
             summary: "Users by the number of days, weeks or months on which they were active",
             syntax: "stickiness(table [, active => ..], unit => 'day', periods => 30 [, cumulative => true] [, by => ..])",
-            arguments: vec![
-                argument("table", "table or (SELECT ..)", None, "The events."),
-                ACTIVE,
-                argument("unit", "TEXT", Some("'day'"), "`day`, `week`, `month`, `quarter` or `year`."),
-                argument(
-                    "periods",
-                    "BIGINT",
-                    Some("30"),
-                    "How many periods are looked at: the last ones up to `as_of`.",
-                ),
-                argument(
-                    "cumulative",
-                    "BOOLEAN",
-                    Some("false"),
-                    "Whether a row counts the users active in at least so many periods, in place of exactly so many.",
-                ),
-                BY,
-                AS_OF,
-                TZ,
-                WEEK_START,
-            ],
+            arguments: docs(&self.arguments()),
             returns: vec![
                 ("by ..", "The breakdown columns, under their own names."),
                 ("active_periods BIGINT", "1 to `periods`."),
@@ -66,33 +64,29 @@ impl Relation for Stickiness {
             ],
             text: STICKINESS_TEXT,
             example: "SELECT active_periods, users, round(rate, 3) AS rate\nFROM stickiness(events, unit => 'week', periods => 4, cumulative => true)",
-        })
+        }
     }
 
     fn plan(&self, call: &mut Call) -> Result<LogicalPlan> {
         let question = ActivePeriods::read(call, None, true, &STICKINESS)?;
-        let periods = call.integer("periods", 1..=MAX_PERIODS, 30)?;
-        let kind = if call.switch("cumulative", false)? { "on_or_after" } else { "on" };
+        let periods = call.whole(&LOOKED_AT)?;
+        let kind = if call.switch(&CUMULATIVE)? { "on_or_after" } else { "on" };
         stickiness(call, &question, periods, kind).map_err(Error::from)
     }
 }
 
 impl Relation for Streaks {
+    fn arguments(&self) -> Vec<Argument> {
+        with_roles(&[ACTIVE, DAY_UNIT, AS_OF, TZ, WEEK_START])
+    }
+
     fn doc(&self) -> FunctionDoc {
-        let argument = |name, kind, default, text| ArgumentDoc { name, kind, default, text };
-        with_roles(FunctionDoc {
+        FunctionDoc {
             name: "streaks",
             kind: FunctionKind::Relation,
             summary: "Of each user, how many days in a row they have been active",
             syntax: "streaks(table [, active => ..], unit => 'day')",
-            arguments: vec![
-                argument("table", "table or (SELECT ..)", None, "The events."),
-                ACTIVE,
-                argument("unit", "TEXT", Some("'day'"), "`day`, `week`, `month`, `quarter` or `year`."),
-                AS_OF,
-                TZ,
-                WEEK_START,
-            ],
+            arguments: docs(&self.arguments()),
             returns: vec![
                 ("the user column", "Under its own name."),
                 (
@@ -104,7 +98,7 @@ impl Relation for Streaks {
             ],
             text: STREAKS_TEXT,
             example: "SELECT user_id, current, longest, active_periods\nFROM streaks(events)\nORDER BY longest DESC, user_id LIMIT 3",
-        })
+        }
     }
 
     fn plan(&self, call: &mut Call) -> Result<LogicalPlan> {

@@ -10,36 +10,38 @@ use datafusion::logical_expr::{
 };
 
 use super::Relation;
-use super::active::{AS_OF, ActivePeriods, BY, TZ};
-use super::call::{Call, column, count_rows, unkeyed};
-use super::roles::with_roles;
+use super::active::{ACTIVE, ActivePeriods, BY_EVENTS};
+use super::argument::{Argument, Kind, docs};
+use super::call::Call;
+use super::expressions::{column, count_rows, unkeyed};
+use super::shared::{AS_OF, BY, TZ, with_roles};
 use crate::error::{Error, Result};
-use crate::functions::{ArgumentDoc, FunctionDoc, FunctionKind};
+use crate::functions::{FunctionDoc, FunctionKind};
 
 /// The relation.
 #[derive(Debug)]
 pub struct Top;
 
+const PROPERTY: Argument = Argument::needed("property", Kind::Column, "Whose values are counted; NULL is a value.");
+const N: Argument =
+    Argument::with_default("n", Kind::Whole(1, 100_000), "10", "How many values, 1 to 100000; with `by`, of each.");
+
 /// Names of columns in the answer and on the way.
 const TAKEN: [&str; 8] = ["rank", "users", "rate", "events", "events_rate", "all_users", "all_events", "n"];
 
 impl Relation for Top {
+    fn arguments(&self) -> Vec<Argument> {
+        let active = ACTIVE.meaning("Which events are counted.");
+        with_roles(&[PROPERTY, N, active, BY.meaning(BY_EVENTS), AS_OF, TZ])
+    }
+
     fn doc(&self) -> FunctionDoc {
-        let argument = |name, kind, default, text| ArgumentDoc { name, kind, default, text };
-        with_roles(FunctionDoc {
+        FunctionDoc {
             name: "top",
             kind: FunctionKind::Relation,
             summary: "The values of a property that most users have, with their shares",
             syntax: "top(table, property => country [, n => 10] [, active => ..] [, by => ..])",
-            arguments: vec![
-                argument("table", "table or (SELECT ..)", None, "The events."),
-                argument("property", "column", None, "Whose values are counted; NULL is a value."),
-                argument("n", "BIGINT", Some("10"), "How many values, 1 to 100000; with `by`, of each."),
-                argument("active", "event name or condition", Some("any event"), "Which events are counted."),
-                BY,
-                AS_OF,
-                TZ,
-            ],
+            arguments: docs(&self.arguments()),
             returns: vec![
                 ("by ..", "The breakdown columns, under their own names."),
                 (
@@ -57,22 +59,22 @@ impl Relation for Top {
             ],
             text: "Rows whose user or time is NULL take no part. Cost: two scans.",
             example: "SELECT rank, country, users, round(rate, 3) AS rate, events\nFROM top(events, property => country, n => 3)",
-        })
+        }
     }
 
     fn plan(&self, call: &mut Call) -> Result<LogicalPlan> {
         let question = ActivePeriods::read(call, Some("day"), true, &TAKEN)?;
-        let properties = call.breakdowns("property")?;
+        let properties = call.breakdowns(&PROPERTY)?;
         let property = match properties.as_slice() {
             [property] => property,
-            [] => return Err(call.required("property")),
+            [] => return Err(call.required(&PROPERTY)),
             _ => return Err(call.error("argument 'property' must be one column")),
         };
         call.refuse_names(&properties, &TAKEN)?;
         if question.by.iter().any(|b| b.name == property.name) {
             return Err(call.error(format!("'{}' is both 'property' and 'by'", property.name)));
         }
-        let n = call.integer("n", 1..=100_000, 10)?;
+        let n = call.whole(&N)?;
         compose(call, &question, &property.name, property.value.clone(), n).map_err(Error::from)
     }
 }

@@ -15,18 +15,24 @@ use datafusion::logical_expr::{
 };
 
 use super::Relation;
-use super::active::{AS_OF, ActivePeriods, BY, TZ, WEEK_START};
-use super::call::{Call, column, count_rows, over_all, unkeyed};
+use super::active::{ACTIVE, ActivePeriods, BY_EVENTS, DAY_UNIT};
+use super::argument::{Argument, Kind, docs};
+use super::call::Call;
+use super::expressions::{column, count_rows, over_all, unkeyed};
 use super::measure::Measure;
-use super::roles::with_roles;
+use super::shared::{AS_OF, BY, TZ, WEEK_START, with_roles};
 use crate::error::{Error, Result};
 use crate::functions::moving_mean::{MOST, moving_mean};
 use crate::functions::period::{period_number, period_rows};
-use crate::functions::{ArgumentDoc, FunctionDoc, FunctionKind};
+use crate::functions::{FunctionDoc, FunctionKind};
 
 /// The relation.
 #[derive(Debug)]
 pub struct Trend;
+
+const VALUE: Argument = Argument::optional("value", Kind::NumberColumn, "nothing", "What is added up, as `total`.");
+const MOVING: Argument =
+    Argument::optional("moving", Kind::Whole(2, MOST), "nothing", "Periods of the moving averages, 2 to 1000.");
 
 /// Names of columns in the answer and on the way.
 const TAKEN: [&str; 19] = [
@@ -52,24 +58,18 @@ const TAKEN: [&str; 19] = [
 ];
 
 impl Relation for Trend {
+    fn arguments(&self) -> Vec<Argument> {
+        let active = ACTIVE.meaning("Which events are counted.");
+        with_roles(&[active, DAY_UNIT, VALUE, MOVING, BY.meaning(BY_EVENTS), AS_OF, TZ, WEEK_START])
+    }
+
     fn doc(&self) -> FunctionDoc {
-        let argument = |name, kind, default, text| ArgumentDoc { name, kind, default, text };
-        with_roles(FunctionDoc {
+        FunctionDoc {
             name: "trend",
             kind: FunctionKind::Relation,
             summary: "Events, users and sums of every period, with growth and moving averages",
             syntax: "trend(table [, active => ..], unit => 'day' [, value => ..] [, moving => 7] [, by => ..])",
-            arguments: vec![
-                argument("table", "table or (SELECT ..)", None, "The events."),
-                argument("active", "event name or condition", Some("any event"), "Which events are counted."),
-                argument("unit", "TEXT", Some("'day'"), "`day`, `week`, `month`, `quarter` or `year`."),
-                argument("value", "column of numbers", Some("nothing"), "What is added up, as `total`."),
-                argument("moving", "BIGINT", Some("nothing"), "Periods of the moving averages, 2 to 1000."),
-                BY,
-                AS_OF,
-                TZ,
-                WEEK_START,
-            ],
+            arguments: docs(&self.arguments()),
             returns: vec![
                 ("by ..", "The breakdown columns, under their own names."),
                 ("period DATE", "First local date of the period."),
@@ -95,16 +95,13 @@ impl Relation for Trend {
             ],
             text: TEXT,
             example: "SELECT period, events, users, total, round(total_growth, 3) AS growth, complete\nFROM trend(events, active => 'purchase', unit => 'month', value => price) LIMIT 3",
-        })
+        }
     }
 
     fn plan(&self, call: &mut Call) -> Result<LogicalPlan> {
         let question = ActivePeriods::read(call, None, true, &TAKEN)?;
-        let value = Measure::read(call, "value")?;
-        let moving = match call.given("moving") {
-            true => Some(call.integer("moving", 2..=MOST, 2)?),
-            false => None,
-        };
+        let value = Measure::read(call, &VALUE)?;
+        let moving = call.integer(&MOVING)?;
         compose(call, &question, value.as_ref(), moving).map_err(Error::from)
     }
 }

@@ -21,7 +21,7 @@ const LOCK: &str = "lock";
 const PLACED: &str = "placed";
 
 /// Folder of files that are to be put in place.
-const FILES: &str = "files";
+pub(super) const FILES: &str = "files";
 
 /// A folder without a lock that is not empty may just be being made; after this time it is not.
 const MAKING: Duration = Duration::from_secs(600);
@@ -125,7 +125,9 @@ pub fn place(notes: &Path, from: &Path, table: &Path, files: &[StoredFile]) -> R
 pub fn sweep(table: &Path) {
     for entry in std::fs::read_dir(table).into_iter().flatten().flatten() {
         let name = entry.file_name();
-        let ours = name.to_str().is_some_and(|name| name.starts_with("_compact-") || name.starts_with("_erase-"));
+        let ours = name
+            .to_str()
+            .is_some_and(|name| ["_compact-", "_erase-", "_write-"].iter().any(|begin| name.starts_with(begin)));
         if !ours {
             continue;
         }

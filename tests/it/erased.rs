@@ -1,6 +1,12 @@
 //! After `erase` and `vacuum` no byte of what the erased user was is left in the table's folder.
 
 use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray};
+use tenure::store::managed::log::{At, TableLog};
+use tenure::store::unfinished::Unfinished;
+use tenure::store::write::{Destination, Limits, Writer};
 
 use crate::program::Place;
 
@@ -149,4 +155,57 @@ fn rejected_rows_of_an_erased_user_go_as_well() {
     assert!(place.run(&["vacuum", "data/events", "--older-than", "0", "-q"]).starts_with("exit 0"));
     assert_eq!(holding(&table, &["zzz-last"]), [] as [String; 0]);
     assert!(!holding(&table, &["tomorrow"]).is_empty(), "others' rows stay");
+}
+
+/// What a stopped ingest has read goes where it holds rows of the user, and stays where it holds none.
+#[test]
+fn what_stopped_ingests_hold_of_an_erased_user_goes() {
+    let place = Place::new();
+    load(
+        &place,
+        "a.csv",
+        &[("aaa-first", "view", "m", "k1"), ("keep", "view", "m", "k2"), ("zzz-last", "view", "m", "k3")],
+    );
+    let table = place.path("data/a");
+    let log = opened(&table);
+    let key_of = |user: &str| format!("key-of-{user}");
+    for user in ["aaa-first", "keep", "zzz-last"] {
+        let staging = Unfinished::open(&table, &key_of(user), || unreachable!()).unwrap();
+        let to = Destination::existing(log.clone()).unwrap();
+        let mut writer = Writer::new(to, staging.folder(), Limits { memory: 1 << 20, threads: 1 }).unwrap();
+        let users: ArrayRef = Arc::new(StringArray::from(vec![user, "other"]));
+        let times = TimestampMicrosecondArray::from(vec![1, 2]).with_timezone("UTC");
+        let columns = log.schema().fields().iter().map(|field| match field.name().as_str() {
+            "user_id" => Arc::clone(&users),
+            "ts" => Arc::new(times.clone()),
+            _ => arrow::array::new_null_array(field.data_type(), 2),
+        });
+        let batch = RecordBatch::try_new(log.schema().clone(), columns.collect()).unwrap();
+        writer.push(&batch).unwrap();
+        writer.flush().unwrap();
+    }
+    // One that a process works in: it holds its lock while it lives.
+    let running = Unfinished::open(&table, "running", || unreachable!()).unwrap();
+    let erase =
+        |more: &[&str]| place.run(&[&["erase", "data/a", "--user", "aaa-first", "--user", "zzz-last"], more].concat());
+    let told = erase(&["--dry-run"]);
+    assert!(told.contains("what stopped ingests had read, rows of theirs among it, would go"), "{told}");
+    let keys = || {
+        let names = std::fs::read_dir(table.join("_ingest")).unwrap().flatten();
+        let mut names: Vec<String> = names.map(|e| e.file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(keys().len(), 4);
+    let told = erase(&[]);
+    assert!(told.contains("an ingest into this table is running: rows of theirs may come in with it"), "{told}");
+    assert_eq!(keys(), [key_of("keep"), "running".to_string()]);
+    drop(running);
+    assert!(place.run(&["vacuum", "data/a", "--older-than", "0", "-q"]).starts_with("exit 0"));
+    assert_eq!(holding(&table, &["aaa-first", "zzz-last"]), [] as [String; 0]);
+}
+
+fn opened(folder: &Path) -> TableLog {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(TableLog::open(folder, At::Latest)).unwrap()
 }

@@ -65,7 +65,7 @@ fn leavings(folder: &Path) -> Vec<String> {
     let names = entries.map(|e| e.file_name().into_string().unwrap());
     let mut left: Vec<String> = names
         .filter(|n| {
-            n.starts_with("_compact") || n.starts_with("_erase") || n.starts_with("_ingest") || n.contains(".part")
+            ["_compact", "_erase", "_ingest", "_write"].iter().any(|begin| n.starts_with(begin)) || n.contains(".part")
         })
         .collect();
     left.sort();
@@ -171,6 +171,34 @@ fn appends_compactions_and_erasures_survive_kills() {
         let sound = place.run(&["doctor", "data/events", "--verify"]);
         assert!(sound.starts_with("exit 0") && rows(&place) == expected, "round {round}: {sound}");
         assert_eq!(leavings(&place.path("data/events")), [] as [String; 0], "round {round}");
+    }
+}
+
+/// A table that a statement makes, and rows that one adds, are there whole or not at all; the next statement clears up.
+#[test]
+fn statements_that_write_survive_kills() {
+    let place = Place::new();
+    let query = "SELECT value % 1000 AS user_id, to_timestamp(1700000000 + value) AS ts, 'view' AS event FROM generate_series(1, 200000)";
+    let create = format!("CREATE TABLE events STORED AS DELTA LOCATION 'data/events' AS {query}");
+    let insert = format!("INSERT INTO 'data/events' {query}");
+    let (creates, inserts) = (["-q", "-c", create.as_str()], ["-q", "-c", insert.as_str()]);
+    let whole = takes(&place, &creates);
+    let mut random = ChaCha8Rng::seed_from_u64(14);
+    let expected = 200_000;
+    for round in 0..kills() {
+        let mut random_time = || whole.mul_f64(random.random_range(0.0..1.1));
+        std::fs::remove_dir_all(place.path("data/events")).unwrap();
+        stopped(&place, &creates, "-KILL", random_time());
+        let now = rows(&place);
+        assert!(now == 0 || now == 200_000, "round {round}: {now} rows");
+        let told = place.run(&creates);
+        assert!(told.starts_with("exit 0") || told.contains("is a managed table already"), "round {round}: {told}");
+        stopped(&place, &inserts, "-KILL", random_time());
+        let now = rows(&place);
+        assert!(now == expected || now == 2 * expected, "round {round}: {now} rows");
+        let told = place.run(&inserts);
+        assert!(told.starts_with("exit 0") && rows(&place) == now + expected, "round {round}: {told}");
+        assert_eq!((leavings(&place.path("data/events")), orphans(&place)), (vec![], 0), "round {round}");
     }
 }
 

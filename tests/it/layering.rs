@@ -11,7 +11,7 @@ use regex::Regex;
 const ARROWS: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
     ("lib", &[]),
-    ("cli", &["report", "server", "cluster", "engine", "output", "ingest", "store", "files", "functions"]),
+    ("cli", &["report", "server", "cluster", "engine", "output", "ingest", "sample", "store", "files", "functions"]),
     ("report", &["engine", "output"]),
     ("server", &["engine"]),
     ("cluster", &["engine"]),
@@ -22,6 +22,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("exec", &["algo", "model"]),
     ("functions", &["algo", "model"]),
     ("ingest", &["store", "files"]),
+    ("sample", &[]),
     ("store", &["files", "algo"]),
     ("files", &["algo"]),
     ("output", &[]),

@@ -33,6 +33,7 @@ mod reach;
 mod repl;
 mod statements;
 mod windows;
+mod writes;
 
 /// A file that nobody declares is a test that nobody runs.
 #[test]

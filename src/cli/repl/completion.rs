@@ -11,6 +11,7 @@ use super::SharedWords;
 use super::commands::COMMANDS;
 use crate::cli::highlight::{Kind, stretches};
 use crate::cli::words::{KEYWORDS, Words};
+use crate::engine::{arguments_of, words_of};
 use crate::output::Format;
 
 /// More would not fit a screen.
@@ -51,11 +52,17 @@ fn offers(line: &str, pos: usize, words: &Words) -> Vec<Offer> {
         return command(before, words);
     }
     let found = stretches(before, words);
-    // Inside an open quote: a file name.
+    // Inside an open quote: a word of the argument that it is for, or else a file name.
     if let Some((range, Kind::Text)) = found.last()
         && !(range.len() > 1 && before.ends_with('\''))
     {
-        return files(&before[range.start + 1..], range.start + 1, "'");
+        let (typed, from) = (&before[range.start + 1..], range.start + 1);
+        let allowed = argument_of(&before[..range.start]).map(|(relation, argument)| words_of(relation, argument));
+        let Some(allowed) = allowed.filter(|allowed| !allowed.is_empty()) else { return files(typed, from, "'") };
+        let mut list = List { prefix: typed, from, found: Vec::new() };
+        list.add(allowed.iter().copied(), false);
+        list.found.iter_mut().for_each(|offer| offer.text.push('\''));
+        return list.found;
     }
     if matches!(found.last(), Some((_, Kind::Comment))) {
         return Vec::new();
@@ -88,6 +95,10 @@ fn sql_words(prefix: &str, from: usize, line: &str, before: &str, words: &Words)
     for table in words.tables.iter().filter(|t| is_named(&t.name)) {
         list.add(table.columns.iter().map(|c| c.name.as_str()), false);
     }
+    if let Some(relation) = relation_of(before).filter(|_| before.trim_end().ends_with(',')) {
+        let names: Vec<String> = arguments_of(relation).iter().map(|name| format!("{name} =>")).collect();
+        list.add(names.iter().map(String::as_str), true);
+    }
     if prefix.is_empty() {
         return list.found;
     }
@@ -108,6 +119,31 @@ fn expects_table(before: &str) -> bool {
     let before = before.trim_end();
     let word = before.rsplit(|c: char| !(c.is_alphanumeric() || c == '_')).next().unwrap_or_default();
     ["from", "join", "into", "table", "describe"].iter().any(|k| word.eq_ignore_ascii_case(k))
+}
+
+/// The name in front of the bracket that is open here.
+fn relation_of(before: &str) -> Option<&str> {
+    let (mut depth, mut quoted) = (0, false);
+    for (at, c) in before.char_indices().rev() {
+        match c {
+            '\'' => quoted = !quoted,
+            ')' | ']' | '}' if !quoted => depth += 1,
+            '(' | '[' | '{' if !quoted && depth > 0 => depth -= 1,
+            '(' if !quoted => {
+                let name = before[..at].rsplit(|c: char| !(c.is_alphanumeric() || c == '_')).next();
+                return name.filter(|name| !name.is_empty());
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+/// The relation and the argument whose value begins here.
+fn argument_of(before: &str) -> Option<(&str, &str)> {
+    let name = before.trim_end().strip_suffix("=>")?.trim_end();
+    let name = name.rsplit(|c: char| !(c.is_alphanumeric() || c == '_')).next()?;
+    Some((relation_of(before)?, name))
 }
 
 fn columns_of(qualifier: &str, prefix: &str, from: usize, words: &Words) -> Vec<Offer> {
@@ -226,6 +262,19 @@ mod tests {
         assert_eq!(texts("SELECT users."), ["user_id", "plan"]);
         assert_eq!(texts("SELECT e.pl"), ["plan"]);
         assert!(texts("SELECT 1 -- sel").is_empty());
+    }
+
+    #[test]
+    fn arguments_and_their_words_are_offered() {
+        assert_eq!(texts("SELECT * FROM retention(events, uni"), ["unit =>"]);
+        assert_eq!(texts("SELECT * FROM retention((SELECT 1 FROM users), start => 'a', typ"), ["type =>"]);
+        assert_eq!(
+            texts("SELECT * FROM retention(events, unit => '"),
+            ["day'", "week'", "month'", "quarter'", "year'"]
+        );
+        assert_eq!(texts("SELECT * FROM funnel(events, steps => ['a'], entry => 'b"), ["best'"]);
+        assert!(texts("SELECT * FROM funnel(events, steps => ['a").is_empty());
+        assert!(!texts("SELECT count(user_id, uni").contains(&"unit =>".to_string()));
     }
 
     #[test]

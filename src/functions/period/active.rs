@@ -6,33 +6,30 @@ use arrow::array::{Array, ArrayRef, AsArray, Int32Array, Int64Array, StructArray
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Field, Fields, Int32Type, Int64Type};
 use datafusion::error::Result;
-use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
+use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF};
 
 use crate::algo::engagement::streaks;
 use crate::error::Error;
+use crate::functions::row_function::{RowFunction, row_function};
 
 const WITHIN: &str = "periods_within";
 const STREAKS: &str = "active_streaks";
 
 /// The function.
 pub fn periods_within() -> ScalarUDF {
-    PeriodsWithin { signature: Signature::user_defined(Volatility::Immutable) }.into()
+    row_function(PeriodsWithin)
 }
 
 /// The function.
 pub fn active_streaks() -> ScalarUDF {
-    ActiveStreaks { signature: Signature::user_defined(Volatility::Immutable) }.into()
+    row_function(ActiveStreaks)
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct PeriodsWithin {
-    signature: Signature,
-}
+struct PeriodsWithin;
 
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct ActiveStreaks {
-    signature: Signature,
-}
+struct ActiveStreaks;
 
 fn is_periods(data_type: &DataType) -> bool {
     matches!(data_type, DataType::List(item) if item.data_type().is_integer() || item.data_type().is_null())
@@ -56,16 +53,12 @@ impl<'a> Lists<'a> {
     }
 }
 
-impl ScalarUDFImpl for PeriodsWithin {
-    fn name(&self) -> &str {
+impl RowFunction for PeriodsWithin {
+    fn name(&self) -> &'static str {
         WITHIN
     }
 
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+    fn coerce(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         match types {
             [periods, _, _] if is_periods(periods) => {
                 Ok(vec![DataType::new_list(DataType::Int32, true), DataType::Int32, DataType::Int64])
@@ -74,11 +67,11 @@ impl ScalarUDFImpl for PeriodsWithin {
         }
     }
 
-    fn return_type(&self, _types: &[DataType]) -> Result<DataType> {
+    fn answer_type(&self, _types: &[DataType]) -> Result<DataType> {
         Ok(DataType::Int64)
     }
 
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+    fn call(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let arrays = ColumnarValue::values_to_arrays(&args.args)?;
         let lists = Lists::of(&arrays[0]);
         let (last, n) = (arrays[1].as_primitive::<Int32Type>(), arrays[2].as_primitive::<Int64Type>());
@@ -104,27 +97,23 @@ fn streak_fields() -> Fields {
     .into()
 }
 
-impl ScalarUDFImpl for ActiveStreaks {
-    fn name(&self) -> &str {
+impl RowFunction for ActiveStreaks {
+    fn name(&self) -> &'static str {
         STREAKS
     }
 
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+    fn coerce(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         match types {
             [periods, _] if is_periods(periods) => Ok(vec![DataType::new_list(DataType::Int32, true), DataType::Int32]),
             _ => Err(Error::user(format!("{STREAKS}: needs (list of periods, last period that has ended)")).into()),
         }
     }
 
-    fn return_type(&self, _types: &[DataType]) -> Result<DataType> {
+    fn answer_type(&self, _types: &[DataType]) -> Result<DataType> {
         Ok(DataType::Struct(streak_fields()))
     }
 
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+    fn call(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let arrays = ColumnarValue::values_to_arrays(&args.args)?;
         let lists = Lists::of(&arrays[0]);
         let ended = arrays[1].as_primitive::<Int32Type>();

@@ -6,53 +6,49 @@ use std::sync::Arc;
 use arrow::array::{Array, Date32Array, Int32Array};
 use arrow::datatypes::DataType;
 use datafusion::error::Result;
-use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
+use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF};
 
 use super::{calendar_words, constants};
 use crate::algo::calendar::Clock;
 use crate::error::Error;
 use crate::functions::columns::{Times, clock_of, coerce_time};
+use crate::functions::row_function::{RowFunction, row_function};
 
 const DATE: &str = "period_date";
 const NUMBER: &str = "period_number";
 
 /// The function.
 pub fn period_date() -> ScalarUDF {
-    Period { name: DATE, signature: Signature::user_defined(Volatility::Immutable) }.into()
+    row_function(Period { name: DATE })
 }
 
 /// The function.
 pub fn period_number() -> ScalarUDF {
-    Period { name: NUMBER, signature: Signature::user_defined(Volatility::Immutable) }.into()
+    row_function(Period { name: NUMBER })
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Period {
     name: &'static str,
-    signature: Signature,
 }
 
-impl ScalarUDFImpl for Period {
-    fn name(&self) -> &str {
+impl RowFunction for Period {
+    fn name(&self) -> &'static str {
         self.name
     }
 
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+    fn coerce(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         let [time, _, _, _] = types else {
             return Err(Error::user(format!("{}: needs (time, unit, time zone, week_start)", self.name)).into());
         };
         Ok(vec![coerce_time(self.name, 1, time)?, DataType::Utf8, DataType::Utf8, DataType::Utf8])
     }
 
-    fn return_type(&self, _types: &[DataType]) -> Result<DataType> {
+    fn answer_type(&self, _types: &[DataType]) -> Result<DataType> {
         Ok(if self.name == DATE { DataType::Date32 } else { DataType::Int32 })
     }
 
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+    fn call(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let words = constants(self.name, &args.args, 1)?;
         let column = args.args[0].to_array(args.number_rows)?;
         let clock = clock_of(column.data_type()).unwrap_or(Clock::Dates);

@@ -5,51 +5,46 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int32Array, StructArray};
 use arrow::datatypes::{DataType, Field, Fields};
 use datafusion::error::Result;
-use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
+use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF};
 
 use super::dates::Dates;
 use super::{calendar_words, constants};
 use crate::algo::calendar::Clock;
 use crate::error::Error;
 use crate::functions::columns::{Times, clock_of, coerce_time};
+use crate::functions::row_function::{RowFunction, row_function};
 
 const NAME: &str = "period_reached";
 
 /// The function.
 pub fn period_reached() -> ScalarUDF {
-    PeriodReached { signature: Signature::user_defined(Volatility::Immutable) }.into()
+    row_function(PeriodReached)
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct PeriodReached {
-    signature: Signature,
-}
+struct PeriodReached;
 
 fn fields() -> Fields {
     vec![Field::new("reached", DataType::Int32, true), Field::new("ended", DataType::Int32, true)].into()
 }
 
-impl ScalarUDFImpl for PeriodReached {
-    fn name(&self) -> &str {
+impl RowFunction for PeriodReached {
+    fn name(&self) -> &'static str {
         NAME
     }
 
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+    fn coerce(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         let [as_of, _, _, _] = types else {
             return Err(Error::user(format!("{NAME}: needs (as_of, unit, time zone, week_start)")).into());
         };
         Ok(vec![coerce_time(NAME, 1, as_of)?, DataType::Utf8, DataType::Utf8, DataType::Utf8])
     }
 
-    fn return_type(&self, _types: &[DataType]) -> Result<DataType> {
+    fn answer_type(&self, _types: &[DataType]) -> Result<DataType> {
         Ok(DataType::Struct(fields()))
     }
 
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+    fn call(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let words = constants(NAME, &args.args, 1)?;
         let as_of = args.args[0].to_array(args.number_rows)?;
         let clock = clock_of(as_of.data_type()).unwrap_or(Clock::Dates);

@@ -10,25 +10,24 @@ use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::compute::{cast, take};
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Int32Type, Int64Type};
 use datafusion::error::Result;
-use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
+use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF};
 
 use super::dates::Dates;
 use super::{calendar_words, constants};
 use crate::algo::calendar::Clock;
 use crate::error::Error;
 use crate::functions::columns::{Times, clock_of, coerce_time};
+use crate::functions::row_function::{RowFunction, row_function};
 
 const NAME: &str = "period_rows";
 
 /// The function.
 pub fn period_rows() -> ScalarUDF {
-    PeriodRows { signature: Signature::user_defined(Volatility::Immutable) }.into()
+    row_function(PeriodRows)
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct PeriodRows {
-    signature: Signature,
-}
+struct PeriodRows;
 
 /// The fields beside the period, where the type is a list of periods with what is known of each.
 fn known_of(counts: &DataType) -> Option<&[FieldRef]> {
@@ -50,16 +49,12 @@ fn row_item(known: &[FieldRef]) -> FieldRef {
     Arc::new(Field::new_list_field(DataType::Struct(row_fields(known)), true))
 }
 
-impl ScalarUDFImpl for PeriodRows {
-    fn name(&self) -> &str {
+impl RowFunction for PeriodRows {
+    fn name(&self) -> &'static str {
         NAME
     }
 
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+    fn coerce(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         let needs = || {
             Error::user(format!(
                 "{NAME}: needs (list of periods with their counts, first period, last period, as_of, unit, time zone, week_start)"
@@ -72,11 +67,11 @@ impl ScalarUDFImpl for PeriodRows {
         Ok(coerced)
     }
 
-    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+    fn answer_type(&self, types: &[DataType]) -> Result<DataType> {
         Ok(DataType::List(row_item(known_of(&types[0]).unwrap_or_default())))
     }
 
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+    fn call(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let words = constants(NAME, &args.args, 4)?;
         let array = |at: usize| args.args[at].to_array(args.number_rows);
         let (lists, as_of) = (array(0)?, array(3)?);

@@ -6,35 +6,30 @@ use arrow::array::{Array, AsArray, Int64Array};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use datafusion::error::Result;
-use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
+use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF};
 use twox_hash::XxHash64;
 
 use crate::algo::calendar::Clock;
 use crate::error::Error;
 use crate::functions::columns::{Times, clock_of, coerce_time};
+use crate::functions::row_function::{RowFunction, row_function};
 
 const NAME: &str = "session_id";
 
 /// The function.
 pub fn session_id() -> ScalarUDF {
-    SessionId { signature: Signature::user_defined(Volatility::Immutable) }.into()
+    row_function(SessionId)
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct SessionId {
-    signature: Signature,
-}
+struct SessionId;
 
-impl ScalarUDFImpl for SessionId {
-    fn name(&self) -> &str {
+impl RowFunction for SessionId {
+    fn name(&self) -> &'static str {
         NAME
     }
 
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+    fn coerce(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         let [user, time] = types else {
             return Err(Error::user(format!("{NAME}: needs (user, started_at), got {} arguments", types.len())).into());
         };
@@ -42,11 +37,11 @@ impl ScalarUDFImpl for SessionId {
         Ok(vec![DataType::Utf8, coerce_time(NAME, 2, time)?])
     }
 
-    fn return_type(&self, _types: &[DataType]) -> Result<DataType> {
+    fn answer_type(&self, _types: &[DataType]) -> Result<DataType> {
         Ok(DataType::Int64)
     }
 
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+    fn call(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let users = cast(&args.args[0].to_array(args.number_rows)?, &DataType::Utf8)?;
         let users = users.as_string::<i32>();
         let starts = args.args[1].to_array(args.number_rows)?;

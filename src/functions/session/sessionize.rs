@@ -11,7 +11,9 @@ use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::ScalarValue;
 use datafusion::error::Result;
 use datafusion::logical_expr::function::{PartitionEvaluatorArgs, WindowFunctionSimplification, WindowUDFFieldArgs};
-use datafusion::logical_expr::{Expr, PartitionEvaluator, Signature, Volatility, WindowUDF, WindowUDFImpl};
+use datafusion::logical_expr::{
+    Documentation, Expr, PartitionEvaluator, Signature, Volatility, WindowUDF, WindowUDFImpl,
+};
 
 use super::arguments::beyond_calendar;
 use super::parts::{campaign_ranks, ranks};
@@ -21,6 +23,7 @@ use crate::algo::event::{Event, tie_end};
 use crate::algo::session::{BeyondCalendar, Cutter, Ranks, role};
 use crate::error::{Error, suggest};
 use crate::functions::columns::{Times, clock_of, coerce_condition, coerce_time, interval_type, literal};
+use crate::functions::documentation::documentation;
 
 const NAME: &str = "sessionize";
 
@@ -95,6 +98,10 @@ impl WindowUDFImpl for Sessionize {
         let gap = literal(NAME, "the gap", args.input_exprs(), 1)?.clone();
         let clock = args.input_fields().first().and_then(|f| clock_of(f.data_type())).unwrap_or(Clock::Dates);
         Ok(Box::new(Numbering { gap, clock }))
+    }
+
+    fn documentation(&self) -> Option<&Documentation> {
+        Some(documentation(NAME))
     }
 }
 

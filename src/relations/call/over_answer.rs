@@ -9,13 +9,21 @@ use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::logical_expr::{Expr, ExprSchemable};
 use datafusion::sql::sqlparser::ast::Expr as SqlExpr;
 
-use super::{Call, beyond_its_row, names};
+use super::Call;
+use super::conditions::beyond_its_row;
 use crate::error::{Error, Result};
+use crate::relations::argument::{Argument, Kind};
+use crate::relations::names;
 
 impl Call<'_> {
     /// `{'name': condition, ..}` over the columns of `schema`; `None` where it was not given.
-    pub fn named_conditions(&mut self, key: &str, schema: &Arc<DFSchema>) -> Result<Option<Vec<(String, Expr)>>> {
-        let Some(written) = self.take(key) else { return Ok(None) };
+    pub fn named_conditions(
+        &mut self,
+        argument: &Argument,
+        schema: &Arc<DFSchema>,
+    ) -> Result<Option<Vec<(String, Expr)>>> {
+        let Some(written) = self.take(argument) else { return Ok(None) };
+        let key = argument.name;
         let known = || schema.fields().iter().map(|f| f.name().as_str()).collect::<Vec<_>>().join(", ");
         let SqlExpr::Dictionary(fields) = written else {
             return Err(self.error(format!(
@@ -47,9 +55,11 @@ impl Call<'_> {
         Ok(Some(conditions))
     }
 
-    /// A list of `1..=most` constant numbers; `None` where it was not given.
-    pub fn number_list(&mut self, key: &str, most: usize) -> Result<Option<Vec<f64>>> {
-        let Some(written) = self.take(key) else { return Ok(None) };
+    /// A list of constant numbers, as many as the argument may have; `None` where it was not given.
+    pub fn number_list(&mut self, argument: &Argument) -> Result<Option<Vec<f64>>> {
+        let Kind::UpToNumbers(most) = argument.kind else { return Ok(None) };
+        let Some(written) = self.take(argument) else { return Ok(None) };
+        let key = argument.name;
         let wrong = self.error(format!("argument '{key}' must be a list of 1 to {most} numbers, got {written}"));
         let SqlExpr::Array(array) = written else { return Err(wrong) };
         if array.elem.is_empty() || array.elem.len() > most {

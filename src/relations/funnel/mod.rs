@@ -1,6 +1,7 @@
 //! `FROM funnel(...)`: how many users reach each step within a window, and how long it takes them; `FROM
 //! funnel_users(...)`: who they are.
 
+mod arguments;
 mod manual;
 mod question;
 mod users;
@@ -13,7 +14,9 @@ use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, SortExpr, 
 
 use self::question::{Question, free_name};
 use super::Relation;
-use super::call::{Call, column, unkeyed};
+use super::argument::Argument;
+use super::call::Call;
+use super::expressions::{column, unkeyed};
 use super::reach::AS_OF;
 use crate::error::{Error, Result};
 use crate::functions::FunctionDoc;
@@ -26,6 +29,10 @@ pub use self::users::FunnelUsers;
 pub struct Funnel;
 
 impl Relation for Funnel {
+    fn arguments(&self) -> Vec<Argument> {
+        arguments::funnel()
+    }
+
     fn doc(&self) -> FunctionDoc {
         manual::funnel()
     }

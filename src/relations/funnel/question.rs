@@ -12,18 +12,24 @@ use datafusion::functions_nested::expr_fn::array_element;
 use datafusion::functions_nested::position::array_position_udf;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, lit, when};
 
-use crate::algo::calendar::{Clock, Unit, WEEKDAYS};
+use super::arguments::{
+    ANCHORS, BY_ENTRY, BY_STEP, BY_TOUCH, CHAIN, ENTRY, EXCLUDE, EXCLUDE_POLICY, HOLD, MATURE, MODE, OPTIONAL, REUSE,
+    STEP_AFTER, STEP_WITHIN, STEPS, WINDOW_END, WITHIN,
+};
+use crate::algo::calendar::{Clock, Unit};
 use crate::algo::funnel::{Entry, Order, Pick};
-use crate::error::{Error, Result, suggest};
+use crate::error::{Error, Result};
 use crate::functions::columns::{clock_of, window_ticks};
 use crate::functions::funnel::modes::Mode;
 use crate::functions::funnel::options::{
     BY_ENTRIES, CHAINS, ENTRIES, EXCLUDE_POLICIES, Exclude, FunnelOptions, WINDOW_ENDS, WindowEnd,
 };
-use crate::functions::funnel::{TOUCHES, funnel_chain, funnel_chains, funnel_touches, funnel_window_end};
-use crate::relations::call::{Breakdown, Call, column};
+use crate::functions::funnel::{funnel_chain, funnel_chains, funnel_touches, funnel_window_end};
+use crate::relations::call::{Breakdown, Call};
+use crate::relations::expressions::column;
 use crate::relations::reach::Reach;
 use crate::relations::roles::{Roles, declared};
+use crate::relations::shared::{AS_OF, BY, PERIOD, TZ, WEEK_START, week_start, zone};
 
 /// Where along a chain the `by` values are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,36 +88,33 @@ impl Question {
     /// Reads and checks everything that both relations take.
     pub fn read(call: &mut Call) -> Result<Self> {
         let roles = Roles::of(call)?;
-        let steps = call.steps("steps")?;
-        let by = call.breakdowns("by")?;
-        let mode = call.text("mode")?.unwrap_or_default();
-        let Some(within) = call.interval("within")? else {
-            return Err(call.required("within"));
-        };
-        let mode = if call.switch("reuse", false)? { words(&mode, "reuse") } else { mode };
+        let steps = call.steps(&STEPS)?;
+        let by = call.breakdowns(&BY)?;
+        let mode = call.text(&MODE)?.unwrap_or_default();
+        let within = call.span(&WITHIN)?;
+        let mode = if call.switch(&REUSE)? { words(&mode, "reuse") } else { mode };
         let by_place = by_place(call, &by, steps.len())?;
-        let mature = call.switch("mature", false)?;
-        let exclusions = call.exclusions("exclude")?;
-        let hold = call.breakdowns("hold")?;
-        if call.given("exclude_policy") && exclusions.is_empty() {
+        let mature = call.switch(&MATURE)?;
+        let exclusions = call.exclusions(&EXCLUDE)?;
+        let hold = call.breakdowns(&HOLD)?;
+        if call.given(&EXCLUDE_POLICY) && exclusions.is_empty() {
             return Err(call.error("argument 'exclude_policy' needs 'exclude'"));
         }
-        let entry = call.choice("entry", &ENTRIES, ENTRIES[0])?;
-        let chain = call.choice("chain", &CHAINS, CHAINS[0])?;
-        let window_end = call.choice("window_end", &WINDOW_ENDS, WINDOW_ENDS[0])?;
+        let entry = call.choice(&ENTRY)?;
+        let chain = call.choice(&CHAIN)?;
+        let window_end = call.choice(&WINDOW_END)?;
         let mut options = FunnelOptions {
             mode: Mode::parse(call.name(), &mode)?,
             window_end: [WindowEnd::Inclusive, WindowEnd::Exclusive, WindowEnd::Calendar][at(&WINDOW_ENDS, window_end)],
-            step_within: call.intervals("step_within")?,
-            step_after: call.intervals("step_after")?,
+            step_within: call.intervals(&STEP_WITHIN)?,
+            step_after: call.intervals(&STEP_AFTER)?,
             exclude: exclusions.iter().map(|e| Exclude { after: e.after, before: e.before }).collect(),
-            drop_excluded: call.choice("exclude_policy", &EXCLUDE_POLICIES, EXCLUDE_POLICIES[0])?
-                == EXCLUDE_POLICIES[1],
-            optional: call.step_numbers("optional")?,
-            anchors: call.step_numbers("anchors")?,
+            drop_excluded: call.choice(&EXCLUDE_POLICY)? == EXCLUDE_POLICIES[1],
+            optional: call.step_numbers(&OPTIONAL)?,
+            anchors: call.step_numbers(&ANCHORS)?,
             entry: [Entry::Best, Entry::First, Entry::All][at(&ENTRIES, entry)],
             chain: [Pick::EarliestCompletion, Pick::EarliestStart][at(&CHAINS, chain)],
-            period: Unit::parse(call.choice("period", &Unit::NAMES, "")?),
+            period: call.chosen(&PERIOD)?.and_then(Unit::parse),
             by_step: match by_place {
                 ByPlace::Step(step) => Some(step as i64),
                 _ => None,
@@ -382,7 +385,7 @@ fn words(mode: &str, word: &str) -> String {
 }
 
 fn by_place(call: &mut Call, by: &[Breakdown], steps: usize) -> Result<ByPlace> {
-    let given: Vec<&str> = ["by_entry", "by_step", "by_touch"].into_iter().filter(|key| call.given(key)).collect();
+    let given: Vec<&str> = [BY_ENTRY, BY_STEP, BY_TOUCH].iter().filter(|a| call.given(a)).map(|a| a.name).collect();
     if let [one, other, ..] = given.as_slice() {
         return Err(
             call.error(format!("arguments '{one}' and '{other}' exclude each other: both say where 'by' is read"))
@@ -391,36 +394,30 @@ fn by_place(call: &mut Call, by: &[Breakdown], steps: usize) -> Result<ByPlace> 
     if let ([key], true) = (given.as_slice(), by.is_empty()) {
         return Err(call.error(format!("argument '{key}' needs 'by'")));
     }
-    Ok(match given.as_slice() {
-        ["by_touch"] => ByPlace::Touch(call.choice("by_touch", &TOUCHES, TOUCHES[0])?),
-        ["by_step"] => ByPlace::Step(call.integer("by_step", 1..=steps.max(1) as i64, 1)? as usize),
-        _ if call.choice("by_entry", &BY_ENTRIES, BY_ENTRIES[0])? == BY_ENTRIES[1] => ByPlace::FirstEntry,
-        _ => ByPlace::Entry,
-    })
+    if let Some(touch) = call.chosen(&BY_TOUCH)? {
+        return Ok(ByPlace::Touch(touch));
+    }
+    if call.given(&BY_STEP) {
+        return Ok(ByPlace::Step(call.step(&BY_STEP, steps)?));
+    }
+    Ok(if call.choice(&BY_ENTRY)? == BY_ENTRIES[1] { ByPlace::FirstEntry } else { ByPlace::Entry })
 }
 
 /// The zone of everything that asks for one; it and the start of weeks are left in the options where chains need them.
 fn calendar(call: &mut Call, options: &mut FunnelOptions) -> Result<String> {
-    let defaults = call.options();
     let asked = options.period.is_some() || options.window_end == WindowEnd::Calendar;
-    let tz = call.text("tz")?;
-    if tz.is_some() && !asked && !call.given("as_of") {
+    if call.given(&TZ) && !asked && !call.given(&AS_OF) {
         return Err(call.error("argument 'tz' needs 'period', 'as_of' or window_end => 'calendar'"));
     }
-    let week_start = call.text("week_start")?.map(|day| day.to_lowercase());
-    if week_start.is_some() && options.period != Some(Unit::Week) {
+    if call.given(&WEEK_START) && options.period != Some(Unit::Week) {
         return Err(call.error("argument 'week_start' needs period => 'week'"));
     }
-    let zone = tz.unwrap_or(defaults.time_zone);
+    let zone = zone(call)?;
     if asked {
         options.tz.clone_from(&zone);
     }
     if options.period == Some(Unit::Week) {
-        options.week_start = week_start.unwrap_or(defaults.week_start).to_lowercase();
-        if !WEEKDAYS.contains(&options.week_start.as_str()) {
-            let help = suggest(&options.week_start, WEEKDAYS);
-            return Err(call.error(format!("argument 'week_start' cannot be '{}'; {help}", options.week_start)));
-        }
+        options.week_start = week_start(call)?.to_string();
     }
     Ok(zone)
 }

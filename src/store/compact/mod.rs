@@ -15,7 +15,7 @@ use futures::StreamExt;
 
 use super::layout::{FILE_BYTES, Layout, discard};
 use super::managed::commit::{Change, Operation, Refused};
-use super::managed::log::{At, TableLog};
+use super::managed::log::{At, ORDER, TableLog};
 use super::managed::{Roles, StoredFile};
 use super::sort::{self, Sorter, StoredSource, Target};
 use super::staging::{Staging, place, sweep};
@@ -158,6 +158,12 @@ pub(super) struct Writable {
 /// How a table is to be written, if this program may.
 pub(super) fn writable(log: &TableLog) -> Result<Writable> {
     let Some(roles) = log.roles() else {
+        if log.setting(ORDER).is_some() {
+            return Err(Error::data(format!(
+                "'{}' has no user and time columns: its rows are in no order, and of no user",
+                log.folder().display()
+            )));
+        }
         return Err(Error::data(format!(
             "'{}' was not made by tenure: it does not say which column is the user and which is the time",
             log.folder().display()

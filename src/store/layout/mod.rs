@@ -24,7 +24,7 @@ use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
 
 pub use encoding::ORDERED_KEY;
 pub use period::Period;
-pub(super) use plain::write_plain;
+pub(super) use plain::{PlainWriter, write_plain};
 
 use crate::error::{Error, Result};
 use crate::store::managed::{Roles, StoredFile};

@@ -23,6 +23,10 @@ use crate::files::parquet::Renamed;
 pub(super) const ORDER_TAG: &str = "tenure.order";
 /// Tag of a file that says where its footer begins and what its CRC32 is; only tenure writes it.
 pub(super) const FOOTER_TAG: &str = "tenure.footer";
+/// Setting that says by which columns a table's rows are ordered; only tenure writes it.
+pub const ORDER: &str = "order";
+/// The order of a table without users and times.
+pub(super) const UNORDERED: &str = "none";
 /// Prefix of our keys in a table's configuration.
 pub(super) const OURS: &str = "tenure.";
 

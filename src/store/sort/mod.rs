@@ -36,6 +36,7 @@ use arrow::datatypes::SchemaRef;
 
 pub(super) use chain::divide;
 pub use run::Run;
+pub(super) use run::run_holds;
 pub use source::UserRange;
 pub(super) use stored::StoredSource;
 pub use unique::can_be_key;
@@ -163,6 +164,11 @@ impl Sorter {
     /// Rows pushed so far, those of resumed runs included.
     pub fn rows(&self) -> u64 {
         self.runs.iter().map(|r| r.rows).sum::<u64>() + self.buffer.rows() as u64
+    }
+
+    /// Bytes of rows, keys and words in memory.
+    pub fn held(&self) -> usize {
+        self.buffer.size() + self.columns.size()
     }
 
     /// Writes all rows as ordered files below the target's folder. `progress` is told rows written and rows in all, from any
