@@ -198,10 +198,7 @@ fn from_datafusion(error: DataFusionError) -> Error {
             if message.contains(INTERNAL) {
                 return internal(&message);
             }
-            match message.contains("No space left on device") {
-                true => Error::resources(message),
-                false => Error::data(message),
-            }
+            if message.contains("No space left on device") { Error::resources(message) } else { Error::data(message) }
         }
     }
 }
@@ -322,7 +319,7 @@ std::thread_local! {
     static QUIET: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
 }
 
-/// Runs what may panic over nonsense in a file: the panic is caught and told by the caller, so no report of it is wanted.
+/// Runs what may panic over nonsense in a file: the caller catches the panic and reports it, so no report of it is wanted.
 pub fn quietly<T>(work: impl FnOnce() -> T) -> T {
     let before = QUIET.replace(true);
     let done = work();

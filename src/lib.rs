@@ -7,8 +7,8 @@
 //!
 //! ```text
 //!  Parquet, CSV, JSON ─▶ files ─▶ store ─▶ scan (ordered by user and time where the files are)
-//!                            └▶ ingest ┘     │
-//!                                            │
+//!                            └▶ ingest ┘ ▲   │
+//!                      INSERT, CREATE .. AS  │
 //!    SQL ─▶ relations ─▶ functions ─▶ plan ─┬─▶ hash aggregation ──────────▶ functions::*Groups ─▶ algo, model
 //!        FROM funnel(..)  UDAF, UDF          └─▶ exec: one pass over users ──▶ the same ones        the same answers
 //!
@@ -54,10 +54,21 @@
 //!
 //! # Adding things
 //!
-//! * A relation: a file in `relations` that implements [`relations::Relation`], and a line in [`relations::RELATIONS`].
-//! * A function: a file in `functions`, a line in its list, an entry in `docs()`; its meaning goes to `algo` or `model`.
-//! * A per-user aggregate: its meaning in `algo`, a [`functions::event_groups::Question`] and a
-//!   [`functions::grouped::GroupedFunction`]; hashing, merging, spilling and the one-pass path come with them.
+//! * A relation: a file in `relations` that implements [`relations::Relation`], and a line in [`relations::RELATIONS`]. Each of
+//!   its arguments is one constant, or one that several relations share.
+//! * A function: a file in `functions`, a line in its list, an entry in `docs()`; its meaning goes to `algo` or `model`. One of a
+//!   row is a [`functions::row_function::RowFunction`].
+//! * A per-user aggregate: its meaning in `algo`, and a [`functions::grouped::GroupedFunction`] over one of two states: with a
+//!   [`functions::event_groups::Question`] every event of a user is at hand in order; with a [`functions::user_logs::UserFold`]
+//!   events are folded as they come into a little that is known and a log of the rest. Hashing, merging, spilling and the
+//!   one-pass path come with them.
+//! * A writer of tables: it gives batches to [`store::write`], which sorts, lays out and commits them.
+//!
+//! # Names of models and segments
+//!
+//! They are resolved while a query is planned, as names of tables are: what a name stands for (coefficients, cut points, a list or
+//! query of users) travels in the plan as literals. So a plan says all that its answer depends on, EXPLAIN shows it, two queries
+//! with one plan answer the same, and [`functions`] never see a file or look anything up.
 //!
 //! # Ordered files
 //!
@@ -66,9 +77,10 @@
 //! `plan/ordered_aggregation.rs` puts [`exec::user_aggregate::UserAggregateExec`] in place, which merges overlapping files by
 //! user; EXPLAIN shows it. Both paths feed the same accumulators.
 //!
-//! [`ingest`] takes events in. Its files come from [`store::sort`], which sorts rows in bounded memory, and
-//! [`store::layout`], which decides where files end. [`files::checksums`] sees that no bit of them changes unseen.
-//! [`store::compact`] merges those of a managed table that overlap; [`store::erase`] writes anew those that hold a user.
+//! [`store::write`] is the way in, for [`ingest`] and for statements: a stream of batches in, one committed version out. Its files
+//! come from [`store::sort`], which sorts rows in bounded memory, and [`store::layout`], which decides where files end.
+//! [`files::checksums`] sees that no bit of them changes unseen. [`store::compact`] merges those of a managed table that overlap;
+//! [`store::erase`] rewrites those that hold a user, and clears what else beside the table does.
 //!
 //! # Managed tables
 //!

@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use super::interrupt::{GRACE, Signals};
 use super::progress::Progress;
 use super::terminal::Terminal;
-use crate::engine::{Engine, Params, ProgressMeter};
+use crate::engine::{Engine, Params, ProgressMeter, Stop as StopPlanning};
 use crate::error::{Error, Result};
 use crate::output::{Faults, Format, NewFile, Sink, Style, Visible, Watched, sink, thousands};
 
@@ -202,8 +202,10 @@ impl Session {
         let before = alive(&self.queries);
         let (sender, receiver) = mpsc::channel(IN_FLIGHT);
         let (engine, params, statement) = (self.engine.clone(), self.params.clone(), statement.to_string());
+        let stop = StopPlanning::default();
+        let heard = stop.clone();
         let handle = self.queries.spawn(async move {
-            let mut answer = engine.run(&statement, &params).await?;
+            let mut answer = engine.run_until(&heard, &statement, &params).await?;
             // A send fails only when the session no longer listens.
             let started = Event::Started(answer.schema.clone(), answer.meter());
             if sender.send(started).await.is_err() {
@@ -216,7 +218,7 @@ impl Session {
             }
             Ok(())
         });
-        (Task { handle, queries: self.queries.clone(), before }, receiver)
+        (Task { handle, stop, queries: self.queries.clone(), before }, receiver)
     }
 
     /// Opens the sink for a result with these columns.
@@ -379,6 +381,8 @@ impl OutFile {
 /// A query's task, which ends with its owner.
 struct Task {
     handle: JoinHandle<Result<()>>,
+    /// Ends its planning, which does not wait for anything and would not see that it was aborted.
+    stop: StopPlanning,
     queries: Handle,
     /// Tasks that there were before it.
     before: usize,
@@ -399,6 +403,7 @@ impl Task {
 
     /// Stops the query and waits until its files are gone and its memory is free, unless it is deep in a long step.
     async fn stop(mut self) {
+        self.stop.ask();
         self.handle.abort();
         let tidy = async {
             let _ = (&mut self.handle).await;
@@ -415,6 +420,7 @@ impl Task {
 
 impl Drop for Task {
     fn drop(&mut self) {
+        self.stop.ask();
         self.handle.abort();
     }
 }

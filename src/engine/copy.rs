@@ -56,7 +56,7 @@ pub fn redirect(plan: LogicalPlan) -> Result<(LogicalPlan, Option<Pending>)> {
         _ => target,
     };
     let parent = target.parent().filter(|p| !p.as_os_str().is_empty()).map_or(parent, Path::to_path_buf);
-    // Made anew and for us alone, so that nobody can have put a link there; hidden, so that a reader of the folder never takes it
+    // A new folder for us alone, so that nobody can have put a link there; hidden, so that a reader of the folder never takes it
     // for data.
     let own = tempfile::Builder::new().prefix(&format!(".{name}.")).suffix(".part").tempdir_in(&parent);
     // Its own name means nothing to a reader.
@@ -119,8 +119,5 @@ fn sync(path: &Path) -> std::io::Result<()> {
             sync(&entry?.path())?;
         }
     }
-    match path.is_file() || cfg!(unix) {
-        true => std::fs::File::open(path)?.sync_all(),
-        false => Ok(()),
-    }
+    if path.is_file() || cfg!(unix) { std::fs::File::open(path)?.sync_all() } else { Ok(()) }
 }

@@ -53,6 +53,7 @@ use crate::functions::FunctionDoc;
 use crate::relations::BehaviourRelations;
 use crate::{functions, plan, relations, store};
 
+pub use crate::plan::Stop;
 pub use relations::{argument_names as arguments_of, words as words_of};
 pub use script::{Script, Statement, split};
 
@@ -167,8 +168,10 @@ impl Engine {
             .with_catalog_list(Arc::clone(&catalogs))
             .with_default_features()
             .with_analyzer_rules(plan::analyzer_rules())
-            .with_physical_optimizer_rules(plan::physical_rules(footers)?)
+            .with_optimizer_rules(plan::optimizer_rules())
+            .with_physical_optimizer_rules(plan::physical_rules(footers, settings.memory.is_some())?)
             .with_relation_planners(vec![
+                Arc::new(plan::AtEachTable),
                 statement::sample::planner(),
                 statement::pivot::planner(),
                 Arc::new(ReadFiles(Arc::clone(&files))),
@@ -213,6 +216,11 @@ impl Engine {
     /// The session below, for callers that build plans themselves.
     pub fn context(&self) -> &SessionContext {
         &self.context
+    }
+
+    /// The same, planned until it is asked to stop.
+    pub async fn run_until(&self, stop: &Stop, statement: &str, params: &Params) -> Result<Answer> {
+        stop.heard_by(self.run(statement, params)).await
     }
 
     /// Plans exactly one statement and starts it.

@@ -20,7 +20,9 @@ use datafusion::logical_expr::logical_plan::ExplainOption;
 use datafusion::logical_expr::{DmlStatement, Expr, LogicalPlan, LogicalPlanBuilder, WriteOp};
 use datafusion::sql::parser::{ExplainStatement, Statement};
 use datafusion::sql::planner::object_name_to_table_reference;
-use datafusion::sql::sqlparser::ast::{Insert, ObjectName, Query, Statement as Sql, TableObject};
+use datafusion::sql::sqlparser::ast::{
+    Expr as SqlExpr, Ident, Insert, ObjectName, Query, SelectItem, SetExpr, Statement as Sql, TableObject,
+};
 use datafusion::sql::sqlparser::dialect::{Dialect, GenericDialect};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
@@ -30,7 +32,7 @@ use super::names;
 use crate::error::{Error, Result, suggest};
 use crate::relations::missing_table;
 use crate::store::managed::provider::ManagedTable;
-use crate::store::write::{Destination, Ground, InsertTarget, defined, ground};
+use crate::store::write::{Destination, Ground, InsertTarget, clear_up, defined, ground};
 
 /// The head of a `CREATE TABLE .. AS`.
 #[derive(Debug, Clone)]
@@ -133,7 +135,7 @@ fn pairs(parser: &mut Parser<'_>) -> std::result::Result<Vec<(String, String)>, 
     }
 }
 
-/// Whether a statement begins with `CREATE .. TABLE`, says `STORED AS` and goes on with `AS` and a query.
+/// Whether a statement begins with `CREATE .. TABLE`, says `STORED AS`, and has `AS` and a query after it.
 fn is_create_as(statement: &str) -> bool {
     let Ok(tokens) = Tokenizer::new(&GenericDialect {}, statement).tokenize() else { return false };
     let tokens: Vec<&Token> = tokens.iter().filter(|token| !matches!(token, Token::Whitespace(_))).collect();
@@ -237,13 +239,27 @@ async fn plan_insert(
     name: TableReference,
     table: &ManagedTable,
 ) -> Result<LogicalPlan> {
-    let (columns, source) = plain(insert, &name)?;
+    let (columns, mut source) = plain(insert, &name)?;
+    name_expressions(&mut source);
     let plan = names::plan(state, Statement::Statement(Box::new(Sql::Query(source)))).await?;
     let to = Destination::existing(table.log().clone())?;
     let columns = columns.iter().map(|column| named(column, to.schema(), &name)).collect::<Result<Vec<_>>>()?;
     let places = places(&plan, to.schema(), columns, &name)?;
     let within = format!("INSERT INTO {name}: ");
     into_table(plan, places, to, name).map_err(|e| e.within(&within))
+}
+
+/// Gives each expression of a query's list a name of its own: two columns may well be `1`, and nobody sees what they are called.
+fn name_expressions(query: &mut Query) {
+    let SetExpr::Select(select) = query.body.as_mut() else { return };
+    for (at, item) in select.projection.iter_mut().enumerate() {
+        if let SelectItem::UnnamedExpr(expr) = item
+            && !matches!(expr, SqlExpr::Identifier(_) | SqlExpr::CompoundIdentifier(_))
+        {
+            let alias = Ident::with_quote('"', format!("expression {}", at + 1));
+            *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
+        }
+    }
 }
 
 /// The columns and the query of an INSERT without anything else.
@@ -424,6 +440,8 @@ pub async fn plan_create(state: &SessionState, create: &Create, query: Statement
 /// A folder in which a table can be made.
 async fn free(folder: &Path) -> Result<&Path> {
     let shown = folder.display();
+    // What a statement that was killed left there does not count.
+    clear_up(folder);
     match ground(folder).await? {
         Ground::Free => Ok(folder),
         Ground::Table(_) => Err(Error::data(format!("'{shown}' is a managed table already")).hint(format!(

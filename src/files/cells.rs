@@ -2,15 +2,19 @@
 //!
 //! Deals with: numbers, truth values, dates, times, decimals, texts and dictionaries of texts; taking the last rows back when a
 //! later column of the row is at fault. Does not deal with: splitting rows (`csv`, `ndjson`).
+//!
+//! Where a sample told the type, a value is read only if it would have told the same type (`infer` and this module agree): `+5` or
+//! ` 5` among whole numbers would have made a column of texts, so behind the sample it is no number either. Where somebody said the
+//! type, whatever can be read as it is.
 
 use std::sync::Arc;
 
 use arrow::array::{
     ArrayRef, BooleanArray, Date32Array, Decimal128Array, DictionaryArray, Float32Array, Float64Array, Int8Array,
-    Int16Array, Int32Array, Int64Array, StringArray, TimestampMicrosecondArray,
+    Int16Array, Int32Array, Int64Array, StringArray, TimestampMicrosecondArray, TimestampNanosecondArray,
 };
 use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, TimeUnit};
 use hashbrown::HashTable;
 use twox_hash::XxHash64;
 
@@ -25,15 +29,32 @@ const TOO_LONG: Fault = Fault("is a whole number that a DOUBLE cannot hold exact
 const NO_NUMBER: Fault = Fault("is not a number");
 pub const OUT_OF_RANGE: Fault = Fault("is out of range");
 const NO_BOOLEAN: Fault = Fault("is not true or false");
+const ALTERED: Fault = Fault("is written as an identifier is, and would come back as another text");
 const NO_DATE: Fault = Fault("is not a date (YYYY-MM-DD)");
 pub const TOO_PRECISE: Fault = Fault("has more decimal places than the column");
 
 /// 2^53: beyond it a DOUBLE skips whole numbers.
 const WHOLE: f64 = 9_007_199_254_740_992.0;
 
+/// Digits of an identifier that may be a number.
+pub const IDENTIFIER_DIGITS: usize = 18;
+
+/// How much a text may differ from the way in which its value is printed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Reading {
+    /// Somebody said the type: signs, blanks and other words for true and false are fine.
+    #[default]
+    AsSaid,
+    /// A sample told it: only what would have told the same.
+    AsSampled,
+    /// The same, of identifiers: no signs, and at most eighteen digits.
+    AsIdentifier,
+}
+
 /// Rows of one column.
 pub struct Cells {
     values: Values,
+    reading: Reading,
     valid: Vec<bool>,
     nulls: usize,
 }
@@ -43,7 +64,7 @@ enum Values {
     Floats { values: Vec<f64>, single: bool },
     Booleans(Vec<bool>),
     Dates(Vec<i32>),
-    Times { values: Vec<i64>, reader: Box<TimeReader>, data_type: DataType },
+    Times { values: Vec<i64>, reader: Box<TimeReader>, nanos: bool, data_type: DataType },
     Decimals { values: Vec<i128>, precision: u8, scale: i8 },
     Texts(Texts),
     Names { keys: Vec<i32>, names: Names },
@@ -65,7 +86,13 @@ impl Cells {
             DataType::Boolean => Values::Booleans(Vec::new()),
             DataType::Date32 => Values::Dates(Vec::new()),
             DataType::Timestamp(_, _) => {
-                Values::Times { values: Vec::new(), reader: Box::new(time?.clone()), data_type: data_type.clone() }
+                let nanos = matches!(data_type, DataType::Timestamp(TimeUnit::Nanosecond, _));
+                Values::Times {
+                    values: Vec::new(),
+                    reader: Box::new(time?.clone()),
+                    nanos,
+                    data_type: data_type.clone(),
+                }
             }
             DataType::Decimal128(precision, scale) => {
                 Values::Decimals { values: Vec::new(), precision: *precision, scale: *scale }
@@ -74,7 +101,14 @@ impl Cells {
             DataType::Dictionary(_, _) if is_text(data_type) => Values::Names { keys: Vec::new(), names: Names::new() },
             _ => return None,
         };
-        Some(Self { values, valid: Vec::new(), nulls: 0 })
+        Some(Self { values, reading: Reading::AsSaid, valid: Vec::new(), nulls: 0 })
+    }
+
+    /// The same, where a text must be written in a certain way.
+    #[must_use]
+    pub fn with_reading(mut self, reading: Reading) -> Self {
+        self.reading = reading;
+        self
     }
 
     /// Whether values are numbers.
@@ -102,26 +136,36 @@ impl Cells {
     pub fn push(&mut self, text: &[u8]) -> Result<(), Fault> {
         match &mut self.values {
             Values::Integers { values, least, most, .. } => {
-                let value = integer(text.trim_ascii())?;
+                let value = match self.reading {
+                    Reading::AsSaid => integer(text.trim_ascii())?,
+                    reading => as_written(text, reading)?,
+                };
                 if value < *least || value > *most {
                     return Err(OUT_OF_RANGE);
                 }
                 values.push(value);
             }
             Values::Floats { values, single } => {
-                let value = float(text.trim_ascii())?;
+                let value = match self.reading {
+                    Reading::AsSaid => float(text.trim_ascii())?,
+                    _ if text.first() == Some(&b'+') => return Err(ALTERED),
+                    _ => float(text)?,
+                };
                 if *single && value.abs() > f64::from(f32::MAX) {
                     return Err(OUT_OF_RANGE);
                 }
                 values.push(value);
             }
             Values::Booleans(values) => values.push(match text.trim_ascii() {
-                b"true" | b"True" | b"TRUE" | b"t" | b"1" => true,
-                b"false" | b"False" | b"FALSE" | b"f" | b"0" => false,
+                b"true" | b"True" | b"TRUE" => true,
+                b"false" | b"False" | b"FALSE" => false,
+                b"t" | b"1" if self.reading == Reading::AsSaid => true,
+                b"f" | b"0" if self.reading == Reading::AsSaid => false,
                 _ => return Err(NO_BOOLEAN),
             }),
             Values::Dates(values) => values.push(parse_date(text.trim_ascii()).ok_or(NO_DATE)?),
-            Values::Times { values, reader, .. } => values.push(reader.read(text)?),
+            Values::Times { values, reader, nanos: false, .. } => values.push(reader.read(text)?),
+            Values::Times { values, reader, .. } => values.push(reader.read_nanos(text)?),
             Values::Decimals { values, precision, scale } => {
                 values.push(decimal(text.trim_ascii(), *precision, *scale)?);
             }
@@ -180,6 +224,9 @@ impl Cells {
             Values::Floats { values, .. } => Arc::new(Float64Array::new(values.into(), nulls)),
             Values::Booleans(values) => Arc::new(BooleanArray::new(values.into(), nulls)),
             Values::Dates(values) => Arc::new(Date32Array::new(values.into(), nulls)),
+            Values::Times { values, nanos: true, data_type, .. } => {
+                Arc::new(TimestampNanosecondArray::new(values.into(), nulls).with_data_type(data_type))
+            }
             Values::Times { values, data_type, .. } => {
                 Arc::new(TimestampMicrosecondArray::new(values.into(), nulls).with_data_type(data_type))
             }
@@ -271,6 +318,14 @@ impl Names {
     }
 }
 
+/// A whole number that is printed as it is written.
+fn as_written(text: &[u8], reading: Reading) -> Result<i64, Fault> {
+    let value = integer(text)?;
+    let signed = text[0] == b'+' || (text[0] == b'-' && reading == Reading::AsIdentifier);
+    let long = reading == Reading::AsIdentifier && text.len() > IDENTIFIER_DIGITS;
+    if signed || long { Err(ALTERED) } else { Ok(value) }
+}
+
 fn integer(text: &[u8]) -> Result<i64, Fault> {
     let (negative, digits) = match text {
         [b'-', rest @ ..] => (true, rest),
@@ -313,13 +368,24 @@ fn float(text: &[u8]) -> Result<f64, Fault> {
     }
     let text = std::str::from_utf8(text).ok().filter(|_| begins).ok_or(NO_NUMBER)?;
     match text.parse::<f64>() {
-        Ok(value) if value.abs() > WHOLE && text.parse::<i64>().is_ok_and(|whole| value as i64 != whole) => {
-            Err(TOO_LONG)
-        }
+        Ok(value) if is_rounded(text, value) => Err(TOO_LONG),
         Ok(value) if value.is_finite() => Ok(value),
         Ok(_) if text.ends_with(|c: char| c.is_ascii_digit()) => Err(OUT_OF_RANGE),
         _ => Err(NO_NUMBER),
     }
+}
+
+/// Whether the digits before the point are those of another number than the DOUBLE nearest to it. With an exponent it is a
+/// floating-point number already.
+pub fn is_rounded(text: &str, value: f64) -> bool {
+    if value.abs() < WHOLE || !value.is_finite() {
+        return false;
+    }
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let whole = digits.split('.').next().unwrap_or_default();
+    whole.bytes().all(|b| b.is_ascii_digit())
+        && digits.bytes().all(|b| b.is_ascii_digit() || b == b'.')
+        && format!("{:.0}", value.abs()) != whole
 }
 
 fn decimal(text: &[u8], precision: u8, scale: i8) -> Result<i128, Fault> {
@@ -381,6 +447,36 @@ mod tests {
         assert_eq!(decimal(b"12.340", 5, 2), Ok(1234));
         assert_eq!(decimal(b"1234", 5, 2), Err(OUT_OF_RANGE));
         assert_eq!(decimal(b".", 5, 2), Err(NO_NUMBER));
+        for long in ["9007199254740993", "123456789012345678901", "9007199254740993.0", "-9007199254740993.5"] {
+            assert_eq!(float(long.as_bytes()), Err(TOO_LONG), "{long}");
+        }
+        assert_eq!(float(b"9007199254740994"), Ok(9_007_199_254_740_994.0));
+        assert_eq!(float(b"1e300"), Ok(1e300));
+    }
+
+    /// What a sample would have taken for something else is something else behind the sample, too.
+    #[test]
+    fn guessed_types_take_what_they_are_guessed_from() {
+        let takes = |data_type: &DataType, reading: Reading, text: &str| {
+            Cells::new(data_type, None).unwrap().with_reading(reading).push(text.as_bytes()).is_ok()
+        };
+        for (data_type, same, other) in [
+            (DataType::Int64, vec!["5", "-5", "-0", "9223372036854775807"], vec!["+5", " 5", "5 "]),
+            (DataType::Float64, vec!["5", "-.5", "1e3", "-0.0"], vec!["+5.0", " 5", "5\t", "00.5", "01e3"]),
+            (DataType::Boolean, vec!["true", "FALSE"], vec!["t", "1", "0"]),
+        ] {
+            for text in same.iter().chain(&other) {
+                assert_eq!(takes(&data_type, Reading::AsSampled, text), same.contains(text), "{text}");
+                let mut seen = crate::files::infer::Seen::default();
+                seen.plain(if data_type == DataType::Float64 { "0.5" } else { same[0] });
+                seen.plain(text);
+                assert_eq!(seen.data_type() == data_type, same.contains(text), "{text}");
+            }
+        }
+        for text in ["-5", "+5", "1234567890123456789", "-0", " 7"] {
+            assert!(!takes(&DataType::Int64, Reading::AsIdentifier, text), "{text}");
+        }
+        assert!(takes(&DataType::Int64, Reading::AsIdentifier, "123456789012345678"));
     }
 
     #[test]

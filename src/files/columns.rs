@@ -6,6 +6,7 @@ use std::collections::HashSet;
 
 use arrow::datatypes::{DataType, SchemaRef};
 
+use super::cells::Reading;
 use super::infer::Seen;
 use super::times::TimeReader;
 
@@ -46,6 +47,8 @@ pub struct Column {
     pub role: Option<&'static str>,
     /// Where its values come from.
     pub origin: Origin,
+    /// How much a text may differ from the way in which its value is printed.
+    pub reading: Reading,
     /// How times are read, those inside structs and lists too.
     pub time: Option<TimeReader>,
     /// Whether times come as text or numbers, so that how they are read is worth telling.

@@ -4,9 +4,9 @@
 //! reading the file (`parquet`), single values (`typed_values`), or the shape of nested ones (`nested`).
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StructArray};
-use arrow::compute::{filter_record_batch, nullif};
+use arrow::compute::{cast, filter_record_batch, nullif};
 use arrow::datatypes::DataType;
-use arrow::util::display::{ArrayFormatter, FormatOptions};
+use arrow::util::display::{ArrayFormatter, FormatOptions, array_value_to_string};
 
 use super::columns::{Column, Columns, Origin};
 use super::decoded::{Decoded, IS_NULL, batch, same_everywhere};
@@ -102,8 +102,10 @@ fn shown(array: &ArrayRef, row: usize) -> Option<String> {
         return None;
     }
     let options = FormatOptions::default();
-    let shown = ArrayFormatter::try_new(array.as_ref(), &options).ok()?.value(row).to_string();
-    Some(shortened(&shown, 1000))
+    let shown = ArrayFormatter::try_new(array.as_ref(), &options).ok()?.value(row).try_to_string();
+    // A time in a year that no calendar knows is a number.
+    let number = || cast(array, &DataType::Int64).and_then(|number| array_value_to_string(&number, row));
+    Some(shortened(&shown.or_else(|_| number()).ok()?, 1000))
 }
 
 /// Rows as JSON; where a column has no JSON, as the text of its values.

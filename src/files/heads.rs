@@ -13,6 +13,7 @@ use super::columns::Shape;
 use super::csv::{self, CsvOptions, CsvShape};
 use super::infer::Seen;
 use super::ndjson::{self, Paths};
+use super::parquet::has_type;
 use super::source::{Source, SourceFormat};
 use super::stored;
 use crate::error::{Error, Result};
@@ -114,7 +115,9 @@ fn constants(source: &Source, shape: &mut Shape) -> Vec<(String, Option<String>)
         let mut seen = Seen::default();
         match value.as_deref() {
             Some("") | None => seen.null(),
-            Some(value) => seen.plain(value),
+            // As of Parquet files: numbers and dates that come back as they are written, and texts.
+            Some(value) if has_type(value) => seen.plain(value),
+            Some(value) => seen.opaque(value),
         }
         shape.columns.push((key.clone(), seen));
     }

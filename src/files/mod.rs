@@ -8,10 +8,11 @@
 //!                         source ─▶ blocks ─▶ csv, ndjson             batches, and rows that cannot be read
 //!             Parquet: parquet ─▶ DataFusion's decoding               for queries
 //!                      stored ─▶ convert                              for ingest, row by row
+//!             both:    mixed                                          for queries: a union by column names
 //! ```
 
 pub mod blocks;
-mod cells;
+pub mod cells;
 pub mod checksums;
 pub mod columns;
 pub mod convert;
@@ -23,6 +24,7 @@ pub mod infer;
 mod json_elements;
 mod json_text;
 pub mod location;
+pub mod mixed;
 mod ndjson;
 pub mod nested;
 mod nodes;

@@ -260,6 +260,31 @@ fn path_of(within: Option<&Within<'_>>, name: &str) -> String {
     }
 }
 
+/// Whether a value holds nothing but NULL, whatever is around it.
+fn is_nothing(json: &mut JsonText<'_>, depth: usize) -> bool {
+    let mut first = true;
+    match json.value() {
+        Ok(Value::Null) => true,
+        Ok(Value::Object) if depth < DEEPEST => {
+            while let Ok(Some(_)) = json.key(std::mem::take(&mut first)) {
+                if !is_nothing(json, depth + 1) {
+                    return false;
+                }
+            }
+            true
+        }
+        Ok(Value::List) if depth < DEEPEST => {
+            while let Ok(true) = json.item(std::mem::take(&mut first)) {
+                if !is_nothing(json, depth + 1) {
+                    return false;
+                }
+            }
+            true
+        }
+        _ => false,
+    }
+}
+
 /// A line that is being read.
 struct Filling<'a, 'b> {
     json: JsonText<'a>,
@@ -324,9 +349,7 @@ impl Filling<'_, '_> {
         }
         let nothing = match value {
             Value::Null => true,
-            Value::Object | Value::List => {
-                self.json.since(from).iter().all(|b| matches!(b, b'{' | b'}' | b'[' | b']') || b.is_ascii_whitespace())
-            }
+            Value::Object | Value::List => is_nothing(&mut JsonText::new(self.json.since(from)), 0),
             Value::String(_, _) | Value::Plain(_) => false,
         };
         if nothing || self.layout.drop_others {

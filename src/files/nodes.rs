@@ -42,7 +42,7 @@ impl Node {
                 let cells = Cells::new(scalar, column.time.as_ref()).ok_or_else(|| {
                     Error::data(format!("column '{}': {scalar} cannot be read from JSON", column.name))
                 })?;
-                Self::Leaf { cells, text: is_text(scalar) }
+                Self::Leaf { cells: cells.with_reading(column.reading), text: is_text(scalar) }
             }
         })
     }

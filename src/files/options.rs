@@ -45,7 +45,7 @@ pub const OPTIONS: [(&str, &str); 14] = [
     ("types", "types by column, as in {'price': 'decimal(12,2)', 'zip': 'text'}"),
     (
         "time_format",
-        "how the columns of type timestamp are written: a strptime pattern, or the unit s, ms, us, ns of numbers",
+        "how the columns that are said to be timestamps are written: a strptime pattern, or the unit s, ms, us, ns of numbers",
     ),
     ("tz", "time zone of texts that name none (UTC)"),
 ];

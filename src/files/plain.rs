@@ -136,11 +136,31 @@ fn shown(array: &ArrayRef) -> Result<ArrayRef> {
     let mut texts = StringBuilder::with_capacity(array.len(), array.len() * 16);
     for row in 0..array.len() {
         match array.is_valid(row) {
-            true => texts.append_value(formatter.value(row).try_to_string()?),
+            true => match formatter.value(row).try_to_string() {
+                Ok(text) => texts.append_value(text),
+                Err(error) => texts.append_value(no_time_of_day(array, row).ok_or(error)?),
+            },
             false => texts.append_null(),
         }
     }
     Ok(Arc::new(texts.finish()))
+}
+
+/// A number of a time of day's type that is none, such as `-03:51:39` or `25:00:00`.
+fn no_time_of_day(array: &ArrayRef, row: usize) -> Option<String> {
+    let (whole, unit) = match array.data_type() {
+        DataType::Time32(unit) => (cast(array, &DataType::Int32).ok()?, unit),
+        DataType::Time64(unit) => (Arc::clone(array), unit),
+        _ => return None,
+    };
+    let ticks = cast(&whole, &DataType::Int64).ok()?;
+    let tick = ticks.as_primitive::<Int64Type>().value(row);
+    let digits = usize::try_from(places(*unit)).ok()?;
+    let per_second = 10u64.pow(u32::try_from(digits).ok()?);
+    let (seconds, part) = (tick.unsigned_abs() / per_second, tick.unsigned_abs() % per_second);
+    let (sign, hour) = (if tick < 0 { "-" } else { "" }, seconds / 3600);
+    let part = if part == 0 { String::new() } else { format!(".{part:0digits$}") };
+    Some(format!("{sign}{hour:02}:{:02}:{:02}{part}", seconds / 60 % 60, seconds % 60))
 }
 
 #[cfg(test)]
@@ -168,6 +188,7 @@ mod tests {
         let columns: Vec<(&str, ArrayRef)> = vec![
             ("map", Arc::new(map.finish())),
             ("time", Arc::new(Time64MicrosecondArray::from(vec![Some(36_001_500_000), None]))),
+            ("none", Arc::new(Time64MicrosecondArray::from(vec![Some(-13_899_000_000), Some(90_000_000_001)]))),
             ("length", Arc::new(DurationMicrosecondArray::from(vec![Some(-5_000_001), Some(i64::MAX)]))),
             ("interval", Arc::new(IntervalDayTimeArray::from(vec![Some(IntervalDayTime::new(2, 500)), None]))),
             (
@@ -184,9 +205,10 @@ mod tests {
         let shown: Vec<Vec<String>> = plain.columns().iter().map(texts).collect();
         assert_eq!(shown[0], ["[{key: a, value: 5}]", "NULL"]);
         assert_eq!(shown[1], ["10:00:01.500", "NULL"]);
-        assert_eq!(shown[2], ["-5.000001", "9223372036854.775807"]);
-        assert_eq!(shown[4], ["00112233-4455-6677-8899-aabbccddeeff", "NULL"]);
-        assert_eq!(shown[5], ["1", "2"]);
-        assert!(shown[3][0].contains('2') && shown[3][1] == "NULL", "{:?}", shown[3]);
+        assert_eq!(shown[2], ["-03:51:39", "25:00:00.000001"]);
+        assert_eq!(shown[3], ["-5.000001", "9223372036854.775807"]);
+        assert_eq!(shown[5], ["00112233-4455-6677-8899-aabbccddeeff", "NULL"]);
+        assert_eq!(shown[6], ["1", "2"]);
+        assert!(shown[4][0].contains('2') && shown[4][1] == "NULL", "{:?}", shown[4]);
     }
 }

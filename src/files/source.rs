@@ -62,6 +62,36 @@ enum Compression {
     Xz,
 }
 
+impl Compression {
+    fn name(self) -> Option<&'static str> {
+        match self {
+            Self::None => None,
+            Self::Gzip => Some("gzip"),
+            Self::Zstd => Some("zstd"),
+            Self::Bzip2 => Some("bzip2"),
+            Self::Xz => Some("xz"),
+        }
+    }
+}
+
+/// What a decompressor gives out. Each has its own words for a file that was cut off.
+struct Unpacked {
+    inner: Box<dyn Read + Send>,
+    name: &'static str,
+}
+
+impl Read for Unpacked {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.inner.read(buffer).map_err(|e| match e.raw_os_error() {
+            Some(_) => e,
+            None => {
+                let what = format!("its {} data is damaged, or was cut off", self.name);
+                std::io::Error::new(std::io::ErrorKind::InvalidData, what)
+            }
+        })
+    }
+}
+
 /// What tells whether a source is still the same.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Identity {
@@ -173,7 +203,9 @@ impl Source {
             return Err(Error::data(format!("'{name}' is a compressed file, no Parquet file")));
         }
         if begin.starts_with(b"PAR1") && format != SourceFormat::Parquet {
-            return Err(Error::data(format!("'{name}' is a Parquet file; give --format parquet")));
+            return Err(Error::data(format!("'{name}' is a Parquet file, not text")).hint(format!(
+                "read_parquet('{name}') in a query, --format parquet in an ingest, or a name that ends with .parquet"
+            )));
         }
         if let Some(kind) = kind_of(&begin).filter(|_| format != SourceFormat::Parquet) {
             return Err(not_read(&name, kind));
@@ -212,7 +244,8 @@ impl Source {
                 text = first(self)?;
             }
         }
-        if text.contains(&0) {
+        // A stray one is a character; UTF-16 and what is no text at all are full of them.
+        if text.iter().filter(|byte| **byte == 0).count() * 4 >= text.len().max(1) {
             return Err(Error::data(format!("'{}' is not text: it has NUL bytes", self.name))
                 .hint("if it is UTF-16 without a byte order mark, give the encoding utf-16le or utf-16be"));
         }
@@ -269,6 +302,10 @@ impl Source {
             Compression::Zstd => Box::new(zstd::stream::read::Decoder::new(counted).map_err(failed)?),
             Compression::Bzip2 => Box::new(bzip2::read::MultiBzDecoder::new(buffered(counted))),
             Compression::Xz => Box::new(liblzma::read::XzDecoder::new_multi_decoder(buffered(counted))),
+        };
+        let bytes = match self.compression.name() {
+            Some(name) => Box::new(Unpacked { inner: bytes, name }),
+            None => bytes,
         };
         let mut bytes = self.as_text(bytes);
         if offset > 0 && !self.seekable() {

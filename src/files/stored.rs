@@ -3,6 +3,7 @@
 //! Deals with: opening, samples, which columns are read and how. Does not deal with: types of the table (`convert`).
 
 use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ use parquet::file::metadata::ParquetMetaData;
 use super::blocks::BLOCK;
 use super::columns::{Columns, Origin, Shape};
 use super::infer::Seen;
-use super::parquet::{Alone, alone};
+use super::parquet::{Alone, alone, undecoded, unreadable};
 use super::plain::{plain_rows, plain_type};
 use super::stored_types::is_text;
 use super::types::dictionary;
@@ -32,9 +33,7 @@ const VALUE_BYTES: i64 = 8;
 
 /// What cannot be read of a file.
 fn unread(path: &Path, error: impl std::fmt::Display) -> Error {
-    let message = error.to_string();
-    let message = message.trim_start_matches("Parquet error: ").trim_start_matches("External: ");
-    Error::data(format!("cannot read '{}': {message}", path.display()))
+    undecoded(path, &error)
 }
 
 /// A file to be read as these types.
@@ -84,8 +83,8 @@ pub fn shape(path: &Path, name: &str, rows: usize, nulls: &[String]) -> Result<(
         .collect();
     let batch = batch_rows(builder.metadata(), &ProjectionMask::all(), BLOCK).min(rows.max(1));
     let reader = builder.with_limit(rows).with_batch_size(batch).build().map_err(|e| unread(path, e))?;
-    for batch in reader {
-        let batch = plain_rows(batch.map_err(|e| unread(path, e))?, &file.uuids)?;
+    let mut reader = Rows { reader, uuids: file.uuids };
+    while let Some(batch) = next(&mut reader, path)? {
         for (array, (_, seen)) in batch.columns().iter().zip(&mut columns) {
             look(array, nulls, seen);
         }
@@ -166,7 +165,10 @@ pub fn rows(path: &Path, layout: &Columns, from: u64, bytes: usize) -> Result<Ro
 
 /// The next batch.
 pub fn next(rows: &mut Rows, path: &Path) -> Result<Option<RecordBatch>> {
-    let batch = rows.reader.next().transpose().map_err(|e| unread(path, e))?;
+    // Some nonsense in a file makes decoders panic.
+    let next = crate::error::quietly(|| catch_unwind(AssertUnwindSafe(|| rows.reader.next())));
+    let batch = next.map_err(|_| unreadable(path, "it is damaged: its contents make no sense"))?;
+    let batch = batch.transpose().map_err(|e| unread(path, e))?;
     batch.map(|batch| plain_rows(batch, &rows.uuids)).transpose()
 }
 

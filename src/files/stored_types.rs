@@ -67,8 +67,18 @@ pub fn is_scalar(data_type: &DataType) -> bool {
         || matches!(data_type, DataType::Boolean | DataType::Date32 | DataType::Timestamp(_, _))
 }
 
-/// A stored type that holds the values of both, without loss except that of whole numbers beyond 2^53 among decimal ones.
+/// A stored type that holds the values of both, without loss except that of whole numbers beyond 2^53 among decimal ones. Texts
+/// among values of another kind make a column of texts.
 pub fn common(one: &DataType, other: &DataType) -> Option<DataType> {
+    joined(one, other, true)
+}
+
+/// The same of two types that files say themselves: texts in one and numbers in the other are two columns of the same name.
+pub fn agreed(one: &DataType, other: &DataType) -> Option<DataType> {
+    joined(one, other, false)
+}
+
+fn joined(one: &DataType, other: &DataType, as_text: bool) -> Option<DataType> {
     use DataType as T;
     if one == other {
         return Some(one.clone());
@@ -91,7 +101,23 @@ pub fn common(one: &DataType, other: &DataType) -> Option<DataType> {
         }
         (a, b) if a.is_numeric() && b.is_numeric() => T::Float64,
         (T::Date32, T::Timestamp(_, _)) | (T::Timestamp(_, _), T::Date32) => timestamp(),
-        (a, b) if (is_text(a) && is_scalar(b)) || (is_scalar(a) && is_text(b)) => T::Utf8,
+        (a, b) if as_text && ((is_text(a) && is_scalar(b)) || (is_scalar(a) && is_text(b))) => T::Utf8,
+        (T::Struct(a), T::Struct(b)) => {
+            let mut fields: Vec<Arc<Field>> = Vec::with_capacity(a.len());
+            for field in a {
+                let both = match b.iter().find(|other| other.name() == field.name()) {
+                    Some(other) => joined(field.data_type(), other.data_type(), as_text)?,
+                    None => field.data_type().clone(),
+                };
+                fields.push(Arc::new(Field::new(field.name(), both, true)));
+            }
+            let known = |name: &str| a.iter().any(|field| field.name() == name);
+            fields.extend(b.iter().filter(|field| !known(field.name())).cloned());
+            T::Struct(fields.into())
+        }
+        (T::List(a), T::List(b)) => {
+            T::List(Field::new_list_field(joined(a.data_type(), b.data_type(), as_text)?, true).into())
+        }
         _ => return None,
     })
 }
@@ -204,6 +230,16 @@ mod tests {
         assert_eq!(common(&T::Date32, &timestamp()), Some(timestamp()));
         assert_eq!(common(&T::Boolean, &T::Int64), None);
         assert_eq!(common(&T::Boolean, &T::Utf8), Some(T::Utf8));
+        assert_eq!(agreed(&T::Boolean, &T::Utf8), None);
+        let of = |fields: &[(&str, T)]| {
+            T::Struct(fields.iter().map(|(name, t)| Field::new(*name, t.clone(), true)).collect())
+        };
+        let (one, two) = (of(&[("a", T::Int64), ("b", T::Utf8)]), of(&[("c", T::Boolean), ("a", T::Float64)]));
+        let both = of(&[("a", T::Float64), ("b", T::Utf8), ("c", T::Boolean)]);
+        assert_eq!(agreed(&one, &two), Some(both.clone()));
+        let list = |item: &T| T::List(Field::new_list_field(item.clone(), true).into());
+        assert_eq!(agreed(&list(&one), &list(&two)), Some(list(&both)));
+        assert_eq!(agreed(&of(&[("a", T::Int64)]), &of(&[("a", T::Utf8)])), None);
     }
 
     #[test]

@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
+use super::cells::Reading;
 use super::columns::{Column, Columns, Origin, Shape};
 use super::infer::Seen;
 use super::options::ReadOptions;
 use super::stored_types::{is_text, readable};
 use super::times::{EpochUnit, TimeFormat, TimeReader};
-use super::types::timestamp;
 use crate::error::{Error, Result, suggest};
 
 /// The name that users have where nothing else says it: what is in it is decided as identifiers are.
@@ -80,11 +80,14 @@ fn column(
         DataType::Null => return Ok(None),
         // Texts of a query have no dictionary: each block would have another one.
         text if is_text(&text) => DataType::Utf8,
-        DataType::Timestamp(_, None) if asked.is_some() => DataType::Timestamp(TimeUnit::Microsecond, None),
-        DataType::Timestamp(_, Some(_)) if asked.is_some() => timestamp(),
-        DataType::Timestamp(_, _) if !seen.any_zone() && options.zone.is_none() => {
-            DataType::Timestamp(TimeUnit::Microsecond, None)
+        DataType::Timestamp(_, zone) if asked.is_some() => {
+            DataType::Timestamp(seen.unit_of_times().unwrap_or(TimeUnit::Microsecond), zone.map(|_| "UTC".into()))
         }
+        DataType::Timestamp(_, zone) => match seen.unit_of_times() {
+            Some(unit) => DataType::Timestamp(unit, zone.filter(|_| seen.any_zone() || options.zone.is_some())),
+            // Texts tell what no time does.
+            None => DataType::Utf8,
+        },
         other if readable(&other) || other.is_nested() => other,
         other => return Err(Error::user(format!("column '{name}': {other} cannot be read from text"))),
     };
@@ -102,6 +105,11 @@ fn column(
         role: None,
         origin: Origin::Source(name.to_string()),
         told_times: time.is_some(),
+        reading: match (asked, is_user) {
+            (Some(_), _) => Reading::AsSaid,
+            (None, true) => Reading::AsIdentifier,
+            (None, false) => Reading::AsSampled,
+        },
         time,
         example: seen.example.clone(),
         new: false,
@@ -110,7 +118,8 @@ fn column(
 }
 
 fn time_reader(seen: &Seen, options: &ReadOptions, asked: bool) -> Result<TimeReader> {
-    let format = match &options.time_format {
+    let said = options.time_format.as_ref().filter(|_| asked);
+    let format = match said {
         Some(said) => match EpochUnit::parse(said) {
             Some(unit) => TimeFormat::Epoch(unit),
             None => TimeFormat::Pattern(said.clone()),
@@ -120,5 +129,7 @@ fn time_reader(seen: &Seen, options: &ReadOptions, asked: bool) -> Result<TimeRe
         })?,
         None => TimeFormat::Iso,
     };
-    Ok(TimeReader::new(format, options.zone.clone(), false))
+    let by_size = said.is_none() && matches!(format, TimeFormat::Epoch(_));
+    let reader = TimeReader::new(format, options.zone.clone(), false);
+    Ok(if by_size { reader.guessed() } else { reader })
 }

@@ -33,7 +33,7 @@ use super::blocks::{BLOCK, Block};
 use super::columns::Columns;
 use super::heads::Head;
 use super::read::{Text, Way};
-use super::reject::NOT_UTF8;
+use super::reject::{NOT_UTF8, Reject};
 use super::source::Source;
 use super::text_table::TextTable;
 use crate::error::Error;
@@ -230,22 +230,46 @@ impl ExecutionPlan for TextScanExec {
     }
 }
 
+/// The first row that cannot be read in the first block of a file, if there is one.
+pub fn first_fault(source: &Source, head: &Head, columns: &Columns) -> Option<Error> {
+    let mut text = Text::begin(source, head, BLOCK, &Arc::default()).ok()??;
+    let block = text.next(source).ok()??;
+    let decoded = Way::of(columns, head).decode(head, &block.text, block.line).ok()?;
+    decoded.rejects.first().map(|reject| unread_row(source, reject, &columns.schema))
+}
+
+/// What is wrong with a row, where it is, and the way out.
+fn unread_row(source: &Source, reject: &Reject, schema: &SchemaRef) -> Error {
+    let place = format!("'{}' {} {}", source.name, source.unit(), reject.line);
+    // What is an option of ingest is none of a query.
+    let what = reject.what.split(" (--").next().unwrap_or(reject.what);
+    let error = Error::data(format!("{place}: {}", Reject { what, ..reject.clone() }.reason()));
+    let is_value = reject.value.is_some();
+    match (reject.what, reject.column.as_deref().filter(|_| is_value)) {
+        (NOT_UTF8, _) => {
+            error.hint("say how it is written: read_csv('..', encoding => 'latin1'), or gbk, windows-1252, ..")
+        }
+        (_, Some(path)) => {
+            // Of a field inside an object, the column is said as a whole.
+            let inside =
+                |name: &str| path.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+            let names = schema.fields().iter().map(|field| field.name().as_str()).filter(|name| inside(name));
+            error.hint(format!(
+                "the first {} rows of a file decide the types: read_{kind}('..', sample => 'all') looks at every row, types => {{'{}': 'text'}} says it",
+                super::options::ReadOptions::SAMPLE,
+                names.max_by_key(|name| name.len()).unwrap_or(path),
+                kind = if source.format == super::source::SourceFormat::Csv { "csv" } else { "json" },
+            ))
+        }
+        _ => error.hint("tenure ingest puts such rows aside and takes in the others"),
+    }
+}
+
 /// A block's rows; the first that cannot be read is an error that says where it is.
 fn decoded(source: &Source, head: &Head, way: &Way, block: &Block, schema: &SchemaRef) -> Result<RecordBatch> {
     let decoded = way.decode(head, &block.text, block.line).map_err(|e| e.within(&format!("'{}': ", source.name)))?;
     if let Some(reject) = decoded.rejects.first() {
-        let place = format!("'{}' {} {}", source.name, source.unit(), reject.line);
-        let error = Error::data(format!("{place}: {}", reject.reason()));
-        let error = match (reject.what, &reject.column) {
-            (NOT_UTF8, _) => error.hint("say how it is written: read_csv('..', encoding => 'latin1'), or gbk, windows-1252, .."),
-            (_, Some(column)) => error.hint(format!(
-                "the first {} rows of a file decide the types: read_{kind}('..', sample => 'all') looks at every row, types => {{'{column}': 'text'}} says it",
-                super::options::ReadOptions::SAMPLE,
-                kind = if source.format == super::source::SourceFormat::Csv { "csv" } else { "json" },
-            )),
-            _ => error.hint("tenure ingest puts such rows aside and takes in the others"),
-        };
-        return Err(error.into());
+        return Err(unread_row(source, reject, schema).into());
     }
     if let Some((path, (_, line))) = decoded.unseen.first_key_value() {
         let place = format!("'{}' {} {line}", source.name, source.unit());

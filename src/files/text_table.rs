@@ -5,10 +5,11 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::error::Result as PlanResult;
+use datafusion::logical_expr::dml::InsertOp;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr, expressions};
 use datafusion::physical_plan::ExecutionPlan;
@@ -19,7 +20,7 @@ use super::location::DataFile;
 use super::options::ReadOptions;
 use super::source::Source;
 use super::text_columns::decide;
-use super::text_scan::TextScanExec;
+use super::text_scan::{TextScanExec, first_fault};
 use crate::error::{Error, Result};
 
 /// Text files, and how each is read.
@@ -51,6 +52,9 @@ impl TextTable {
         }
         let columns = decide(&shapes, options, user, declared)?;
         if columns.columns.is_empty() {
+            if let Some(fault) = sources.iter().zip(&heads).find_map(|(s, head)| first_fault(s, head, &columns)) {
+                return Err(fault);
+            }
             let names: Vec<&str> = sources.iter().map(|s| s.name.as_str()).take(3).collect();
             return Err(Error::data(format!("'{}' has no columns: it is empty", names.join("', '"))));
         }
@@ -62,6 +66,12 @@ impl TextTable {
             return Err(Error::user(format!("order: the files have no column '{unknown}'")));
         }
         Ok(Self { sources, heads, columns, schema, order: order.to_vec() })
+    }
+
+    /// The type of a column, and whether the sample has a value of it.
+    pub fn column(&self, name: &str) -> Option<(&DataType, bool)> {
+        let column = self.columns.columns.iter().find(|column| column.name == name)?;
+        Some((&column.data_type, column.example.is_some()))
     }
 
     /// The same files with another schema of the same columns: with metadata.
@@ -90,6 +100,12 @@ impl TextTable {
         });
         LexOrdering::new(sorted)
     }
+}
+
+/// Refuses INSERT.
+pub fn not_written(what: &str) -> Error {
+    Error::user(format!("INSERT: a table over {what} is read, not written"))
+        .hint("COPY (SELECT ..) TO 'folder/new.csv' adds a file to a folder")
 }
 
 /// Calls the columns of files without a header as they are declared.
@@ -143,6 +159,15 @@ impl TableProvider for TextTable {
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> PlanResult<Vec<TableProviderFilterPushDown>> {
         Ok(vec![TableProviderFilterPushDown::Unsupported; filters.len()])
+    }
+
+    async fn insert_into(
+        &self,
+        _state: &dyn Session,
+        _input: Arc<dyn ExecutionPlan>,
+        _op: InsertOp,
+    ) -> PlanResult<Arc<dyn ExecutionPlan>> {
+        Err(not_written("text files").into())
     }
 
     async fn scan(

@@ -98,6 +98,8 @@ pub const KNOWN_PATTERNS: [&str; 4] =
 const NO_TIME: Fault = Fault("is not a time of the column's format");
 const TOO_FINE: Fault = Fault("is finer than a microsecond (--floor-time cuts it)");
 const OTHER_UNIT: Fault = Fault("is not in the unit of the column's other times (--time-unit says the unit)");
+const FINER_THAN_NANOS: Fault = Fault("is finer than a nanosecond");
+const FAR_FOR_NANOS: Fault = Fault("is beyond 1677 to 2262, the years of times with nanoseconds");
 const FAR: Fault = Fault("is beyond the years 1 to 9999");
 
 const SECOND: i64 = 1_000_000;
@@ -159,13 +161,10 @@ impl TimeReader {
         match &self.format {
             TimeFormat::Iso => {
                 let iso = parse_iso(text).ok_or(NO_TIME)?;
-                if iso.finer && !self.floor {
+                if iso.finer() && !self.floor {
                     return Err(TOO_FINE);
                 }
-                match iso.offset {
-                    Some(seconds) => in_range(iso.local - seconds * SECOND),
-                    None => self.local(iso.local),
-                }
+                self.instant(&iso)
             }
             TimeFormat::Epoch(unit) => {
                 if self.guessed {
@@ -191,6 +190,28 @@ impl TimeReader {
                 in_range(self.micros(nanos)?)
             }
         }
+    }
+
+    fn instant(&mut self, iso: &Iso) -> Result<i64, Fault> {
+        match iso.offset {
+            Some(seconds) => in_range(iso.local - seconds * SECOND),
+            None => self.local(iso.local),
+        }
+    }
+
+    /// Reads a time in nanoseconds since 1970.
+    pub fn read_nanos(&mut self, text: &[u8]) -> Result<i64, Fault> {
+        let (micros, nanos) = match &self.format {
+            TimeFormat::Iso => {
+                let iso = parse_iso(text.trim_ascii()).ok_or(NO_TIME)?;
+                if iso.finer_than_nanos {
+                    return Err(FINER_THAN_NANOS);
+                }
+                (self.instant(&iso)?, iso.nanos)
+            }
+            TimeFormat::Epoch(_) | TimeFormat::Pattern(_) => (self.read(text)?, 0),
+        };
+        micros.checked_mul(1000).and_then(|whole| whole.checked_add(nanos)).ok_or(FAR_FOR_NANOS)
     }
 
     /// Reads a time that is a whole number of a unit.
@@ -245,10 +266,25 @@ pub struct Iso {
     pub local: i64,
     /// Seconds east of UTC, where the text says it.
     pub offset: Option<i64>,
-    /// Whether a part finer than a microsecond was cut.
-    pub finer: bool,
+    /// Nanoseconds behind them, below 1,000.
+    pub nanos: i64,
+    /// Whether there is a part finer than these, too.
+    pub finer_than_nanos: bool,
     /// Whether it is a date alone.
     pub date_only: bool,
+}
+
+impl Iso {
+    /// Whether there is a part finer than a microsecond.
+    pub fn finer(&self) -> bool {
+        self.nanos != 0 || self.finer_than_nanos
+    }
+
+    /// Whether a number of nanoseconds since 1970 tells it, give or take a day of its zone.
+    pub fn fits_nanos(&self) -> bool {
+        const FARTHEST: i64 = i64::MAX / 1000 - DAY;
+        !self.finer_than_nanos && self.local.abs() < FARTHEST
+    }
 }
 
 /// Reads ISO 8601 text; `None` where it is something else.
@@ -256,14 +292,14 @@ pub fn parse_iso(text: &[u8]) -> Option<Iso> {
     let days = i64::from(parse_date(text.get(..10)?)?);
     let rest = &text[10..];
     if rest.is_empty() {
-        return Some(Iso { local: days * DAY, offset: None, finer: false, date_only: true });
+        return Some(Iso { local: days * DAY, offset: None, nanos: 0, finer_than_nanos: false, date_only: true });
     }
     if !matches!(rest[0], b'T' | b't' | b' ') || rest.len() < 6 || rest[3] != b':' {
         return None;
     }
     let (hour, minute) = (two(&rest[1..3])?, two(&rest[4..6])?);
     let mut rest = &rest[6..];
-    let (mut second, mut micros, mut finer) = (0, 0, false);
+    let (mut second, mut micros, mut nanos, mut finer_than_nanos) = (0, 0, 0, false);
     if let [b':', digits @ ..] = rest {
         second = two(digits.get(..2)?)?;
         rest = &digits[2..];
@@ -275,17 +311,22 @@ pub fn parse_iso(text: &[u8]) -> Option<Iso> {
             for place in 0..6 {
                 micros = micros * 10 + digits[..length].get(place).map_or(0, |b| i64::from(b - b'0'));
             }
-            finer = digits[..length].iter().skip(6).any(|b| *b != b'0');
+            if length > 6 {
+                for place in 6..9 {
+                    nanos = nanos * 10 + digits[..length].get(place).map_or(0, |b| i64::from(b - b'0'));
+                }
+                finer_than_nanos = digits[..length].iter().skip(9).any(|b| *b != b'0');
+            }
             rest = &digits[length..];
         }
     }
-    if hour > 23 || minute > 59 || second > 60 {
+    // A leap second ends a quarter of an hour on any clock. It has no place of its own in Unix time.
+    if hour > 23 || minute > 59 || second > 60 || (second == 60 && minute % 15 != 14) {
         return None;
     }
-    // A leap second has no place of its own in Unix time.
     let second = second.min(59);
     let local = days * DAY + ((hour * 60 + minute) * 60 + second) * SECOND + micros;
-    Some(Iso { local, offset: zone(rest)?, finer, date_only: false })
+    Some(Iso { local, offset: zone(rest)?, nanos, finer_than_nanos, date_only: false })
 }
 
 /// Days since 1970 of `YYYY-MM-DD`.
@@ -405,6 +446,12 @@ mod tests {
         assert_eq!(iso("2024-01-31"), Ok(NOON - DAY / 2));
         assert_eq!(iso("1969-12-31 23:59:59.999999"), Ok(-1));
         assert_eq!(iso("2024-01-31T12:00:00.0000001"), Err(TOO_FINE));
+        assert_eq!(iso("2016-12-31T23:59:60Z"), iso("2016-12-31T23:59:59Z"));
+        let nanos = |text: &str| TimeReader::new(TimeFormat::Iso, None, false).read_nanos(text.as_bytes());
+        assert_eq!(nanos("2024-01-31T12:00:00.123456789Z"), Ok(NOON * 1000 + 123_456_789));
+        assert_eq!(nanos("1969-12-31T23:59:59.999999999"), Ok(-1));
+        assert_eq!(nanos("2024-01-31T12:00:00.1234567891"), Err(FINER_THAN_NANOS));
+        assert_eq!(nanos("2300-01-01"), Err(FAR_FOR_NANOS));
         for wrong in [
             "",
             "2024-02-30",
@@ -415,6 +462,9 @@ mod tests {
             "2024-01-31T12:00:00.",
             "2024-01-31T12:00:00 CET",
             "2024-01-31x",
+            "2024-01-31T12:00:60Z",
+            "0000-00-00",
+            "0000-00-00 00:00:00",
         ] {
             assert_eq!(iso(wrong), Err(NO_TIME), "{wrong}");
         }

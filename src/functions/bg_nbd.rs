@@ -245,9 +245,10 @@ impl RowFunction for Forecast {
             }
             let customer = Customer { repeats: repeats as u32, recency, age };
             customer.check()?;
-            answers.push(Some(match self.horizon {
-                true => model.expected_purchases(numbers[0].value(row), &customer),
-                false => model.p_alive(&customer),
+            answers.push(Some(if self.horizon {
+                model.expected_purchases(numbers[0].value(row), &customer)
+            } else {
+                model.p_alive(&customer)
             }));
         }
         Ok(ColumnarValue::Array(Arc::new(Float64Array::from(answers))))

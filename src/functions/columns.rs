@@ -30,7 +30,7 @@ pub fn ticks_per_second(unit: TimeUnit) -> i64 {
     }
 }
 
-/// How the times of a column of this type are read; `None` where it is no time.
+/// How the times of a column of this type are read; `None` where it is not a time.
 pub fn clock_of(time: &DataType) -> Option<Clock> {
     match time {
         DataType::Timestamp(unit, _) => Some(Clock::Instants(ticks_per_second(*unit))),

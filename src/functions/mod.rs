@@ -136,6 +136,7 @@ fn aggregates() -> Vec<AggregateUDF> {
         exact_sum::exact_sum(),
         exact_sum::exact_sum_state(),
         exact_sum::exact_sum_merge(),
+        plain_sql::sum(),
     ]
 }
 

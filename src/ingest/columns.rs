@@ -1,30 +1,24 @@
 //! The columns of the table: where each comes from, its type, its role.
 //!
-//! Deals with: mapping and names, roles, types against an existing table, what is shown before anything is written.
-//! Does not deal with: reading samples (`heads`), or rows.
-//!
-//! Types: what the mapping says, else what the table has, else what the sample suggests. Texts that are not of the type are
-//! rejected with their rows, as long as most of the sample is of it: another type altogether is refused as a whole. The user is a BIGINT or text, the time
-//! a timestamp, the event text with a dictionary.
+//! Deals with: putting together what names (`drafts`), roles (`roles`) and types (`typed`, `widen`) say, the table's order, columns
+//! that sources lack. Does not deal with: reading samples (`heads`), or rows.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use jiff::tz::TimeZone;
 
-use super::drafts::{Draft, check_names, drafts, lookup};
+use super::drafts::{check_fields, check_names, drafts, lookup};
 use super::mapping::{Entry, Mapping};
 use super::roles::roles;
+use super::typed::{few_words, typed};
+use super::widen::wider_than;
 use crate::error::{Error, Result, suggest};
+use crate::files::cells::Reading;
 use crate::files::columns::{Column, Columns, Origin, Shape};
-use crate::files::reject::{Reject, shortened};
-use crate::files::source::Source;
-use crate::files::stored_types::{common, fits, is_text, readable, without};
-use crate::files::times::{EpochUnit, TimeFormat, TimeReader};
-use crate::files::types::{dictionary, timestamp, type_name};
+use crate::files::stored_types::{is_text, readable};
+use crate::files::types::type_name;
 use crate::store::managed::Roles;
-use crate::store::table::TIME_UNITS;
 
 /// What flags say of columns.
 #[derive(Debug, Clone, Default)]
@@ -86,6 +80,7 @@ impl Layout {
         let (mut retyped, mut words) = (Vec::new(), Vec::new());
         for draft in &drafts {
             if let Some(wider) = table.and_then(|table| wider_than(draft, table)) {
+                check_fields(wider.name(), draft.from(), wider.data_type())?;
                 retyped.push(wider);
             }
             let role = match () {
@@ -153,158 +148,6 @@ impl Layout {
     }
 }
 
-/// A draft with its type; `None` where it holds nothing that a table can hold (objects that are always empty).
-fn typed(
-    draft: &Draft,
-    role: Option<&'static str>,
-    shapes: &[Shape],
-    mapping: &Mapping,
-    wishes: &Wishes,
-    table: Option<&Existing>,
-) -> Result<Option<Column>> {
-    let suggested = draft.suggested()?;
-    let in_table = table.and_then(|t| t.schema.field_with_name(&draft.name).ok()).map(Field::data_type);
-    if let Some(table) = table
-        && in_table.is_none()
-        && let Some(other) = table.schema.fields().iter().find(|f| f.name().eq_ignore_ascii_case(&draft.name))
-    {
-        return Err(Error::data(format!(
-            "column '{}' and the table's '{}' differ only by case",
-            draft.name,
-            other.name()
-        ))
-        .hint(format!("map it: [columns] {} = \"{}\"", other.name(), draft.from())));
-    }
-    let asked = draft.entry.data_type.as_ref();
-    let data_type = match (in_table, asked) {
-        (Some(has), Some(asked)) if has != asked && !(is_text(has) && is_text(asked)) => {
-            return Err(Error::data(format!(
-                "column '{}' is {} in the table; the mapping says {}",
-                draft.name,
-                type_name(has),
-                type_name(asked)
-            )));
-        }
-        (Some(has), _) => has.clone(),
-        (None, Some(asked)) => match asked {
-            DataType::Utf8 if draft.seen.repeats() => dictionary(),
-            asked => asked.clone(),
-        },
-        (None, None) if suggested == DataType::Null => return Ok(None),
-        (None, None) => suggested.clone(),
-    };
-    let data_type = match (in_table, role) {
-        (None, Some("user")) if asked.is_none() && draft.declared.is_empty() => draft.seen.identifier_type(),
-        (None, Some("user")) if data_type.is_integer() => DataType::Int64,
-        (None, Some("user")) => DataType::Utf8,
-        (None, Some("time")) => timestamp(),
-        (None, Some("event")) => dictionary(),
-        (None, None) if matches!(draft.origin, Origin::Constant(_)) && is_text(&data_type) => dictionary(),
-        _ => data_type,
-    };
-    if is_text(&data_type)
-        && draft.seen.any_nested()
-        && let Some(path) = draft.taken.first()
-    {
-        let from = draft.from();
-        return Err(Error::data(format!("'{from}' is kept as text, and '{from}.{path}' cannot be left out of it"))
-            .hint(format!("leave out all of it with drop = [\"{from}\"] in the mapping")));
-    }
-    let Some(reads) = draft.taken.iter().try_fold(data_type.clone(), |left, path| without(&left, path)) else {
-        return Ok(None);
-    };
-    let is_time = matches!(data_type, DataType::Timestamp(_, _));
-    let time = match is_time {
-        true => Some(time_reader(draft, role, &suggested, mapping, wishes)?),
-        false if data_type.is_nested() => {
-            Some(TimeReader::new(TimeFormat::Iso, zone(draft, mapping)?, wishes.floor_time))
-        }
-        false => None,
-    };
-    let anything = draft.seen.values() > 0 || !draft.declared.is_empty();
-    if let (Some(asked), true) = (asked, draft.declared.is_empty()) {
-        check_asked(draft, asked, time.as_ref())?;
-    }
-    // Text is read as what is asked for, and where it cannot be, that is the row's fault; a table is not asked for.
-    let reads_text = asked.is_some() && draft.declared.iter().all(|(declared, _)| is_text(declared));
-    // So it is where the table's type suits most of the texts: a few words among prices are no other column.
-    let mostly_suits =
-        in_table.is_some() && draft.declared.is_empty() && draft.seen.fitting(&data_type) > draft.seen.values() / 2;
-    let suits = fits(&suggested, &data_type) || (draft.declared.is_empty() && draft.seen.suits(&data_type));
-    if anything && !reads_text && !mostly_suits && !is_time && !suits {
-        let example = draft.seen.example.as_deref().map(|e| format!(" (such as '{e}')")).unwrap_or_default();
-        let from = shapes.iter().find(|s| lookup(s, draft.from()).is_some()).map_or("", |s| s.source.as_str());
-        let place = if in_table.is_some() { "in the table" } else { "as its role needs" };
-        return Err(Error::data(format!(
-            "column '{}' is {} in '{from}'{example} but {} {place}",
-            draft.name,
-            type_name(&suggested),
-            type_name(&data_type)
-        ))
-        .hint(match data_type.is_integer() && suggested.is_numeric() {
-            true => format!(
-                "a column's type stays: ingest into a new table with a mapping that says [columns] {} = {{ from = \"{}\", type = \"double\" }}, or give it another name there",
-                draft.name, draft.from()
-            ),
-            false => format!(
-                "in a mapping, give it another name ([columns] new_name = \"{0}\"), or say its type ([columns] {1} = {{ from = \"{0}\", type = .. }}): then rows with other values are rejected",
-                draft.from(), draft.name
-            ),
-        }));
-    }
-    if draft.declared.is_empty() && !readable(&data_type) && !data_type.is_nested() {
-        let shown = type_name(&data_type);
-        return Err(Error::data(format!("column '{}' is {shown}, which cannot be read from text", draft.name)));
-    }
-    Ok(Some(Column {
-        name: draft.name.clone(),
-        data_type,
-        reads,
-        role,
-        origin: draft.origin.clone(),
-        told_times: is_time
-            && (draft.declared.is_empty() || draft.declared.iter().any(|(t, _)| is_text(t) || t.is_numeric())),
-        time,
-        example: draft.seen.example.clone(),
-        new: table.is_some() && in_table.is_none(),
-        in_table: in_table.is_some(),
-    }))
-}
-
-/// A type that the mapping asks for must suit most of what the sources show: a slip of the pen would reject all rows.
-fn check_asked(draft: &Draft, asked: &DataType, time: Option<&TimeReader>) -> Result<()> {
-    let (fitting, all) = match time {
-        Some(reader) if matches!(asked, DataType::Timestamp(_, _)) => draft.seen.readable_times(reader),
-        _ if is_text(asked) || asked.is_nested() => return Ok(()),
-        _ => (draft.seen.fitting(asked), draft.seen.values()),
-    };
-    if fitting * 2 >= all {
-        return Ok(());
-    }
-    let example = draft.seen.example.as_deref().map(|e| format!(", such as '{e}'")).unwrap_or_default();
-    let (name, asked) = (&draft.name, type_name(asked));
-    Err(Error::data(format!(
-        "column '{name}': the mapping says {asked}, which {} of {all} values of the sample are not{example}",
-        all - fitting
-    ))
-    .hint("give it another type, or the format or unit in which it is written"))
-}
-
-/// That a column is text because of a few values is worth a word.
-fn few_words(draft: &Draft, column: &Column) -> Option<String> {
-    let (few, all) = draft.seen.few_words().filter(|_| {
-        is_text(&column.data_type)
-            && column.role.is_none()
-            && draft.entry.data_type.is_none()
-            && draft.declared.is_empty()
-    })?;
-    Some(format!(
-        "column '{}' is text, since {few} of {all} values of the sample are not numbers; [columns] {0} = {{ from = \"{}\", type = \"double\" }} in a mapping rejects those rows, null = [..] makes them NULL",
-        draft.name,
-        draft.from()
-    ))
-}
-
 /// A role that stands inside an object (`--user properties.distinct_id`) becomes a column of its own, called by its last name.
 fn with_inner_roles(shapes: &[Shape], mapping: &Mapping, wishes: &Wishes) -> (Mapping, Wishes) {
     let (mut mapping, mut wishes) = (mapping.clone(), wishes.clone());
@@ -329,142 +172,6 @@ fn with_inner_roles(shapes: &[Shape], mapping: &Mapping, wishes: &Wishes) -> (Ma
         *role = Some(name);
     }
     (mapping, wishes)
-}
-
-/// The type that a column of the table must get so that it holds what the sources show, where there is one without loss.
-fn wider_than(draft: &Draft, table: &Existing) -> Option<Field> {
-    let field = table.schema.field_with_name(&draft.name).ok()?;
-    let roles = &table.roles;
-    if [Some(&roles.user), Some(&roles.time), roles.event.as_ref()].contains(&Some(&draft.name)) {
-        return None;
-    }
-    let suggested = draft.suggested().ok().filter(|_| draft.entry.data_type.is_none())?;
-    let wider = widened(field.data_type(), &suggested)?;
-    (wider != *field.data_type()).then(|| Field::new(field.name(), wider, true))
-}
-
-/// The least type that holds what both hold; `None` where there is none, or texts are involved.
-fn widened(has: &DataType, comes: &DataType) -> Option<DataType> {
-    use DataType as T;
-    match (has, comes) {
-        (has, comes) if has == comes || *comes == T::Null => Some(has.clone()),
-        // Text shows no width: a number that a narrower column does not hold is its row's fault.
-        (has, comes) if has.is_signed_integer() && comes.is_signed_integer() => Some(has.clone()),
-        (has, T::Float32 | T::Float64) if has.is_signed_integer() || *has == T::Float32 => Some(T::Float64),
-        (T::Decimal128(_, _), T::Decimal128(_, _)) => common(has, comes),
-        (T::Struct(old), T::Struct(new)) => {
-            let mut fields: Vec<Arc<Field>> = Vec::with_capacity(old.len());
-            for field in old {
-                let wider = match new.iter().find(|other| other.name() == field.name()) {
-                    Some(other) => {
-                        widened(field.data_type(), other.data_type()).unwrap_or_else(|| field.data_type().clone())
-                    }
-                    None => field.data_type().clone(),
-                };
-                fields.push(Arc::new(Field::new(field.name(), wider, true)));
-            }
-            let known = |name: &str| old.iter().any(|field| field.name() == name);
-            fields.extend(new.iter().filter(|field| !known(field.name())).cloned());
-            Some(T::Struct(fields.into()))
-        }
-        (T::List(old), T::List(new)) => {
-            let item = widened(old.data_type(), new.data_type())?;
-            Some(T::List(Arc::new(old.as_ref().clone().with_data_type(item))))
-        }
-        _ => None,
-    }
-}
-
-impl Existing {
-    /// The table with other types of some columns.
-    fn with(&self, retyped: &[Field]) -> Self {
-        let fields = self.schema.fields().iter().map(|field| match retyped.iter().find(|f| f.name() == field.name()) {
-            Some(wider) => Arc::new(field.as_ref().clone().with_data_type(wider.data_type().clone())),
-            None => Arc::clone(field),
-        });
-        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-        Self { schema, ..self.clone() }
-    }
-}
-
-impl Layout {
-    /// Wider types for columns of which rejected rows have values that only a wider one holds: whole numbers then decimals, and
-    /// identifiers that are no numbers. What the mapping says, and what a table has, stays.
-    pub fn wider(
-        &self,
-        rejects: &[Reject],
-        mapping: &Mapping,
-        source: &Source,
-    ) -> BTreeMap<String, (DataType, String)> {
-        let mut wider = BTreeMap::new();
-        for reject in rejects {
-            let (Some(name), Some(value)) = (&reject.column, &reject.value) else { continue };
-            let Some(at) = self.read.columns.iter().position(|c| c.name == *name) else { continue };
-            let column = &self.read.columns[at];
-            let said = mapping.columns.get(name).is_some_and(|entry| entry.data_type.is_some());
-            if column.in_table || said || !column.data_type.is_integer() {
-                continue;
-            }
-            let decimals = value.contains('.') && value.trim().parse::<f64>().is_ok_and(f64::is_finite);
-            let data_type = match at == self.user {
-                true => DataType::Utf8,
-                false if decimals => DataType::Float64,
-                false => continue,
-            };
-            let why =
-                format!("because of '{}' in '{}' {} {}", shortened(value, 40), source.name, source.unit(), reject.line);
-            wider.entry(name.clone()).or_insert((data_type, why));
-        }
-        wider
-    }
-}
-
-fn time_reader(
-    draft: &Draft,
-    role: Option<&'static str>,
-    suggested: &DataType,
-    mapping: &Mapping,
-    wishes: &Wishes,
-) -> Result<TimeReader> {
-    let at = |message: String| Error::data(format!("column '{}': {message}", draft.name));
-    let of_role = |value: &Option<String>| value.clone().filter(|_| role == Some("time"));
-    let unit = match of_role(&wishes.time_unit).or_else(|| of_role(&mapping.time_unit)) {
-        Some(unit) => Some(
-            EpochUnit::parse(&unit)
-                .ok_or_else(|| Error::usage(format!("unknown time unit '{unit}'; {}", suggest(&unit, TIME_UNITS))))?,
-        ),
-        None => draft.entry.unit,
-    };
-    let pattern =
-        of_role(&wishes.time_format).or_else(|| of_role(&mapping.time_format)).or_else(|| draft.entry.format.clone());
-    let typed = matches!(suggested, DataType::Timestamp(_, _) | DataType::Date32);
-    let told = unit.map(|_| "unit").or(pattern.as_ref().map(|_| "format"));
-    if let (true, Some(told)) = (draft.typed_times(), told) {
-        let (declared, source) = &draft.declared[0];
-        let declared = type_name(declared);
-        return Err(at(format!("it is {declared} in '{source}', and a time {told} is for numbers and texts")));
-    }
-    let format = match (unit, pattern) {
-        (Some(_), Some(_)) => return Err(at("give a time unit or a time format, not both".into())),
-        (Some(unit), None) => TimeFormat::Epoch(unit),
-        (None, Some(pattern)) => TimeFormat::Pattern(pattern),
-        (None, None) if typed => TimeFormat::Iso,
-        (None, None) if draft.numbers() => TimeFormat::Epoch(draft.seen.unit().map_err(at)?),
-        (None, None) => draft.seen.time_format().map_err(at)?,
-    };
-    let by_size = told.is_none() && matches!(format, TimeFormat::Epoch(_));
-    let reader = TimeReader::new(format, zone(draft, mapping)?, wishes.floor_time);
-    Ok(if by_size { reader.guessed() } else { reader })
-}
-
-/// The zone of times that name none; `None` is UTC.
-fn zone(draft: &Draft, mapping: &Mapping) -> Result<Option<TimeZone>> {
-    match draft.entry.tz.as_ref().or(mapping.tz.as_ref()).map(String::as_str) {
-        None | Some("UTC") => Ok(None),
-        Some(name) => TimeZone::get(name)
-            .map(Some)
-            .map_err(|_| Error::data(format!("column '{}': unknown time zone '{name}'", draft.name))),
-    }
 }
 
 /// Whether a field of this name goes into no column and is not left out.
@@ -507,6 +214,7 @@ fn in_table_order(columns: Vec<Column>, table: &Existing, missing: &HashSet<&str
                 true => Origin::Missing,
                 false => Origin::Source(field.name().clone()),
             },
+            reading: Reading::AsSaid,
             time: None,
             told_times: false,
             example: None,
@@ -547,6 +255,7 @@ fn dedup_key(
 mod tests {
     use super::*;
     use crate::files::infer::Seen;
+    use crate::files::types::{dictionary, timestamp};
 
     fn shape(columns: &[(&str, &str)]) -> Shape {
         let columns = columns

@@ -10,7 +10,7 @@ use super::mapping::{Entry, Mapping};
 use crate::error::{Error, Result, nearest, suggest};
 use crate::files::columns::{Origin, Shape, position};
 use crate::files::infer::Seen;
-use crate::files::stored_types::{common, member, stored, without};
+use crate::files::stored_types::{agreed, common, is_scalar, member, stored, without};
 use crate::files::types::{dictionary, type_name};
 
 /// A column before its type is known.
@@ -91,7 +91,7 @@ impl Draft {
             return Ok(self.seen.data_type());
         }
         // What Parquet files show was counted too, for dictionaries and units; their types are what they say.
-        let mut suggested = (self.texts.values() > 0).then(|| (self.texts.data_type(), "text files".to_string()));
+        let mut suggested: Option<(DataType, String)> = None;
         for (declared, source) in &self.declared {
             let Some(here) = stored(declared) else {
                 let name = self.from();
@@ -107,23 +107,39 @@ impl Draft {
                 }
                 here => here,
             };
+            // Who says the type in the mapping knows that files differ.
+            let both = if self.entry.data_type.is_some() { common } else { agreed };
             suggested = Some(match suggested {
                 None => (here, source.clone()),
-                Some((before, first)) => match common(&before, &here) {
+                Some((before, first)) => match both(&before, &here) {
                     Some(both) => (both, first),
-                    None => {
-                        return Err(Error::data(format!(
-                            "column '{}' is {} in '{first}' but {} in '{source}'",
-                            self.from(),
-                            type_name(&before),
-                            type_name(&here)
-                        ))
-                        .hint("rename or drop one of them in a mapping, and ingest the files one after the other"));
-                    }
+                    None => return Err(self.contradiction(&before, &first, &here, source)),
                 },
             });
         }
+        if let Some((before, first)) = suggested.as_mut().filter(|_| self.texts.values() > 0) {
+            let texts = self.texts.data_type();
+            match common(before, &texts) {
+                Some(both) => *before = both,
+                None => return Err(self.contradiction(before, first, &texts, "text files")),
+            }
+        }
         Ok(suggested.map_or(DataType::Utf8, |(suggested, _)| suggested))
+    }
+
+    fn contradiction(&self, before: &DataType, first: &str, here: &DataType, source: &str) -> Error {
+        let name = self.from();
+        let (one, other) = (type_name(before), type_name(here));
+        let message =
+            format!("column '{name}' is {one} in '{first}' but {other} in '{source}'; files of one table must agree");
+        let as_text = match is_scalar(before) && is_scalar(here) {
+            true => {
+                format!("say its type in a mapping ([columns] {name} = {{ from = \"{name}\", type = \"text\" }}), or ")
+            }
+            false => String::new(),
+        };
+        Error::data(message)
+            .hint(format!("{as_text}rename or drop one of them in a mapping, and ingest the files one after the other"))
     }
 
     /// What the sources call it.
@@ -143,11 +159,11 @@ impl Draft {
 /// What a shape has under a name, and the type that it says itself.
 pub fn lookup<'a>(shape: &'a Shape, from: &str) -> Option<(&'a Seen, Option<DataType>)> {
     let declared = |seen: &Seen| seen.declared.as_ref().map(|(declared, _)| declared.clone());
-    if let Some(place) = position(from).filter(|_| shape.by_position) {
-        return shape.columns.get(place).map(|(_, seen)| (seen, declared(seen)));
-    }
     if let Some((_, seen)) = shape.columns.iter().find(|(name, _)| name == from) {
         return Some((seen, declared(seen)));
+    }
+    if let Some(place) = position(from).filter(|_| shape.by_position) {
+        return shape.columns.get(place).map(|(_, seen)| (seen, declared(seen)));
     }
     let path: Vec<&str> = from.split('.').collect();
     let (first, rest) = path.split_first().filter(|(_, rest)| !rest.is_empty())?;
@@ -190,8 +206,10 @@ pub fn drafts(shapes: &[Shape], mapping: &Mapping) -> Result<Vec<Draft>> {
         let mut in_this: HashMap<&str, usize> = HashMap::new();
         for (at, (name, _)) in shape.columns.iter().enumerate() {
             let place = format!("#{}", at + 1);
-            let by_place = shape.by_position && (wanted.contains_key(&place) || mapping.drop.contains(&place));
-            if shape.by_position {
+            // A column may be called like a place.
+            let has_places = shape.by_position && !shape.columns.iter().any(|(name, _)| *name == place);
+            let by_place = has_places && (wanted.contains_key(&place) || mapping.drop.contains(&place));
+            if has_places {
                 for target in wanted.get(&place).into_iter().flatten() {
                     if placed.insert(target) {
                         drafts.extend(draft(target, mapping.columns[*target].clone()));
@@ -280,12 +298,39 @@ fn check_left_out(shapes: &[Shape], mapping: &Mapping) -> Result<()> {
     Ok(())
 }
 
+/// The same of the fields of structs.
+pub fn check_fields(name: &str, from: &str, data_type: &DataType) -> Result<()> {
+    match data_type {
+        DataType::Struct(fields) => {
+            let mut known: BTreeMap<String, &str> = BTreeMap::new();
+            for field in fields {
+                let (inner, inner_from) = (format!("{name}.{}", field.name()), format!("{from}.{}", field.name()));
+                if let Some(other) = known.insert(field.name().to_lowercase(), field.name()) {
+                    let message = format!("fields '{other}' and '{}' of '{name}' differ only by case", field.name());
+                    return Err(Error::data(message).hint(format!(
+                        "leave one of them out in a mapping: drop = [\"{inner_from}\"], or say that all of it is text"
+                    )));
+                }
+                check_fields(&inner, &inner_from, field.data_type())?;
+            }
+            Ok(())
+        }
+        DataType::List(item) => check_fields(name, from, item.data_type()),
+        _ => Ok(()),
+    }
+}
+
 /// Names must differ by more than case: tools that read the table take them for one.
 pub fn check_names(drafts: &[Draft]) -> Result<()> {
     let mut known: BTreeMap<String, &str> = BTreeMap::new();
     for draft in drafts {
         if draft.name.trim().is_empty() {
             return Err(Error::data("a column of the table has no name; give it one in the mapping"));
+        }
+        if let Ok(data_type) = draft.suggested()
+            && draft.entry.data_type.is_none()
+        {
+            check_fields(&draft.name, draft.from(), &data_type)?;
         }
         if let Some(other) = known.insert(draft.name.to_lowercase(), &draft.name) {
             return Err(Error::data(format!("columns '{other}' and '{}' differ only by case", draft.name))

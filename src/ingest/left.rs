@@ -1,4 +1,4 @@
-//! What is told of rows and ingests that are left: rejected rows that are too many, ingests that nobody has resumed.
+//! What is said of rows and ingests that are left: rejected rows that are too many, ingests that nobody has resumed.
 //!
 //! Deals with: words. Does not deal with: when they are too many (`run`).
 

@@ -27,6 +27,8 @@ pub mod rejects;
 mod roles;
 mod run;
 mod target;
+mod typed;
+mod widen;
 mod work;
 
 pub use columns::{Layout, Wishes};

@@ -30,7 +30,7 @@ pub struct Rejects {
 }
 
 impl Rejects {
-    /// Goes on in `path` after the first `bytes` of it, which had these counts; what lies behind them is cut off.
+    /// Resumes in `path` after the first `bytes` of it, which had these counts; what lies behind them is cut off.
     pub fn resume(path: PathBuf, bytes: u64, reasons: BTreeMap<String, Counted>) -> Result<Self> {
         if path.exists() {
             let cut = OpenOptions::new().write(true).open(&path).and_then(|file| file.set_len(bytes));

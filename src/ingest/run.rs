@@ -151,7 +151,7 @@ fn is_committed(work: &Work<'_>, begin: &Begin) -> bool {
     })
 }
 
-/// Removes what earlier ingests left and nobody can use, and tells of what others may want to resume.
+/// Removes what earlier ingests left and nobody can use, and names what others may want to resume.
 fn clear_up(work: &Work<'_>) {
     let table = &work.options.table;
     // What was read of standard input cannot be resumed, and what was committed need not be.

@@ -10,6 +10,7 @@ use arrow::datatypes::{DataType, Float16Type, Float32Type, Float64Type};
 use arrow::util::display::{ArrayFormatter, DurationFormat, FormatOptions};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
+use super::far_times::legible;
 use super::write_failed;
 use crate::error::Result;
 
@@ -46,7 +47,7 @@ const OPTIONS: FormatOptions<'static> = FormatOptions::new()
 
 /// The cells of one column of a batch.
 pub(super) fn cells(column: &ArrayRef, doubles: Doubles) -> Result<Vec<Cell>> {
-    let column = plain(column)?;
+    let column = legible(&plain(column)?, ' ')?;
     let texts = matches!(column.data_type(), DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
     let formatter = ArrayFormatter::try_new(column.as_ref(), &OPTIONS).map_err(write_failed)?;
     let logical_nulls = column.logical_nulls();
@@ -62,10 +63,7 @@ pub(super) fn cells(column: &ArrayRef, doubles: Doubles) -> Result<Vec<Cell>> {
             Some(value) => buffer.push_str(&rounded(value)),
             None => write!(buffer, "{}", formatter.value(row)).map_err(write_failed)?,
         }
-        let text = match texts && buffer == NULL {
-            true => "'NULL'".to_string(),
-            false => escape(&buffer).into_owned(),
-        };
+        let text = if texts && buffer == NULL { "'NULL'".to_string() } else { escape(&buffer).into_owned() };
         cells.push(Cell { width: text.width(), text, null: false });
     }
     Ok(cells)
@@ -122,10 +120,7 @@ fn rounded(value: f64) -> String {
 /// Without closing zeros, but with one digit after the point: a whole double still reads as a double.
 fn trimmed(text: &str) -> &str {
     let short = text.trim_end_matches('0');
-    match short.ends_with('.') {
-        true => &text[..short.len() + 1],
-        false => short,
-    }
+    if short.ends_with('.') { &text[..short.len() + 1] } else { short }
 }
 
 /// Text with control characters, line breaks and direction marks written out (`\n`, `\x1b`, `\u{202e}`), so that data can

@@ -8,6 +8,7 @@ mod arrow_file;
 mod cell;
 mod csv;
 mod expanded;
+mod far_times;
 mod file;
 mod json;
 mod markdown;
@@ -68,7 +69,7 @@ pub struct Style {
     pub max_rows: Option<usize>,
     /// Whether to use ANSI colours.
     pub color: bool,
-    /// Whether the number of rows is told below the table.
+    /// Whether the number of rows stands below the table.
     pub footer: bool,
     /// One line for each value instead of one for each row.
     pub expanded: bool,
@@ -132,7 +133,7 @@ impl Format {
         })
     }
 
-    /// Whether the bytes are no text, so that a terminal should not see them.
+    /// Whether the bytes are not text, so that a terminal should not see them.
     pub fn is_binary(self) -> bool {
         matches!(self, Format::Parquet | Format::Arrow)
     }

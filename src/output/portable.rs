@@ -10,6 +10,7 @@ use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef, TimeUnit};
 
+use super::far_times::legible_rows;
 use super::write_failed;
 use crate::error::Result;
 
@@ -27,6 +28,7 @@ pub(super) enum Target {
 /// The schema of the file, and the way of a batch into it.
 pub(super) struct Portable {
     pub schema: SchemaRef,
+    target: Target,
 }
 
 impl Portable {
@@ -38,14 +40,14 @@ impl Portable {
             .zip(names)
             .map(|(field, name)| {
                 let data_type = match target {
-                    Target::Text => field.data_type().clone(),
+                    Target::Text => with_text_keys(field.data_type()),
                     _ => portable(field.data_type(), target),
                 };
                 // A plan may call a column NOT NULL that is not: what is promised in a file must hold.
                 Field::new(name, data_type, true).with_metadata(field.metadata().clone())
             })
             .collect();
-        Self { schema: Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone())) }
+        Self { schema: Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone())), target }
     }
 
     pub fn convert(&self, batch: &RecordBatch) -> Result<RecordBatch> {
@@ -53,13 +55,18 @@ impl Portable {
             .columns()
             .iter()
             .zip(self.schema.fields())
-            .map(|(column, field)| match column.data_type() == field.data_type() {
-                true => Ok(Arc::clone(column)),
-                false => cast(column, field.data_type()).map_err(write_failed),
+            .map(|(column, field)| {
+                if column.data_type() == field.data_type() {
+                    Ok(Arc::clone(column))
+                } else {
+                    cast(column, field.data_type()).map_err(write_failed)
+                }
             })
             .collect::<Result<Vec<_>>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-        RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options).map_err(write_failed)
+        let batch =
+            RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options).map_err(write_failed)?;
+        if self.target == Target::Text { legible_rows(batch, 'T') } else { Ok(batch) }
     }
 }
 
@@ -78,6 +85,30 @@ fn unique_names(schema: &Schema) -> Vec<String> {
         names.push(name);
     }
     names
+}
+
+/// The same with maps whose keys are texts, as those of JSON are.
+fn with_text_keys(data_type: &DataType) -> DataType {
+    let inner = |field: &FieldRef| -> FieldRef {
+        Arc::new(field.as_ref().clone().with_data_type(with_text_keys(field.data_type())))
+    };
+    match data_type {
+        DataType::Map(entries, sorted) => match entries.data_type() {
+            DataType::Struct(pair) if pair.len() == 2 => {
+                let key: FieldRef = match pair[0].data_type() {
+                    DataType::Utf8 | DataType::LargeUtf8 => Arc::clone(&pair[0]),
+                    _ => Arc::new(pair[0].as_ref().clone().with_data_type(DataType::Utf8)),
+                };
+                let pair = DataType::Struct(vec![key, inner(&pair[1])].into());
+                DataType::Map(Arc::new(entries.as_ref().clone().with_data_type(pair)), *sorted)
+            }
+            _ => data_type.clone(),
+        },
+        DataType::List(field) => DataType::List(inner(field)),
+        DataType::LargeList(field) => DataType::LargeList(inner(field)),
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(inner).collect()),
+        other => other.clone(),
+    }
 }
 
 /// The type that a file holds for values of this type.

@@ -37,7 +37,7 @@ impl<W: Write> Write for Visible<W> {
         let valid = match std::str::from_utf8(&all) {
             Ok(text) => text.len(),
             Err(error) if error.error_len().is_none() => error.valid_up_to(),
-            // Bytes that are no text.
+            // Bytes that are not text.
             Err(_) => {
                 self.show(&String::from_utf8_lossy(&all))?;
                 return Ok(bytes.len());

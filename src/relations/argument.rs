@@ -98,7 +98,7 @@ impl Argument {
         Self { name, kind, absent: Absent::Sql(default), help }
     }
 
-    /// One without which something holds that is no value: these words say what.
+    /// One whose absence means something that is not a value: these words say what.
     pub const fn optional(name: &'static str, kind: Kind, absent: &'static str, help: &'static str) -> Self {
         Self { name, kind, absent: Absent::Words(absent), help }
     }
@@ -170,7 +170,7 @@ mod tests {
     use super::*;
     use crate::relations::RELATIONS;
 
-    /// What the parser accepts is told, and what is told as a default is accepted.
+    /// The manual names what the parser accepts, and every default is accepted.
     #[test]
     fn arguments_say_what_they_accept() {
         let mut seen = 0;

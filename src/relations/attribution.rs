@@ -146,9 +146,10 @@ impl Relation for Attribution {
             Some(touch) => touch.and(has_channel),
             None => has_channel,
         };
-        let is_direct = match models.contains(&Model::Rule(Rule::LastNonDirect)) {
-            true => channel.clone().in_list(direct.into_iter().map(lit).collect(), false),
-            false => lit(false),
+        let is_direct = if models.contains(&Model::Rule(Rule::LastNonDirect)) {
+            channel.clone().in_list(direct.into_iter().map(lit).collect(), false)
+        } else {
+            lit(false)
         };
         let mut kept = Vec::new();
         kept.extend(order_key.into_iter().flat_map(|key| [lit("order_key"), key]));

@@ -106,7 +106,7 @@ impl Relation for ChurnScores {
         let horizon = horizon_days(call)?;
         let transaction = match (call.condition(&TRANSACTION)?, &roles.event) {
             (Some(condition), _) => roles.condition(call, &condition)?,
-            // Nobody asked for this name: a shop without purchases has no P(alive), which is no error.
+            // Nobody asked for this name: a shop without purchases has no P(alive), which is not an error.
             (None, Some(event)) => event.clone().eq(lit("purchase")),
             (None, None) => lit(true),
         };
@@ -124,14 +124,14 @@ impl Relation for ChurnScores {
         let levels = when(col("score").gt_eq(lit(high)), lit("high"))
             .when(col("score").gt_eq(lit(medium)), lit("medium"))
             .otherwise(lit("low"))?;
-        compose(call, Question { roles, takes_part, days, reach, horizon, thresholds, levels }).map_err(Error::from)
+        compose(call, ScoreCall { roles, takes_part, days, reach, horizon, thresholds, levels }).map_err(Error::from)
     }
 }
 
 const OUTPUT: [&str; 5] = ["score", "level", "p_alive", "features", "reasons"];
 
 /// A call, read and checked.
-struct Question {
+struct ScoreCall {
     roles: Roles,
     takes_part: Expr,
     days: Expr,
@@ -141,8 +141,8 @@ struct Question {
     levels: Expr,
 }
 
-fn compose(call: &Call, question: Question) -> datafusion::error::Result<LogicalPlan> {
-    let Question { roles, takes_part, days, reach, horizon, thresholds, levels } = question;
+fn compose(call: &Call, question: ScoreCall) -> datafusion::error::Result<LogicalPlan> {
+    let ScoreCall { roles, takes_part, days, reach, horizon, thresholds, levels } = question;
     let user = || column(&roles.user_name);
     let per_user = LogicalPlanBuilder::from(call.input().clone()).filter(takes_part)?.aggregate(
         [roles.user.clone().alias_with_metadata(roles.user_name.as_str(), declared("user"))],

@@ -64,7 +64,7 @@ impl Relation for Lifecycle {
     }
 
     fn plan(&self, call: &mut Call) -> Result<LogicalPlan> {
-        let question = Question::read(call)?;
+        let question = LifecycleCall::read(call)?;
         question.plan(call).map_err(Error::from)
     }
 }
@@ -79,7 +79,7 @@ const INNER: [&str; 9] = ["born", "periods", "counts", "first", "last", "first_h
 const LIFE: &str = "user lifecycle";
 
 /// A call, read and checked.
-struct Question {
+struct LifecycleCall {
     roles: Roles,
     active: Option<Expr>,
     birth: Option<Expr>,
@@ -89,7 +89,7 @@ struct Question {
     reach: Reach,
 }
 
-impl Question {
+impl LifecycleCall {
     fn read(call: &mut Call) -> Result<Self> {
         let roles = Roles::of(call)?;
         let active = call.condition(&ACTIVE)?.map(|c| roles.condition(call, &c)).transpose()?;
@@ -145,14 +145,15 @@ impl Question {
 
         // All breakdowns have the same periods: from the first activity of any to the reach of the data.
         let end = |name: &str| col("counts").field(name);
-        let counted = match self.by.is_empty() {
-            true => counted.project([col("counts"), end("first").alias("first"), end("last").alias("last")])?,
-            false => counted
+        let counted = if self.by.is_empty() {
+            counted.project([col("counts"), end("first").alias("first"), end("last").alias("last")])?
+        } else {
+            counted
                 .project(by().chain([col("counts"), end("first").alias("first_here"), end("last").alias("last_here")]))?
                 .window([
                     over_all(min_udaf(), vec![col("first_here")]).alias("first"),
                     over_all(max_udaf(), vec![col("last_here")]).alias("last"),
-                ])?,
+                ])?
         };
         let dated = match self.reach.constant() {
             Some(as_of) => {

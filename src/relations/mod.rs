@@ -27,7 +27,7 @@ mod reach;
 mod retention;
 mod rfm;
 mod roles;
-mod session_question;
+mod session_call;
 mod session_summary;
 mod sessions;
 mod shared;

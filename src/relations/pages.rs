@@ -11,7 +11,7 @@ use super::Relation;
 use super::argument::{Argument, docs};
 use super::call::Call;
 use super::expressions::{column, count_rows, unkeyed};
-use super::session_question::{Question, Wanted, arguments, item};
+use super::session_call::{SessionCall, Wanted, arguments, item};
 use crate::error::Result;
 use crate::functions::middle::middle;
 use crate::functions::session::user_views;
@@ -66,7 +66,7 @@ impl Relation for Pages {
     }
 
     fn plan(&self, call: &mut Call) -> Result<LogicalPlan> {
-        let question = Question::read(call, &OUTPUT, Wanted { pages: true, conversion: false, period: false })?;
+        let question = SessionCall::read(call, &OUTPUT, Wanted { pages: true, conversion: false, period: false })?;
         if !question.has_page {
             return Err(call
                 .error("no page column found: there is no event column either")
@@ -77,7 +77,7 @@ impl Relation for Pages {
 }
 
 /// Sums are of whole numbers, so that no order of additions shows in them.
-fn compose(call: &Call, question: &Question) -> datafusion::error::Result<LogicalPlan> {
+fn compose(call: &Call, question: &SessionCall) -> datafusion::error::Result<LogicalPlan> {
     let view = |name: &str| item().field(name);
     let mut columns = question.by_columns();
     let mut keys: Vec<Expr> = question.by.iter().map(|b| column(&b.name)).collect();

@@ -60,7 +60,7 @@ impl Relation for Retention {
     }
 
     fn plan(&self, call: &mut Call) -> Result<LogicalPlan> {
-        let question = Question::read(call, true)?;
+        let question = RetentionCall::read(call, true)?;
         let order = question.order(&["cohort", "period"]);
         let plan = question.cells(call)?;
         Ok(LogicalPlanBuilder::from(plan).sort(order)?.build()?)
@@ -93,7 +93,7 @@ impl Relation for RetentionCurve {
     }
 
     fn plan(&self, call: &mut Call) -> Result<LogicalPlan> {
-        let question = Question::read(call, false)?;
+        let question = RetentionCall::read(call, false)?;
         let plan = question.cells(call)?;
         question.curve(plan).map_err(Error::from)
     }
@@ -137,7 +137,7 @@ fn arguments(table: bool) -> Vec<Argument> {
 }
 
 /// A call of either relation, read and checked.
-struct Question {
+struct RetentionCall {
     roles: Roles,
     start: Option<Expr>,
     back: Option<Expr>,
@@ -154,7 +154,7 @@ const RESERVED: [&str; 9] = ["cohort", "size", "period", "retained", "rate", "co
 /// Names that columns have on the way.
 const INNER: [&str; 5] = ["birth", "periods", "latest", "cells", "as_of"];
 
-impl Question {
+impl RetentionCall {
     fn read(call: &mut Call, table: bool) -> Result<Self> {
         let roles = Roles::of(call)?;
         let start = call.condition(&START)?.map(|c| roles.condition(call, &c)).transpose()?;

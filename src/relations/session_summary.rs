@@ -11,7 +11,7 @@ use super::Relation;
 use super::argument::{Absent, Argument, docs};
 use super::call::Call;
 use super::expressions::{column, count_rows, unkeyed};
-use super::session_question::{CONVERSION, Question, Wanted, arguments, item};
+use super::session_call::{CONVERSION, SessionCall, Wanted, arguments, item};
 use super::shared::{PERIOD, WEEK_START};
 use crate::error::Result;
 use crate::functions::middle::middle;
@@ -66,13 +66,13 @@ impl Relation for SessionSummary {
     }
 
     fn plan(&self, call: &mut Call) -> Result<LogicalPlan> {
-        let question = Question::read(call, &OUTPUT, Wanted { pages: false, conversion: true, period: true })?;
+        let question = SessionCall::read(call, &OUTPUT, Wanted { pages: false, conversion: true, period: true })?;
         Ok(compose(call, &question)?)
     }
 }
 
 /// Sums are of whole numbers, so that no order of additions shows in them.
-fn compose(call: &Call, question: &Question) -> datafusion::error::Result<LogicalPlan> {
+fn compose(call: &Call, question: &SessionCall) -> datafusion::error::Result<LogicalPlan> {
     let session = |name: &str| item().field(name);
     let mut columns = question.by_columns();
     let mut keys: Vec<Expr> = question.by.iter().map(|b| column(&b.name)).collect();
@@ -117,9 +117,10 @@ fn compose(call: &Call, question: &Question) -> datafusion::error::Result<Logica
         question.median_seconds(column("(middle)")).alias("median_seconds"),
         mean(column("(events)"))?.alias("events_per_session"),
         mean(column("(views)"))?.alias("views_per_session"),
-        match question.has_conversion {
-            true => mean(column("(converted)"))?,
-            false => cast(lit(datafusion::common::ScalarValue::Null), DataType::Float64),
+        if question.has_conversion {
+            mean(column("(converted)"))?
+        } else {
+            cast(lit(datafusion::common::ScalarValue::Null), DataType::Float64)
         }
         .alias("conversion"),
     ]);

@@ -1,6 +1,6 @@
 //! `FROM sessions(...)`: the visits of each user, one row each.
 //!
-//! Deals with: the table of sessions. Does not deal with: its arguments (`session_question`), counting sessions
+//! Deals with: the table of sessions. Does not deal with: its arguments (`session_call`), counting sessions
 //! (`session_summary`) or views (`pages`).
 
 use datafusion::common::ScalarValue;
@@ -12,7 +12,7 @@ use super::argument::{Argument, docs};
 use super::call::Call;
 use super::expressions::column;
 use super::roles::declared;
-use super::session_question::{CONVERSION, Question, USER, Wanted, arguments, item};
+use super::session_call::{CONVERSION, SessionCall, USER, Wanted, arguments, item};
 use crate::error::Result;
 use crate::functions::breakdown::breakdown;
 use crate::functions::session::{check_user, session_id, user_sessions};
@@ -70,7 +70,7 @@ impl Relation for Sessions {
     }
 
     fn plan(&self, call: &mut Call) -> Result<LogicalPlan> {
-        let question = Question::read(call, &OUTPUT, Wanted { pages: true, conversion: true, period: false })?;
+        let question = SessionCall::read(call, &OUTPUT, Wanted { pages: true, conversion: true, period: false })?;
         let user = &question.roles.user_name;
         check_user(call.name(), &question.roles.user.get_type(call.schema())?)?;
         if OUTPUT.contains(&user.as_str()) {
@@ -97,11 +97,8 @@ impl Relation for Sessions {
             session("bounce").alias("bounce"),
             question.page("entry").alias("entry"),
             question.page("exit").alias("exit"),
-            match question.has_conversion {
-                true => session("converted"),
-                false => lit(ScalarValue::Boolean(None)),
-            }
-            .alias("converted"),
+            if question.has_conversion { session("converted") } else { lit(ScalarValue::Boolean(None)) }
+                .alias("converted"),
         ]);
         let rows = question.rows(call, user_sessions())?;
         Ok(LogicalPlanBuilder::from(rows).project(output)?.build()?)

@@ -152,14 +152,13 @@ impl WalkArguments {
             .filter(takes_part)?
             .aggregate([self.roles.user.clone()], [per_user.call(arguments).alias(FLOW)])?;
         let by = || self.by.iter().map(|b| column(&b.name));
-        let edges = match self.by.is_empty() {
-            true => users.project([column(FLOW)])?,
-            false => {
-                // A row for each breakdown value of each user.
-                users = users.project([column(FLOW)])?.unnest_column(Column::from_name(FLOW))?;
-                let fields = self.by.iter().map(|b| column(FLOW).field(b.name.as_str()).alias(b.name.as_str()));
-                users.project(fields.chain([column(FLOW).field(EDGES_FIELD).alias(FLOW)]).collect::<Vec<_>>())?
-            }
+        let edges = if self.by.is_empty() {
+            users.project([column(FLOW)])?
+        } else {
+            // A row for each breakdown value of each user.
+            users = users.project([column(FLOW)])?.unnest_column(Column::from_name(FLOW))?;
+            let fields = self.by.iter().map(|b| column(FLOW).field(b.name.as_str()).alias(b.name.as_str()));
+            users.project(fields.chain([column(FLOW).field(EDGES_FIELD).alias(FLOW)]).collect::<Vec<_>>())?
         };
         let table = flow_table(call.room("flow_table")).call(vec![column(FLOW), lit(top)]).alias(FLOW);
         let mut output: Vec<Expr> = self.by.iter().map(|b| unkeyed(&b.name)).collect();

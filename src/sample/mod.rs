@@ -24,7 +24,7 @@
 //!   anywhere in the first 90 % of the part, the first one at the signup. A silence of twice the usual gap means that the
 //!   user has left.
 //! - **Ways change.** Country is the user's own; platform and channel are those of the visit: of each visit after the first the
-//!   platform is drawn anew once in four times and the channel three times in ten, else both are the user's own, which `users.parquet`
+//!   platform is drawn again once in four times and the channel three times in ten, else both are the user's own, which `users.parquet`
 //!   and the first visit have. A visit by ads has a campaign (brand 50 %, spring 30 %, retargeting 20 %), which its first event
 //!   knows, or once in four times only its second; other events know none, but in 5 % of these visits the fourth, which a
 //!   campaign brought back.

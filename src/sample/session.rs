@@ -336,10 +336,8 @@ impl Visit {
     /// The next visit of a plan, with `left` events for it and all later ones.
     fn new(plan: &mut Draw, user: &User, route: Route, left: u64) -> Self {
         let shopping = plan.chance(SHOPPING);
-        let length = match shopping {
-            true => SHOPPING_LENGTH + u64::from(plan.run(800, 40)),
-            false => 1 + u64::from(plan.run(700, 20)),
-        };
+        let length =
+            if shopping { SHOPPING_LENGTH + u64::from(plan.run(800, 40)) } else { 1 + u64::from(plan.run(700, 20)) };
         if !shopping || left < SHOPPING_LENGTH {
             return Self { length: length.min(left), shopping: false, steps: 0, item: 0, route };
         }

@@ -62,12 +62,11 @@ impl Ids {
     }
 
     fn array(self, users: impl ExactSizeIterator<Item = u64>) -> ArrayRef {
-        match self.strings {
-            true => {
-                let digits = self.digits;
-                Arc::new(StringArray::from_iter_values(users.map(|user| format!("u{:0digits$}", user + 1))))
-            }
-            false => Arc::new(Int64Array::from_iter_values(users.map(|user| user as i64 + 1))),
+        if self.strings {
+            let digits = self.digits;
+            Arc::new(StringArray::from_iter_values(users.map(|user| format!("u{:0digits$}", user + 1))))
+        } else {
+            Arc::new(Int64Array::from_iter_values(users.map(|user| user as i64 + 1)))
         }
     }
 }

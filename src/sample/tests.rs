@@ -49,9 +49,8 @@ fn per_user(events: &RecordBatch) -> BTreeMap<i64, Vec<usize>> {
 fn rows(batch: &RecordBatch) -> Vec<String> {
     let columns: Vec<_> =
         (0..batch.num_columns()).map(|i| arrow::compute::cast(batch.column(i), &DataType::Utf8).unwrap()).collect();
-    let cell = |column: &dyn Array, row| match column.is_null(row) {
-        true => "NULL".to_owned(),
-        false => column.as_string::<i32>().value(row).to_owned(),
+    let cell = |column: &dyn Array, row| {
+        if column.is_null(row) { "NULL".to_owned() } else { column.as_string::<i32>().value(row).to_owned() }
     };
     (0..batch.num_rows()).map(|row| columns.iter().map(|c| cell(c, row)).collect::<Vec<_>>().join(",")).collect()
 }
@@ -205,7 +204,7 @@ fn funnel_is_as_planted() {
     check(&orders, &[0, 1].map(|c| (user::CHANNELS[c].name, user::CHANNELS[c].pays)));
 }
 
-/// Ways are those of visits, change between them as planted, and a campaign is told by few events.
+/// Ways are those of visits, change between them as planted, and few events name a campaign.
 #[test]
 fn ways_change_between_visits() {
     let folder = tempfile::tempdir().unwrap();

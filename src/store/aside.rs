@@ -70,12 +70,11 @@ fn forget_in(path: &Path, users: &[UserId], dry_run: bool) -> Result<u64> {
     let mut input = BufReader::new(File::open(path).map_err(failed)?);
     let written = |e: std::io::Error| Error::io("write", path, &e);
     let folder = path.parent().unwrap_or(Path::new("."));
-    let mut output = match dry_run {
-        true => None,
-        false => {
-            let aside = tempfile::Builder::new().prefix(".rejects-").tempfile_in(folder);
-            Some(BufWriter::new(aside.map_err(written)?))
-        }
+    let mut output = if dry_run {
+        None
+    } else {
+        let aside = tempfile::Builder::new().prefix(".rejects-").tempfile_in(folder);
+        Some(BufWriter::new(aside.map_err(written)?))
     };
     let mut gone = 0;
     let mut text = Vec::new();
@@ -128,7 +127,7 @@ fn unescaped(text: &str) -> Option<String> {
     let mut parts = text.split('\\');
     let mut units: Vec<u16> = parts.next()?.encode_utf16().collect();
     let mut any = false;
-    // What follows an escaped backslash is no escape.
+    // What follows an escaped backslash is not an escape.
     let mut literal = false;
     for part in parts {
         any = true;

@@ -16,6 +16,7 @@ use crate::config::TableEntry;
 use crate::error::{Error, Result};
 use crate::files::followed::Opening;
 use crate::files::location::{self, DataFile};
+use crate::files::mixed::{MixedTable, is_parquet};
 use crate::files::options::ReadOptions;
 use crate::files::parquet::{self, Declared, ParquetOptions};
 use crate::files::source::{SourceFormat, ending};
@@ -87,9 +88,19 @@ impl DeclaredFiles {
         let roles = |schema: &SchemaRef| -> Result<SchemaRef> {
             Ok(declare_roles(&self.name, schema, &self.entry)?.unwrap_or_else(|| Arc::clone(schema)))
         };
-        if self.is_parquet(&files)? {
-            let declared = Declared { order: self.order.clone(), columns: self.columns.clone(), roles: Some(&roles) };
+        let declared = Declared { order: self.order.clone(), columns: self.columns.clone(), roles: Some(&roles) };
+        let stored = match self.read.said.format {
+            Some(format) if format == SourceFormat::Parquet => files.len(),
+            Some(_) => 0,
+            None => files.iter().filter(|file| is_parquet(file)).count(),
+        };
+        if stored > 0 && stored == files.len() {
             return parquet::open(state, files, &self.parquet, declared).await;
+        }
+        if stored > 0 {
+            let user = self.entry.user.as_deref();
+            let table = MixedTable::open(state, files, (&self.read, &self.parquet), user, declared).await?;
+            return Ok(Arc::new(table));
         }
         let order = self.order.first().map(|order| plain(order)).transpose()?.unwrap_or_default();
         let (read, user, columns) = (self.read.clone(), self.entry.user.clone(), self.columns.clone());
@@ -99,23 +110,6 @@ impl DeclaredFiles {
         let table = table.map_err(|e| Error::internal(format!("files could not be looked at: {e}")))??;
         let schema = roles(&table.schema())?;
         Ok(Arc::new(table.with_schema(schema)))
-    }
-
-    fn is_parquet(&self, files: &[DataFile]) -> Result<bool> {
-        if let Some(format) = self.read.said.format {
-            return Ok(format == SourceFormat::Parquet);
-        }
-        let parquet = files.iter().find(|file| is(file, SourceFormat::Parquet));
-        let other = files.iter().find(|file| !is(file, SourceFormat::Parquet));
-        match (parquet, other) {
-            (Some(parquet), Some(other)) => Err(Error::data(format!(
-                "Parquet files ('{}') and text files ('{}') cannot be read as one table",
-                parquet.path.display(),
-                other.path.display()
-            ))
-            .hint("name one kind, as in 'folder/**/*.parquet', or take all in with tenure ingest")),
-            (parquet, _) => Ok(parquet.is_some()),
-        }
     }
 }
 

@@ -264,9 +264,10 @@ impl Search {
             let file = &self.files[files[at]];
             let source = StoredSource::open(&self.folder, file, &self.schema, &self.table.roles)?;
             let rest = source.batches_of_all()?.map(|batch| self.without(&batch?));
-            let more = match file.ordered {
-                true => self.write_ordered(into, rest)?,
-                false => write_plain(into, &self.schema, rest)?.into_iter().collect(),
+            let more = if file.ordered {
+                self.write_ordered(into, rest)?
+            } else {
+                write_plain(into, &self.schema, rest)?.into_iter().collect()
             };
             written.lock().push((at, more));
             progress(done.fetch_add(1, Ordering::Relaxed) + 1, files.len())

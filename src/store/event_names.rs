@@ -1,7 +1,7 @@
 //! The distinct values of a text column, where the files tell them without being read: their dictionaries.
 //!
 //! Deals with: local Parquet whose column is dictionary-encoded throughout. Does not deal with: anything that would need a
-//! scan; the answer is then `None`, and nobody is told that a name is unknown.
+//! scan; the answer is then `None`, and nobody learns that a name is unknown.
 
 use std::any::Any;
 use std::collections::BTreeSet;

@@ -85,9 +85,10 @@ pub fn step_back(footer: &ParquetMetaData, column: &Field, order: SortOptions) -
             if null_before {
                 return Some(StepBack { row_group: group, value: show(first, group), before: "NULL".to_string() });
             }
-            let (early, early_key) = match exact(group, order.descending) {
-                true => (first, first_keys.row(group)),
-                false => (last, last_keys.row(group)),
+            let (early, early_key) = if exact(group, order.descending) {
+                (first, first_keys.row(group))
+            } else {
+                (last, last_keys.row(group))
             };
             if let Some((before, values, key)) = furthest
                 && key > early_key
@@ -95,9 +96,10 @@ pub fn step_back(footer: &ParquetMetaData, column: &Field, order: SortOptions) -
                 let (value, before) = (show(early, group), show(values, before));
                 return Some(StepBack { row_group: group, value, before });
             }
-            let (late, late_key) = match exact(group, !order.descending) {
-                true => (last, last_keys.row(group)),
-                false => (first, first_keys.row(group)),
+            let (late, late_key) = if exact(group, !order.descending) {
+                (last, last_keys.row(group))
+            } else {
+                (first, first_keys.row(group))
             };
             if furthest.is_none_or(|(.., key)| key < late_key) {
                 furthest = Some((group, late, late_key));

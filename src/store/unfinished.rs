@@ -151,10 +151,7 @@ fn holder_lives(path: &Path) -> bool {
 
 /// Removes a file or a folder with all that is in it, where it is there.
 pub fn remove_all(path: &Path) -> Result<()> {
-    let removed = match path.is_dir() {
-        true => std::fs::remove_dir_all(path),
-        false => std::fs::remove_file(path),
-    };
+    let removed = if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
     match removed {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", path, &e)),
         _ => Ok(()),

@@ -166,7 +166,7 @@ fn what_stopped_ingests_hold_of_an_erased_user_goes() {
         "a.csv",
         &[("aaa-first", "view", "m", "k1"), ("keep", "view", "m", "k2"), ("zzz-last", "view", "m", "k3")],
     );
-    let table = place.path("data/a");
+    let table = place.path("data/events");
     let log = opened(&table);
     let key_of = |user: &str| format!("key-of-{user}");
     for user in ["aaa-first", "keep", "zzz-last"] {
@@ -186,8 +186,9 @@ fn what_stopped_ingests_hold_of_an_erased_user_goes() {
     }
     // One that a process works in: it holds its lock while it lives.
     let running = Unfinished::open(&table, "running", || unreachable!()).unwrap();
-    let erase =
-        |more: &[&str]| place.run(&[&["erase", "data/a", "--user", "aaa-first", "--user", "zzz-last"], more].concat());
+    let erase = |more: &[&str]| {
+        place.run(&[&["erase", "data/events", "--user", "aaa-first", "--user", "zzz-last"], more].concat())
+    };
     let told = erase(&["--dry-run"]);
     assert!(told.contains("what stopped ingests had read, rows of theirs among it, would go"), "{told}");
     let keys = || {
@@ -201,7 +202,7 @@ fn what_stopped_ingests_hold_of_an_erased_user_goes() {
     assert!(told.contains("an ingest into this table is running: rows of theirs may come in with it"), "{told}");
     assert_eq!(keys(), [key_of("keep"), "running".to_string()]);
     drop(running);
-    assert!(place.run(&["vacuum", "data/a", "--older-than", "0", "-q"]).starts_with("exit 0"));
+    assert!(place.run(&["vacuum", "data/events", "--older-than", "0", "-q"]).starts_with("exit 0"));
     assert_eq!(holding(&table, &["aaa-first", "zzz-last"]), [] as [String; 0]);
 }
 

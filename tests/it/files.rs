@@ -283,6 +283,26 @@ fn folders_of_key_value_are_columns() {
         "user_id,ts,event\n3,2024-05-03 10:00:00,pay\n",
     );
     place.write("d/_SUCCESS", "");
+    for (name, value) in
+        [("rate", "1.50"), ("flag", "true"), ("at", "2024-05-01 10%3A00%3A00"), ("n", "007"), ("none", "")]
+    {
+        let sql =
+            format!("COPY (SELECT 1 AS user_id, TIMESTAMP '2024-05-01' AS ts) TO '{name}/{name}={value}/a.parquet'");
+        std::fs::create_dir_all(place.path(&format!("{name}/{name}={value}"))).unwrap();
+        place.run(&["-c", &sql]);
+        place.write(&format!("{name}-csv/{name}={value}/a.csv"), "user_id,ts\n1,2024-05-01\n");
+        let told =
+            |from: &str| place.run(&["--format", "csv", "-c", &format!("SELECT '=' || {name} AS v FROM '{from}'")]);
+        let written = value.replace("%3A", ":");
+        let written = if written.is_empty() { "\"\"".to_string() } else { format!("={written}") };
+        for from in [name.to_string(), format!("{name}-csv")] {
+            assert!(told(&from).contains(&format!("v\n{written}\n")), "{from}: {}", told(&from));
+            let into = format!("db-{from}");
+            assert!(place.run(&["ingest", "-q", &from, "--into", &into]).starts_with("exit 0"), "{from}");
+            let into = format!("{into}/events");
+            assert!(told(&into).contains(&format!("v\n{written}\n")), "{into}: {}", told(&into));
+        }
+    }
     let run = |args: &[&str]| place.run(args);
     let sql = "SELECT user_id, country, day + INTERVAL '1 day' AS next FROM 'd' ORDER BY user_id";
     let told = run(&["--format", "csv", "-c", sql]);
@@ -321,7 +341,7 @@ fn a_file_is_read_as_it_is_now() {
 }
 
 /// Exports of other systems: which file, how it is read in a query, and what an ingest is told.
-const EXPORTS: [(&str, &str, &str); 8] = [
+const EXPORTS: [(&str, &str, &str); 9] = [
     (
         "mixpanel.ndjson",
         "",
@@ -338,6 +358,11 @@ const EXPORTS: [(&str, &str, &str); 8] = [
         "user = 'Opportunity ID'\ntime = 'Close Date'\ntime_format = '%d.%m.%Y'\n[read]\nencoding = 'latin1'\ndecimal = ','\nthousands = '.'",
     ),
     ("excel_unicode.txt", "", ""),
+    (
+        "surveymonkey.csv",
+        ", types => {'Start Date': 'timestamp'}, time_format => '%m/%d/%Y %I:%M:%S %p'",
+        "user = 'Respondent ID'\ntime = 'Start Date'\ntime_format = '%m/%d/%Y %I:%M:%S %p'",
+    ),
 ];
 
 /// Rows as sorted text, whatever type holds it: times without their zone.
@@ -365,6 +390,7 @@ fn exports_are_the_same_to_a_query_and_to_an_ingest() {
         ("retailrocket_events.csv", "30"),
         ("salesforce_report.csv", "11"),
         ("excel_unicode.txt", "8"),
+        ("surveymonkey.csv", "12"),
     ]);
     for (file, options, mapping) in EXPORTS {
         let path = testdata("exports").join(file);
@@ -398,7 +424,10 @@ fn exports_say_what_they_hold() {
     assert_eq!(one(format!("SELECT sum(\"Users\") FROM '{}'", export("ga_report.csv"))), "721");
     assert_eq!(one(format!("SELECT count(DISTINCT user_pseudo_id) FROM '{}'", export("ga4.ndjson"))), "6");
     assert_eq!(one(format!("SELECT max(city) FROM read_csv('{}', encoding => 'gbk')", export("gbk.csv"))), "北京");
-    assert_eq!(one(format!("SELECT count(column_5) FROM '{}'", export("surveymonkey.csv"))), "12");
+    let survey = export("surveymonkey.csv");
+    let question = "How likely are you to recommend us?: ";
+    assert_eq!(one(format!("SELECT sum(\"{question}Score\") FROM '{survey}'")), "45");
+    assert_eq!(one(format!("SELECT count(\"{question}Group\") + count(\"Comment\") FROM '{survey}'")), "20");
     assert_eq!(one(format!("SELECT count(properties['Plan']) FROM '{}'", export("mixpanel.ndjson"))), "8");
     assert_eq!(one(format!("SELECT min(\"userId\") FROM '{}'", export("segment.ndjson"))), "000");
     let sum = "SELECT sum(\"Amount\") FROM read_csv('{}', encoding => 'latin1', decimal => ',', thousands => '.')";

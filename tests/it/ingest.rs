@@ -548,7 +548,7 @@ fn files_of_different_shape_are_one_table_or_a_clear_error() {
     assert_snapshot!(ingest(&place, &["p", "--into", "data", "--table", "mixed", "-q"]), @r#"
     exit 1
     -- stderr
-    error: column 'n' is double in 'p/double.parquet' but list(bigint) in 'p/list.parquet'
+    error: column 'n' is double in 'p/double.parquet' but list(bigint) in 'p/list.parquet'; files of one table must agree
     hint: rename or drop one of them in a mapping, and ingest the files one after the other
     "#);
     // A time of day has no type in a table: it is text there.

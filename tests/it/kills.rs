@@ -52,7 +52,8 @@ fn rows(place: &Place) -> u64 {
     match told.split_once("n\n").and_then(|(_, rest)| rest.lines().next()?.parse().ok()) {
         Some(rows) if told.starts_with("exit 0") => rows,
         _ => {
-            let none = ["does not exist", "holds no parquet", "has not been committed", "is empty"];
+            let none =
+                ["does not exist", "holds no parquet", "holds no data file", "has not been committed", "is empty"];
             assert!(none.iter().any(|words| told.contains(words)), "{told}");
             0
         }

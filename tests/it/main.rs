@@ -13,6 +13,8 @@ mod docs;
 mod erased;
 mod features;
 mod files;
+mod files_exact;
+mod files_mixed;
 mod funnel_relations;
 mod ingest;
 mod ingest_slips;

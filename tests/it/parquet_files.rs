@@ -817,7 +817,7 @@ fn what_is_no_parquet_is_named() {
         (&b""[..], "the file is empty (0 bytes)"),
         (b"x", "bad.parquet"),
         (b"PAR1", "bad.parquet"),
-        (b"not parquet at all, by no means", "Corrupt footer"),
+        (b"not parquet at all, by no means", "it is no Parquet file"),
         (b"PARE............\x04\x00\x00\x00PARE", "the file is encrypted"),
     ] {
         std::fs::write(&bad, bytes).unwrap();

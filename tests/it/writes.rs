@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use tenure::engine::Settings;
+use tenure::functions::FunctionKind;
 use tenure::store::managed::log::{At, TableLog};
 use tenure::store::managed::versions;
 
@@ -311,7 +312,7 @@ fn a_limit_of_memory_is_kept_by_the_disk() {
     tables.create("t", &format!("{EVENTS} WHERE value < 0"));
     let path = tables.path("t").display().to_string();
     let asked = Asked::open(&Settings { memory: Some(24 << 20), tables: vec![("t".into(), path)], ..settings(2) });
-    let rows = 600_000;
+    let rows = 600_000_u64;
     let many = format!(
         "INSERT INTO t SELECT value * 7919 % 9973 AS user_id, to_timestamp(1700000000 + value * 104729 % 500000) AS ts, 'view' AS event, value AS n, 1.0 AS price FROM generate_series(1, {rows})"
     );
@@ -340,4 +341,42 @@ fn a_statement_that_is_dropped_leaves_nothing() {
         std::fs::read_dir(tables.path("t")).unwrap().flatten().map(|e| e.file_name().into_string().unwrap()).collect();
     assert!(left.iter().all(|name| !name.starts_with("_write")), "{left:?}");
     assert_eq!(tables.versions("t").len(), 1);
+}
+
+/// What the README says of results that stay.
+#[test]
+fn the_readme_is_right() {
+    let tables = Tables::new();
+    tables.create("events", EVENTS);
+    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let (_, section) = readme.split_once("## Results that stay").unwrap();
+    let block = section.split("```").nth(1).unwrap().strip_prefix("text\n").unwrap();
+    let block = block.replace("'data/", &format!("'{}/", tables.folder.path().display()));
+    let statements = tenure::engine::split(&block).unwrap().statements;
+    let counts: Vec<String> = statements.iter().map(|statement| tables.asked.one(&statement.text)).collect();
+    assert_eq!(counts, ["97", "97", "1"]);
+    assert_eq!(tables.asked.one("SELECT count(DISTINCT day) FROM scores"), "2");
+}
+
+/// Tools that ask the session what there is see the manual.
+#[test]
+fn functions_tell_what_they_do() {
+    let asked = Asked::new(1);
+    let context = asked.engine.context();
+    let state = context.state();
+    let mut told = 0;
+    let functions = tenure::engine::catalogue().into_iter().filter(|doc| doc.kind != FunctionKind::Relation);
+    for doc in functions {
+        let found = (state.scalar_functions().get(doc.name).and_then(|f| f.documentation().cloned()))
+            .or_else(|| state.aggregate_functions().get(doc.name).and_then(|f| f.documentation().cloned()))
+            .or_else(|| state.window_functions().get(doc.name).and_then(|f| f.documentation().cloned()));
+        let Some(found) = found else { continue };
+        assert!(found.description.starts_with(doc.summary), "{}: {}", doc.name, found.description);
+        assert_eq!(found.syntax_example, doc.syntax);
+        told += 1;
+    }
+    assert!(told > 25, "{told}");
+    let sql = "SELECT description FROM information_schema.routines WHERE routine_name = 'wilson_low'";
+    let _ = asked.batches("SET datafusion.catalog.information_schema = true");
+    assert!(asked.rows(sql)[0][0].starts_with("Lower end of the 95 % interval"), "{:?}", asked.rows(sql));
 }

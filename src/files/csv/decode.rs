@@ -39,9 +39,10 @@ impl Places {
             by_name.entry(name).or_insert(at);
         }
         let place = |origin: &Origin| match origin {
-            Origin::Source(from) => match position(from) {
-                Some(place) => Some(place).filter(|place| *place < shape.names.len()),
-                None => by_name.get(from.as_str()).copied(),
+            // A column may be called like a place.
+            Origin::Source(from) => match by_name.get(from.as_str()) {
+                Some(place) => Some(*place),
+                None => position(from).filter(|place| *place < shape.names.len()),
             },
             Origin::Constant(_) | Origin::Missing => None,
         };
@@ -63,7 +64,8 @@ pub fn decode(text: &[u8], first_line: u64, places: &Places, layout: &Columns) -
             Some(place) => Some((
                 *place,
                 Cells::new(&column.data_type, column.time.as_ref())
-                    .ok_or_else(|| Error::data(format!("column '{}' cannot be read from CSV", column.name)))?,
+                    .ok_or_else(|| Error::data(format!("column '{}' cannot be read from CSV", column.name)))?
+                    .with_reading(column.reading),
             )),
             None => None,
         });

@@ -1,7 +1,7 @@
 //! Delimited text: records, and the columns in them.
 //!
 //! Deals with: quotes, escapes, line ends, delimiters, cutting a stream between records; below it what comes before the rows (`preamble`,
-//! `shape`) and reading a block of records (`decode`).
+//! `shape`, `survey`) and reading a block of records (`decode`).
 //! Does not deal with: opening files (`source`), or types (`cells`).
 //!
 //! Fields are as RFC 4180 has them: a field that begins with a quote ends with one, holds delimiters and line ends, and doubles
@@ -11,6 +11,7 @@
 mod decode;
 mod preamble;
 mod shape;
+mod survey;
 
 use memchr::{memchr, memchr_iter, memrchr};
 

@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 
 use super::preamble::{self, Begin};
-use super::{Dialect, Record, lines, record, unquoted};
+use super::{Dialect, Record, lines, record, survey, unquoted};
 use crate::error::{Error, Result};
 
 /// Columns of a source, at the most: each costs memory for every row, and a header of more is a file of another kind.
@@ -145,6 +145,10 @@ pub fn shape(text: &[u8], options: &CsvOptions) -> Result<Option<CsvShape>> {
             }
         });
     }
+    let (names, end) = match survey::below_header(text, end, dialect, &names).filter(|_| options.header) {
+        Some(whole) => whole,
+        None => (names, end),
+    };
     let (body, body_line) = match options.header {
         true => (end, line + lines(&text[start..end], line_end)),
         false => (start, line),

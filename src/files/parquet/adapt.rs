@@ -80,6 +80,11 @@ impl Adapter {
     }
 }
 
+/// An expression with the values of a field's type, and what else the field says of itself.
+pub fn as_field(expr: Arc<dyn PhysicalExpr>, field: FieldRef) -> Arc<dyn PhysicalExpr> {
+    Arc::new(Widened { column: expr, field, named: None })
+}
+
 /// A column of a file with the values of the table's type.
 #[derive(Debug, Eq)]
 struct Widened {

@@ -19,6 +19,7 @@
 use std::cmp::Ordering;
 
 use parquet::basic::{ColumnOrder, ConvertedType, LogicalType, Type};
+use parquet::errors::ParquetError;
 use parquet::file::metadata::{
     ColumnChunkMetaData, FileMetaData, ParquetMetaData, ParquetMetaDataBuilder, RowGroupMetaData,
 };
@@ -37,6 +38,9 @@ enum Order {
     Unknown,
 }
 
+/// Programs whose bounds are known to be wrong: Parquet.Net wrote those of times in the time zone of the machine.
+const DOUBTED: [&str; 2] = ["Parquet.Net version 3.", "Parquet.Net version 4."];
+
 /// The footer without the statistics that say nothing. The error is a sentence on what does not hold together.
 pub fn believed(footer: ParquetMetaData) -> Result<ParquetMetaData, String> {
     let orders: Vec<bool> = match footer.file_metadata().column_orders() {
@@ -44,6 +48,8 @@ pub fn believed(footer: ParquetMetaData) -> Result<ParquetMetaData, String> {
         None => Vec::new(),
     };
     let counted = footer.file_metadata().num_rows();
+    let writer = footer.file_metadata().created_by().unwrap_or_default();
+    let doubted = DOUBTED.iter().any(|doubted| writer.starts_with(doubted));
     let mut builder = footer.into_builder();
     let mut groups = Vec::with_capacity(builder.row_groups().len());
     let mut total = 0i64;
@@ -52,8 +58,10 @@ pub fn believed(footer: ParquetMetaData) -> Result<ParquetMetaData, String> {
         total = total.checked_add(rows).ok_or("it counts more rows than a file can have")?;
         let mut group = group.into_builder().set_num_rows(rows);
         let columns = group.take_columns().into_iter().enumerate();
-        let columns = columns.map(|(at, column)| chunk(column, orders.get(at).copied().unwrap_or(false), rows));
-        let columns = columns.collect::<Result<Vec<_>, _>>().map_err(|e| e.to_string())?;
+        let order = |at: usize| (orders.get(at).copied().unwrap_or(false), doubted);
+        let columns = columns.map(|(at, column)| chunk(column, order(at), rows));
+        let columns =
+            columns.collect::<Result<Vec<_>, _>>().map_err(|e| e.to_string().replace("Parquet error: ", ""))?;
         groups.push(group.set_column_metadata(columns).build().map_err(|e| e.to_string())?);
     }
     if counted != 0 && counted != total {
@@ -100,11 +108,16 @@ fn rows_of(group: &RowGroupMetaData) -> Result<i64, String> {
 
 fn chunk(
     column: ColumnChunkMetaData,
-    ordered_by_type: bool,
+    (ordered_by_type, doubted): (bool, bool),
     rows: i64,
 ) -> parquet::errors::Result<ColumnChunkMetaData> {
+    let places = [Some(column.data_page_offset()), column.dictionary_page_offset(), Some(column.compressed_size())];
+    if places.into_iter().flatten().any(|place| place < 0) {
+        return Err(ParquetError::General("it is damaged: a column begins or ends before the file".to_string()));
+    }
     let descriptor = column.column_descr_ptr();
     let order = match order_of(&descriptor) {
+        _ if doubted => Order::Unknown,
         _ if descriptor.path().parts().len() > 1 || descriptor.max_rep_level() > 0 => Order::Unknown,
         // Of these orders there is one; the others were compared differently before the footer could say how.
         order @ Order::Signed => order,

@@ -44,6 +44,8 @@ pub fn convert(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, Misfit> {
         return Ok(Arc::clone(array));
     }
     match (from, to) {
+        // NULL is a value of every type.
+        (_, to) if array.null_count() == array.len() => Ok(new_null_array(to, array.len())),
         (T::Null, to) => Ok(new_null_array(to, array.len())),
         (T::Struct(_), T::Struct(fields)) => structs(array.as_struct(), fields),
         (T::List(_), T::List(item)) => lists::<i32>(array.as_list(), item),

@@ -24,6 +24,7 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 
 use super::believed::believed;
+use super::encryption;
 use super::facts::Facts;
 use super::texts::{as_strings, is_said_to_be_text};
 use crate::error::{Error, Result};
@@ -225,12 +226,42 @@ pub fn read(path: &Path, size: u64, index: bool, sum: Option<FooterSum>) -> Resu
 
 fn damaged(path: &Path, file: &File, error: &ParquetError) -> Error {
     use std::os::unix::fs::FileExt;
-    let mut magic = [0; 4];
     let size = file.metadata().map_or(0, |found| found.len());
-    if size >= 4 && file.read_exact_at(&mut magic, size - 4).is_ok() && &magic == b"PARE" {
+    let four = |at: Option<u64>| {
+        let mut magic = [0; 4];
+        at.filter(|at| at + 4 <= size && file.read_exact_at(&mut magic, *at).is_ok()).map(|_| magic)
+    };
+    match (four(Some(0)).as_ref(), four(size.checked_sub(4)).as_ref()) {
+        (_, Some(b"PARE")) => encrypted(path),
+        (_, Some(b"PAR1")) => {
+            let why = error.to_string();
+            unreadable(path, format!("its footer is damaged: {}", why.trim_start_matches("Parquet error: ")))
+        }
+        (Some(b"PAR1"), _) => {
+            unreadable(path, "it was cut off: a Parquet file ends with its footer, and this one does not")
+        }
+        _ => {
+            unreadable(path, "it is no Parquet file").hint("if it is text, read_csv('..') or read_json('..') reads it")
+        }
+    }
+}
+
+/// A file whose pages make no sense to the library that decodes them, which says so in words of its own.
+pub fn undecoded(path: &Path, error: &dyn fmt::Display) -> Error {
+    if encryption::names_an_algorithm(path) {
         return encrypted(path);
     }
-    unreadable(path, error.to_string())
+    let (mut why, mut before) = (error.to_string(), usize::MAX);
+    while why.len() < before {
+        before = why.len();
+        for prefix in ["Parquet argument error: ", "Parquet error: ", "Arrow: ", "External: ", "External error: "] {
+            why = why.strip_prefix(prefix).map_or(why.clone(), str::to_string);
+        }
+    }
+    match why.strip_prefix("NYI: ") {
+        Some(what) => unreadable(path, format!("this is not supported: {what}")),
+        None => unreadable(path, format!("it is damaged, or written in a way that is not supported ({why})")),
+    }
 }
 
 /// A file that is encrypted.

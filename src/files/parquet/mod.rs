@@ -32,9 +32,11 @@ use arrow::datatypes::SchemaRef;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::logical_expr::SortExpr;
 
-pub use adapt::{ByName, Renamed};
+pub use adapt::{ByName, Renamed, as_field};
 pub use alone::{Alone, alone};
-pub use footers::Footers;
+pub use footers::{Footers, undecoded, unreadable};
+pub use partitions::has_type;
+pub use schema::widen;
 pub use source::{FilePath, parquet_scan, path_of, scan};
 pub use statistics::constant;
 pub use table::{ParquetTable, location};

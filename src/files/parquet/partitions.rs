@@ -50,8 +50,14 @@ fn twice(name: &str, file: &Path) -> Error {
         .hint("read them as two tables, and UNION ALL what they have in common")
 }
 
+/// What a folder says; a key without a value is NULL.
 fn value<'a>(file: &'a DataFile, name: &str) -> Option<&'a str> {
-    file.partitions.iter().find(|(key, _)| key == name)?.1.as_deref()
+    file.partitions.iter().find(|(key, _)| key == name)?.1.as_deref().filter(|value| !value.is_empty())
+}
+
+/// Whether a value may be one of a column that is not text.
+pub fn has_type(value: &str) -> bool {
+    whole(value).is_some() || date(value).is_some()
 }
 
 /// The narrowest type that gives every value back as it is written.

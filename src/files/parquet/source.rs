@@ -40,7 +40,6 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
 use parquet::schema::types::Type;
 
-use super::encryption;
 use super::footers::{self, Footers};
 use super::texts::{as_strings, is_untyped};
 use crate::error::{Error, Kind};
@@ -216,9 +215,6 @@ fn of_file(error: DataFusionError, Place { path, sum }: &Place) -> DataFusionErr
         },
         other => other,
     };
-    if decoding && encryption::names_an_algorithm(path) {
-        return footers::encrypted(path).into();
-    }
     // The library that decodes pages does not know whose they are.
     if decoding
         && let Some(sum) = sum
@@ -231,8 +227,10 @@ fn of_file(error: DataFusionError, Place { path, sum }: &Place) -> DataFusionErr
     if error.kind() == Kind::Resources || error.message().contains(&shown) {
         return error.into();
     }
-    let named = if decoding { format!("cannot read '{shown}': ") } else { format!("file '{shown}': ") };
-    error.within(&named).into()
+    match decoding {
+        true => footers::undecoded(path, &error.message()).into(),
+        false => error.within(&format!("file '{shown}': ")).into(),
+    }
 }
 
 #[derive(Debug)]

@@ -49,16 +49,19 @@ impl RowFunction for SessionId {
         let starts = Times::read(&starts)?;
         let mut key = Vec::new();
         let ids: Int64Array = (0..args.number_rows)
-            .map(|row| match users.is_valid(row) && !starts.is_null(row) {
-                true => Ok(Some(id(&mut key, users.value(row), starts.values()[row], clock)?)),
-                false => Ok(None),
+            .map(|row| {
+                if users.is_valid(row) && !starts.is_null(row) {
+                    Ok(Some(id(&mut key, users.value(row), starts.values()[row], clock)?))
+                } else {
+                    Ok(None)
+                }
             })
             .collect::<std::io::Result<_>>()?;
         Ok(ColumnarValue::Array(std::sync::Arc::new(ids)))
     }
 }
 
-/// A user is told apart by its text: the number 7 and the text '7' are one.
+/// A user is identified by its text: the number 7 and the text '7' are one.
 pub fn check_user(function: &str, user: &DataType) -> Result<(), Error> {
     match user {
         DataType::Dictionary(_, value) => check_user(function, value),

@@ -29,7 +29,7 @@ const NAME: &str = "sessionize";
 
 /// Options that are the same for all rows.
 const CONSTANTS: [&str; 4] = ["boundary", "cut_midnight", "tz", "max_length"];
-/// Options that are told by each row.
+/// Options that each row gives.
 const CONDITIONS: [&str; 3] = ["start_when", "end_when", "exclude"];
 const VALUES: [&str; 2] = ["cut_campaign", "order_key"];
 
@@ -124,7 +124,7 @@ fn check_option(field: &Field) -> Result<(), Error> {
     Err(Error::user(format!("{NAME}: unknown option '{name}'; {}", suggest(name, known))))
 }
 
-/// What can be told of the constants while the query is planned.
+/// What is known of the constants while the query is planned.
 fn check_constants(arguments: &[Expr]) -> Result<(), Error> {
     let gap = match arguments.get(1) {
         Some(Expr::Literal(gap, _)) => gap,

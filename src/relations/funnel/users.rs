@@ -5,8 +5,8 @@ use datafusion::functions_nested::expr_fn::array_element;
 use datafusion::logical_expr::{Expr, LogicalPlan, SortExpr, lit};
 
 use super::arguments::{self, AT_STEP, COLUMNS, DROPPED_AFTER};
+use super::call::{ChainColumns, FunnelCall};
 use super::manual;
-use super::question::{ChainColumns, Question};
 use crate::error::{Error, Result};
 use crate::functions::FunctionDoc;
 use crate::relations::Relation;
@@ -40,7 +40,7 @@ impl Relation for FunnelUsers {
     }
 
     fn plan(&self, call: &mut Call) -> Result<LogicalPlan> {
-        let question = Question::read(call)?;
+        let question = FunnelCall::read(call)?;
         let which = which(call, &question)?;
         let columns = call.breakdowns(&COLUMNS)?;
         let mut reserved = vec!["level".to_string()];
@@ -63,7 +63,7 @@ fn step_column(step: usize) -> String {
     format!("step_{step}_at")
 }
 
-fn which(call: &mut Call, question: &Question) -> Result<Which> {
+fn which(call: &mut Call, question: &FunnelCall) -> Result<Which> {
     let steps = question.steps();
     let (at, after) = (call.given(&AT_STEP), call.given(&DROPPED_AFTER));
     if at && after {
@@ -90,7 +90,7 @@ fn which(call: &mut Call, question: &Question) -> Result<Which> {
 }
 
 /// Whether a chain reaches a step, as `funnel` counts it.
-fn reaches(question: &Question, chain: &str, step: usize) -> Expr {
+fn reaches(question: &FunnelCall, chain: &str, step: usize) -> Expr {
     let chain = column(chain);
     match question.optional_bits() {
         0 => chain.field("level").gt_eq(lit(step as i32)),
@@ -100,7 +100,7 @@ fn reaches(question: &Question, chain: &str, step: usize) -> Expr {
 
 fn list(
     call: &Call,
-    question: &Question,
+    question: &FunnelCall,
     which: Which,
     columns: &[Breakdown],
 ) -> datafusion::error::Result<LogicalPlan> {

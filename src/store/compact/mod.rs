@@ -76,7 +76,7 @@ impl Default for CompactOptions {
 
 /// Compacts a table. Files that need nothing stay as they are, so that a second compaction finds nothing to do.
 ///
-/// A commit of another that takes one of the files away makes it start anew. After an error or a kill the table holds the
+/// A commit of another that takes one of the files away makes it start over. After an error or a kill the table holds the
 /// same rows; files that were written for nothing are left to `tenure vacuum`.
 pub async fn compact(folder: &Path, options: &CompactOptions, progress: Progress) -> Result<Compacted> {
     let mut done = Compacted::default();
@@ -200,7 +200,7 @@ struct Rewrite {
 }
 
 impl Rewrite {
-    /// Writes groups anew, several at the same time: a small one keeps no more than one thread busy. After an error nothing is left.
+    /// Rewrites groups, several at the same time: a small one keeps no more than one thread busy. After an error nothing is left.
     async fn all(mut self, groups: Vec<Vec<StoredFile>>) -> Result<Vec<StoredFile>> {
         let threads = self.options.threads.or(std::thread::available_parallelism().ok().map(usize::from)).unwrap_or(1);
         let at_once = threads.min(groups.len()).max(1);

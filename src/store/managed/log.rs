@@ -134,8 +134,8 @@ impl TableLog {
         let settings: BTreeMap<String, String> =
             metadata.configuration().iter().map(|(k, v)| (k.clone(), v.clone())).collect();
         // The library tells of no type by name but in the words of the log.
-        let columns = serde_json::to_string(state.schema().as_ref()).unwrap_or_default();
-        check_readable(&folder, state.protocol(), &settings, columns.contains("\"variant\""))?;
+        let columns = serde_json::to_value(state.schema().as_ref()).unwrap_or_default();
+        check_readable(&folder, state.protocol(), &settings, any_variant(&columns))?;
         let roles = roles(&settings);
         let schema = schema::from_delta(state.schema().as_ref(), roles.as_ref())
             .map_err(|e| e.within(&format!("'{}': ", folder.display())))?;
@@ -342,6 +342,18 @@ pub(super) fn connect_new(folder: &Path) -> Result<DeltaTable> {
     }
     let table = DeltaTableBuilder::from_url(url).and_then(DeltaTableBuilder::build);
     table.map_err(|e| failed("open", folder, &e))
+}
+
+/// Whether a column or a part of one is of the type variant, which is not whether one is called so.
+fn any_variant(schema: &serde_json::Value) -> bool {
+    const TYPES: [&str; 4] = ["type", "elementType", "keyType", "valueType"];
+    match schema {
+        serde_json::Value::Object(parts) => parts.iter().any(|(key, part)| {
+            (TYPES.contains(&key.as_str()) && part == "variant") || (key != "metadata" && any_variant(part))
+        }),
+        serde_json::Value::Array(parts) => parts.iter().any(any_variant),
+        _ => false,
+    }
 }
 
 /// Refuses tables whose rows we would not read right.

@@ -1,6 +1,6 @@
 //! Sorting events by (user, time) in bounded memory, and writing them as ordered files.
 //!
-//! Deals with: rows in any order in, ordered files out; runs on disk where memory does not hold all rows; going on after a
+//! Deals with: rows in any order in, ordered files out; runs on disk where memory does not hold all rows; resuming after a
 //! kill; repeated events. Does not deal with: where rows come from, or committing the files.
 //!
 //! ```text
@@ -88,7 +88,7 @@ impl Sorter {
         Self { staging, columns, roles, memory, threads, buffer: Buffer::new(), runs, saved }
     }
 
-    /// Goes on with the runs that a journal lists, as [`runs`](Self::runs) gave them out. Other runs in the folder, of which the
+    /// Resumes from the runs that a journal lists, as [`runs`](Self::runs) gave them out. Other runs in the folder, of which the
     /// journal does not know, are removed: their rows are to be pushed again.
     ///
     /// Errors: a run that is not there or not whole.
@@ -171,7 +171,7 @@ impl Sorter {
         self.buffer.size() + self.columns.size()
     }
 
-    /// Writes all rows as ordered files below the target's folder. `progress` is told rows written and rows in all, from any
+    /// Writes all rows as ordered files below the target's folder. `progress` hears rows written and rows in all, from any
     /// thread; its error stops the work, and nothing is left in the folder, as with every other error.
     ///
     /// The files are durable. They are the caller's: what is not committed is to be given to [`discard`](super::layout::discard).

@@ -53,6 +53,11 @@ pub enum Ground {
     Foreign,
 }
 
+/// Removes what statements and other writers that were killed left in a table's folder.
+pub fn clear_up(folder: &Path) {
+    super::staging::sweep(folder);
+}
+
 /// Looks at the folder that rows are meant for.
 pub async fn ground(folder: &Path) -> Result<Ground> {
     if let Some(outer) = folder.ancestors().skip(1).find(|outer| is_managed(outer)) {

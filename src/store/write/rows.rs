@@ -24,6 +24,7 @@ use crate::files::types::{dictionary, timestamp, type_name};
 use crate::store::layout::Period;
 use crate::store::managed::Roles;
 use crate::store::managed::commit::Definition;
+use crate::store::managed::schema::to_delta;
 use crate::store::table::{CONVENTIONS, ROLE_KEY};
 
 /// How rows that arrive become rows of a table.
@@ -159,6 +160,8 @@ pub fn defined(folder: &Path, query: &Schema, options: &BTreeMap<String, String>
         settings.push((PERIOD.to_string(), known.to_string()));
     }
     let schema: SchemaRef = Arc::new(Schema::new(fields));
+    // What the log could not keep is refused before a row is written.
+    to_delta(schema.fields())?;
     Ok(Definition { schema, roles, settings })
 }
 
@@ -184,11 +187,10 @@ fn found(query: &Schema, fields: &[Field], options: &BTreeMap<String, String>) -
                     suggest(asked, names())
                 )));
             };
-            return match can_be(role, field) {
-                true => Ok(Some(asked.clone())),
-                false => {
-                    Err(Error::user(format!("the {role} column '{asked}' cannot be {}", type_name(field.data_type()))))
-                }
+            return if can_be(role, field) {
+                Ok(Some(asked.clone()))
+            } else {
+                Err(Error::user(format!("the {role} column '{asked}' cannot be {}", type_name(field.data_type()))))
             };
         }
         let fitting = |name: &String| fields.iter().any(|field| field.name() == name && can_be(role, field));

@@ -111,7 +111,7 @@ impl Writer {
         }
     }
 
-    /// Writes the files, durably, in the staging folder. `progress` is told rows written and rows in all, from any thread; its error
+    /// Writes the files, durably, in the staging folder. `progress` hears rows written and rows in all, from any thread; its error
     /// stops the work, and no file is left, as with every other error.
     pub fn finish(self, progress: Progress<'_>) -> Result<Written> {
         let (files, counts) = match self.rows {

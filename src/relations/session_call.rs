@@ -134,7 +134,7 @@ pub(super) struct Wanted {
 }
 
 /// A call of one of the relations, read and checked.
-pub(super) struct Question {
+pub(super) struct SessionCall {
     pub roles: Roles,
     /// The properties of a session in the order of the answer: `by`, `first`, `last`.
     pub by: Vec<Breakdown>,
@@ -151,7 +151,7 @@ pub(super) struct Question {
     pub has_page: bool,
 }
 
-impl Question {
+impl SessionCall {
     /// Reads every argument; `output` are the columns of the answer, which `by` must not be called.
     pub(super) fn read(call: &mut Call, output: &[&str], wanted: Wanted) -> Result<Self> {
         let roles = Roles::of(call)?;

@@ -1,6 +1,6 @@
 //! What both funnel relations ask, read and checked once: steps, options, and where along a chain the values are read.
 //!
-//! [`Question::chains`] is the computation that both share; `funnel` counts its rows, `funnel_users` lists them. So their
+//! [`FunnelCall::chains`] is the computation that both share; `funnel` counts its rows, `funnel_users` lists them. So their
 //! numbers cannot disagree.
 //! Does not deal with: what a relation shows of a chain.
 
@@ -45,7 +45,7 @@ enum ByPlace {
 }
 
 /// A call of either relation.
-pub struct Question {
+pub struct FunnelCall {
     /// Who, when, what.
     pub roles: Roles,
     /// What each step is called, in order.
@@ -65,7 +65,7 @@ pub struct Question {
     reach: Reach,
 }
 
-/// Names of the columns of [`Question::chains`], none of which clashes with one of the answer's.
+/// Names of the columns of [`FunnelCall::chains`], none of which clashes with one of the answer's.
 pub struct ChainColumns {
     /// The chain.
     pub chain: String,
@@ -84,7 +84,7 @@ pub fn free_name(name: &str, taken: impl Fn(&str) -> bool) -> String {
     free
 }
 
-impl Question {
+impl FunnelCall {
     /// Reads and checks everything that both relations take.
     pub fn read(call: &mut Call) -> Result<Self> {
         let roles = Roles::of(call)?;
@@ -165,7 +165,7 @@ impl Question {
         self.options.period.is_some()
     }
 
-    /// Whether a user can have several rows in [`Question::chains`].
+    /// Whether a user can have several rows in [`FunnelCall::chains`].
     pub fn several(&self) -> bool {
         self.lists_chains() || self.by_place == ByPlace::Touch("all")
     }
@@ -174,7 +174,7 @@ impl Question {
         self.every_passage() || self.by_period() || self.is_apart()
     }
 
-    /// Whether chains come with the value by which they are told apart.
+    /// Whether chains come with the value that distinguishes them.
     fn is_apart(&self) -> bool {
         !self.options.by.is_empty()
     }
@@ -223,17 +223,16 @@ impl Question {
 
     /// Position, in the lists of a chain, of the event that serves a step (from 1).
     pub fn place_of_step(&self, chain: &str, step: usize) -> Expr {
-        match self.any_order() {
-            true => {
-                let position = array_position_udf().call(vec![column(chain).field("steps"), lit(step as i32)]);
-                cast(position, DataType::Int64)
-            }
-            false => lit(step as i64),
+        if self.any_order() {
+            let position = array_position_udf().call(vec![column(chain).field("steps"), lit(step as i32)]);
+            cast(position, DataType::Int64)
+        } else {
+            lit(step as i64)
         }
     }
 
     /// A row for each chain (where there are users or `by` columns: that meets a step): its columns are the user where `user` names it, the chain, and what
-    /// [`Question::by_values`] reads. `columns` are kept with each event beside the `by` and `hold` values.
+    /// [`FunnelCall::by_values`] reads. `columns` are kept with each event beside the `by` and `hold` values.
     pub fn chains(
         &self,
         call: &Call,
@@ -288,7 +287,7 @@ impl Question {
         Ok((plan, names))
     }
 
-    /// The `by` columns and the period of a row of [`Question::chains`], under their names.
+    /// The `by` columns and the period of a row of [`FunnelCall::chains`], under their names.
     pub fn by_values(&self, names: &ChainColumns) -> Vec<Expr> {
         let at = match self.by_place {
             ByPlace::Entry | ByPlace::FirstEntry | ByPlace::Step(_) => column(&names.chain).field("by"),
@@ -303,7 +302,7 @@ impl Question {
         values
     }
 
-    /// The names of [`Question::by_values`].
+    /// The names of [`FunnelCall::by_values`].
     pub fn by_names(&self) -> Vec<String> {
         let period = self.by_period().then(|| "period".to_string());
         self.by.iter().map(|b| b.name.clone()).chain(period).collect()
@@ -322,9 +321,10 @@ impl Question {
         let kept = !(self.is_apart() && nothing_asked);
         let options = FunnelOptions { hold, kept, ..self.options.clone() };
         let only_mode = FunnelOptions { mode: options.mode, ..FunnelOptions::default() };
-        Ok(match options == only_mode {
-            true => lit(if self.mode.is_empty() { "ordered" } else { &self.mode }),
-            false => lit(options.literal()?),
+        Ok(if options == only_mode {
+            lit(if self.mode.is_empty() { "ordered" } else { &self.mode })
+        } else {
+            lit(options.literal()?)
         })
     }
 
@@ -336,7 +336,7 @@ impl Question {
             columns: Vec::new(),
         };
         kept.hold = self.hold.iter().map(|h| kept.add(h)).collect();
-        // Values that are told apart beforehand do not depend on which of several tied events a chain takes.
+        // Values that are separated beforehand do not depend on which of several tied events a chain takes.
         let settled = self.by.is_empty() || self.is_apart();
         if !settled && !columns.is_empty() {
             // Without the columns, ties between equal `by` values are broken by conditions: the columns come after these, so
