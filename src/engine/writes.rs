@@ -10,14 +10,14 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::datatypes::{Field, Schema};
+use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::catalog::TableProvider;
 use datafusion::common::{Column, ScalarValue, TableReference};
 use datafusion::datasource::provider_as_source;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::dml::InsertOp;
 use datafusion::logical_expr::logical_plan::ExplainOption;
-use datafusion::logical_expr::{DmlStatement, Expr, LogicalPlan, LogicalPlanBuilder, WriteOp};
+use datafusion::logical_expr::{DmlStatement, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, WriteOp};
 use datafusion::sql::parser::{ExplainStatement, Statement};
 use datafusion::sql::planner::object_name_to_table_reference;
 use datafusion::sql::sqlparser::ast::{
@@ -29,7 +29,9 @@ use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
 use super::names;
+use crate::config::TenureOptions;
 use crate::error::{Error, Result, suggest};
+use crate::functions::plain_sql::local_midnight;
 use crate::relations::missing_table;
 use crate::store::managed::provider::ManagedTable;
 use crate::store::write::{Destination, Ground, InsertTarget, clear_up, defined, ground};
@@ -246,7 +248,7 @@ async fn plan_insert(
     let columns = columns.iter().map(|column| named(column, to.schema(), &name)).collect::<Result<Vec<_>>>()?;
     let places = places(&plan, to.schema(), columns, &name)?;
     let within = format!("INSERT INTO {name}: ");
-    into_table(plan, places, to, name).map_err(|e| e.within(&within))
+    into_table(state, plan, places, to, name).map_err(|e| e.within(&within))
 }
 
 /// Gives each expression of a query's list a name of its own: two columns may well be `1`, and nobody sees what they are called.
@@ -384,8 +386,16 @@ fn places(plan: &LogicalPlan, table: &Schema, listed: Vec<usize>, name: &TableRe
     Ok(listed)
 }
 
-/// The plan of a query whose columns go to these places of a table.
-fn into_table(plan: LogicalPlan, places: Vec<usize>, to: Destination, name: TableReference) -> Result<LogicalPlan> {
+/// The plan of a query whose columns go to these places of a table. A date that becomes a time is the midnight of the session's zone.
+fn into_table(
+    state: &SessionState,
+    plan: LogicalPlan,
+    places: Vec<usize>,
+    to: Destination,
+    name: TableReference,
+) -> Result<LogicalPlan> {
+    let zone = state.config_options().extensions.get::<TenureOptions>().map(|options| options.time_zone.clone());
+    let zone: Option<Arc<str>> = zone.filter(|zone| !zone.eq_ignore_ascii_case("utc")).map(Arc::from);
     let constants = constants(&plan);
     let table = Arc::clone(to.schema());
     let source = Arc::clone(plan.schema());
@@ -394,8 +404,15 @@ fn into_table(plan: LogicalPlan, places: Vec<usize>, to: Destination, name: Tabl
     let mut texts = HashSet::new();
     for (at, place) in places.iter().enumerate() {
         let column = table.field(*place).name();
-        columns.push(Expr::Column(Column::from(source.qualified_field(at))).alias(column));
-        arriving.push(source.field(at).as_ref().clone().with_name(column));
+        let mut field = source.field(at).as_ref().clone().with_name(column);
+        let mut value = Expr::Column(Column::from(source.qualified_field(at)));
+        let date = matches!(field.data_type(), DataType::Date32 | DataType::Date64);
+        if let (true, DataType::Timestamp(..), Some(zone)) = (date, table.field(*place).data_type(), &zone) {
+            value = local_midnight(zone).call(vec![value]);
+            field = field.with_data_type(value.get_type(source.as_ref())?);
+        }
+        columns.push(value.alias(column));
+        arriving.push(field);
         if constants.contains(&at) {
             texts.insert(column.clone());
         }
@@ -432,7 +449,7 @@ pub async fn plan_create(state: &SessionState, create: &Create, query: Statement
         let folder = free(&create.folder).await?;
         let definition = defined(folder, plan.schema().as_arrow(), &create.options)?;
         let places = (0..plan.schema().fields().len()).collect();
-        into_table(plan, places, Destination::new(folder, None, definition), create.name.clone())
+        into_table(state, plan, places, Destination::new(folder, None, definition), create.name.clone())
     };
     done.await.map_err(|e: Error| e.within(&within))
 }

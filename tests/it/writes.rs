@@ -191,6 +191,17 @@ fn values_arrive_as_they_are() {
     );
     assert_eq!(tables.asked.one("INSERT INTO t (user_id, ts) VALUES ('d', DATE '2024-02-01')"), "1");
     assert_eq!(tables.asked.one("SELECT ts FROM t WHERE user_id = 'd'"), "2024-02-01T00:00:00Z");
+    // A date begins where the session's day does, in an INSERT as in a comparison.
+    tables.asked.batches("SET tenure.time_zone = 'Europe/Berlin'").unwrap();
+    assert_eq!(
+        tables.asked.one("INSERT INTO t (user_id, ts, day) VALUES ('e', DATE '2024-02-01', DATE '2024-02-01')"),
+        "1"
+    );
+    tables.asked.batches("SET tenure.time_zone = 'UTC'").unwrap();
+    assert_eq!(
+        tables.asked.rows("SELECT ts, day FROM t WHERE user_id = 'e'"),
+        [["2024-01-31T23:00:00Z", "2024-02-01"]]
+    );
 }
 
 #[test]

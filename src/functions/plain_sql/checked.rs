@@ -4,17 +4,16 @@ use arrow::compute::kernels::numeric::{add, mul, sub};
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use datafusion::error::Result;
-use datafusion::logical_expr::{
-    ColumnarValue, Expr, Operator, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
-};
+use datafusion::logical_expr::{ColumnarValue, Expr, Operator, ScalarFunctionArgs, ScalarUDF, Signature, Volatility};
 use datafusion::physical_expr_common::datum::apply;
 
 use crate::error::Error;
+use crate::functions::row_function::{RowFunction, row_function};
 
 /// The function of an operator; `None` for one that cannot overflow.
 pub fn checked(op: Operator) -> Option<ScalarUDF> {
     let known = matches!(op, Operator::Plus | Operator::Minus | Operator::Multiply);
-    known.then(|| Checked { op, signature: Signature::any(2, Volatility::Immutable) }.into())
+    known.then(|| row_function(Checked { op }))
 }
 
 /// Whether a function is one of them.
@@ -27,18 +26,17 @@ const NAMES: [&str; 3] = ["checked_add", "checked_subtract", "checked_multiply"]
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Checked {
     op: Operator,
-    signature: Signature,
 }
 
 impl Checked {
-    fn shown(&self, of: impl Fn(&Expr) -> String, args: &[Expr]) -> String {
+    fn written(&self, of: impl Fn(&Expr) -> String, args: &[Expr]) -> String {
         let shown: Vec<String> = args.iter().map(of).collect();
         shown.join(&format!(" {} ", self.op))
     }
 }
 
-impl ScalarUDFImpl for Checked {
-    fn name(&self) -> &str {
+impl RowFunction for Checked {
+    fn name(&self) -> &'static str {
         match self.op {
             Operator::Plus => NAMES[0],
             Operator::Minus => NAMES[1],
@@ -46,23 +44,23 @@ impl ScalarUDFImpl for Checked {
         }
     }
 
-    fn display_name(&self, args: &[Expr]) -> Result<String> {
-        Ok(self.shown(ToString::to_string, args))
+    fn shown(&self, args: &[Expr]) -> Option<String> {
+        Some(self.written(ToString::to_string, args))
     }
 
-    fn schema_name(&self, args: &[Expr]) -> Result<String> {
-        Ok(self.shown(|arg| arg.schema_name().to_string(), args))
+    fn column_name(&self, args: &[Expr]) -> Option<String> {
+        Some(self.written(|arg| arg.schema_name().to_string(), args))
     }
 
-    fn signature(&self) -> &Signature {
-        &self.signature
+    fn signature(&self) -> Signature {
+        Signature::any(2, Volatility::Immutable)
     }
 
-    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+    fn answer_type(&self, types: &[DataType]) -> Result<DataType> {
         Ok(types[0].clone())
     }
 
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+    fn call(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let kernel = match self.op {
             Operator::Plus => add,
             Operator::Minus => sub,

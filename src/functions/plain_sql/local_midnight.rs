@@ -9,36 +9,36 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Date32Type, TimeUnit};
 use datafusion::common::ScalarValue;
 use datafusion::error::Result;
-use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
+use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, Signature, Volatility};
 
 use crate::algo::calendar::{Calendar, Clock, Unit};
 use crate::error::Error;
+use crate::functions::row_function::{RowFunction, row_function};
 
 /// The function of a zone.
 pub fn local_midnight(zone: &Arc<str>) -> ScalarUDF {
-    LocalMidnight { zone: Arc::clone(zone), signature: Signature::any(1, Volatility::Immutable) }.into()
+    row_function(LocalMidnight { zone: Arc::clone(zone) })
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct LocalMidnight {
     zone: Arc<str>,
-    signature: Signature,
 }
 
-impl ScalarUDFImpl for LocalMidnight {
-    fn name(&self) -> &str {
+impl RowFunction for LocalMidnight {
+    fn name(&self) -> &'static str {
         "local_midnight"
     }
 
-    fn signature(&self) -> &Signature {
-        &self.signature
+    fn signature(&self) -> Signature {
+        Signature::any(1, Volatility::Immutable)
     }
 
-    fn return_type(&self, _types: &[DataType]) -> Result<DataType> {
+    fn answer_type(&self, _types: &[DataType]) -> Result<DataType> {
         Ok(DataType::Timestamp(TimeUnit::Microsecond, Some(Arc::clone(&self.zone))))
     }
 
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+    fn call(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let is_scalar = matches!(args.args[0], ColumnarValue::Scalar(_));
         let dates = cast(&args.args[0].to_array(if is_scalar { 1 } else { args.number_rows })?, &DataType::Date32)?;
         let calendar = Calendar::new(Unit::Day, &self.zone, 0, Clock::Instants(1_000_000))

@@ -4,34 +4,33 @@ use arrow::array::AsArray;
 use arrow::compute::max;
 use arrow::datatypes::{DataType, Int64Type};
 use datafusion::error::Result;
-use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
+use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, Signature, Volatility};
 
 use crate::error::Error;
+use crate::functions::row_function::{RowFunction, row_function};
 
 /// The function.
 pub fn single_row() -> ScalarUDF {
-    SingleRow { signature: Signature::any(2, Volatility::Immutable) }.into()
+    row_function(SingleRow)
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct SingleRow {
-    signature: Signature,
-}
+struct SingleRow;
 
-impl ScalarUDFImpl for SingleRow {
-    fn name(&self) -> &str {
+impl RowFunction for SingleRow {
+    fn name(&self) -> &'static str {
         "single_row"
     }
 
-    fn signature(&self) -> &Signature {
-        &self.signature
+    fn signature(&self) -> Signature {
+        Signature::any(2, Volatility::Immutable)
     }
 
-    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+    fn answer_type(&self, types: &[DataType]) -> Result<DataType> {
         Ok(types[0].clone())
     }
 
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+    fn call(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let rows = args.args[1].to_array(args.number_rows)?;
         match max(rows.as_primitive::<Int64Type>()) {
             Some(rows @ 2..) => Err(Error::user(format!(
