@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use criterion::{Criterion, SamplingMode, Throughput};
 use futures::TryStreamExt;
 use tenure::engine::{Engine, Params, Settings};
-use tenure::store::generate::{GenerateOptions, Order, generate};
+use tenure::sample::{GenerateOptions, Order, generate};
 use tokio::runtime::Runtime;
 
 /// As in the program.

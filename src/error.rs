@@ -32,12 +32,13 @@ pub struct Error {
     kind: Kind,
     message: String,
     hints: Vec<String>,
+    stale: bool,
 }
 
 impl Error {
     fn new(kind: Kind, message: impl Into<String>) -> Self {
         let message = one_line(&message.into()).replace("Parquet error: Parquet error:", "Parquet error:");
-        Self { kind, message, hints: Vec::new() }
+        Self { kind, message, hints: Vec::new(), stale: false }
     }
 
     /// The command line is wrong.
@@ -69,9 +70,23 @@ impl Error {
     pub fn io(doing: &str, path: &Path, cause: &std::io::Error) -> Self {
         let message = format!("cannot {doing} '{}': {cause}", path.display());
         match cause.kind() {
-            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Self::resources(message),
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded | std::io::ErrorKind::FileTooLarge => {
+                Self::resources(message)
+            }
             _ => Self::data(message),
         }
+    }
+
+    /// Marks an error of files that others replaced meanwhile: the same work, begun anew, sees the new ones.
+    #[must_use]
+    pub fn stale(mut self) -> Self {
+        self.stale = true;
+        self
+    }
+
+    /// Whether the same work, begun anew, may succeed.
+    pub fn is_stale(&self) -> bool {
+        self.stale
     }
 
     /// Adds a line that helps to mend it.
@@ -175,13 +190,29 @@ fn from_datafusion(error: DataFusionError) -> Error {
             Err(shared) => from_shared(&shared),
         },
         DataFusionError::Collection(mut errors) if !errors.is_empty() => from_datafusion(errors.swap_remove(0)),
+        DataFusionError::SQL(inner, _) if inner.to_string().contains("recursion limit exceeded") => {
+            Error::user("brackets, functions or CASEs nested too deeply in one expression")
+                .hint("compute it in steps: WITH a AS (SELECT .. AS x FROM ..) SELECT f(x) FROM a")
+        }
         DataFusionError::SQL(inner, _) => {
             Error::user(inner.to_string().replacen("sql parser error: ", "syntax error: ", 1))
         }
         DataFusionError::Plan(message) => {
             translated(&message).unwrap_or_else(|| Error::user(unwrap_coercion(&message)))
         }
-        DataFusionError::SchemaError(inner, _) => Error::user(inner.to_string()),
+        DataFusionError::SchemaError(inner, _) => {
+            let said = inner.to_string();
+            if !said.contains("which would be ambiguous") {
+                return Error::user(said);
+            }
+            let named = |from: &str, to: &str| said.split_once(from)?.1.split(to).next().map(str::to_string);
+            let column = named("qualified field name ", " and ").unwrap_or_default();
+            let name = named("unqualified field name ", " which").unwrap_or_default();
+            Error::user(format!(
+                "'{name}' is a column of the result, and the order needs the column {column} of the same name"
+            ))
+            .hint(format!("give the column of the result another name, AS {name}_2"))
+        }
         DataFusionError::Configuration(message) => Error::user(message),
         DataFusionError::NotImplemented(message) => {
             translated(&message).unwrap_or_else(|| Error::user(format!("not supported: {}", without_dump(&message))))
@@ -198,10 +229,7 @@ fn from_datafusion(error: DataFusionError) -> Error {
             if message.contains(INTERNAL) {
                 return internal(&message);
             }
-            match message.contains("No space left on device") {
-                true => Error::resources(message),
-                false => Error::data(message),
-            }
+            if message.contains("No space left on device") { Error::resources(message) } else { Error::data(message) }
         }
     }
 }
@@ -212,7 +240,7 @@ fn from_shared(error: &DataFusionError) -> Error {
     if let DataFusionError::External(inner) = root
         && let Some(ours) = inner.downcast_ref::<Error>()
     {
-        return Error { kind: ours.kind, message: ours.message.clone(), hints: ours.hints.clone() };
+        return Error { kind: ours.kind, message: ours.message.clone(), hints: ours.hints.clone(), stale: ours.stale };
     }
     match root {
         DataFusionError::ResourcesExhausted(message) => out_of_memory(message),
@@ -220,6 +248,18 @@ fn from_shared(error: &DataFusionError) -> Error {
         DataFusionError::Internal(message) => internal(message),
         other => Error::data(other.to_string()),
     }
+}
+
+/// Whether an error that a query gives is [`Error::is_stale`], at whatever depth.
+pub fn is_stale(error: &DataFusionError) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(found) = cause {
+        if let Some(ours) = found.downcast_ref::<Error>() {
+            return ours.is_stale();
+        }
+        cause = found.source();
+    }
+    false
 }
 
 /// How DataFusion marks what it takes for its own fault.
@@ -249,6 +289,16 @@ const TRANSLATIONS: &[(&str, &str, &str)] = &[
         "Correlated scalar subquery must be aggregated",
         "a correlated subquery in the place of a value must give one row: no aggregate makes it one",
         "as in (SELECT max(x) FROM ..); for the latest, (SELECT last_value(x ORDER BY ts) FROM ..)",
+    ),
+    (
+        "Correlated scalar subquery can only be used in",
+        "a correlated subquery in ORDER BY, or another place outside SELECT, WHERE and GROUP BY, is not supported",
+        "name it in the SELECT list: SELECT .., (SELECT ..) AS n .. ORDER BY n",
+    ),
+    (
+        "The subquery should only return one column",
+        "the subquery of IN, or in the place of a value, must have one column",
+        "for several: EXISTS (SELECT 1 FROM .. WHERE a = outer.x AND b = outer.y)",
     ),
     ("Accessing outer reference columns is not allowed", CORRELATED, CORRELATED_HINT),
 ];
@@ -322,7 +372,7 @@ std::thread_local! {
     static QUIET: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
 }
 
-/// Runs what may panic over nonsense in a file: the panic is caught and told by the caller, so no report of it is wanted.
+/// Runs what may panic over nonsense in a file: the caller catches the panic and reports it, so no report of it is wanted.
 pub fn quietly<T>(work: impl FnOnce() -> T) -> T {
     let before = QUIET.replace(true);
     let done = work();

@@ -7,8 +7,8 @@
 //!
 //! ```text
 //!  Parquet, CSV, JSON ─▶ files ─▶ store ─▶ scan (ordered by user and time where the files are)
-//!                            └▶ ingest ┘     │
-//!                                            │
+//!                            └▶ ingest ┘ ▲   │
+//!                      INSERT, CREATE .. AS  │
 //!    SQL ─▶ relations ─▶ functions ─▶ plan ─┬─▶ hash aggregation ──────────▶ functions::*Groups ─▶ algo, model
 //!        FROM funnel(..)  UDAF, UDF          └─▶ exec: one pass over users ──▶ the same ones        the same answers
 //!
@@ -16,7 +16,7 @@
 //! ```
 //!
 //! Arrows point down only: `main → cli → engine → relations, plan → functions, exec, store → files → algo, model`, `cli → ingest → store`, and
-//! `cli → output`, which knows arrow and nothing else of ours. `error` and `config` are for all. A test reads the `use` lines and checks it.
+//! `cli → output`, which knows arrow, and of ours the writer of Parquet with checksums alone. `error` and `config` are for all. A test reads the `use` lines and checks it.
 //!
 //! # Where a funnel is computed
 //!
@@ -39,8 +39,9 @@
 //! | [`algo`] | what a question means, for one user's events; pure functions on slices |
 //! | [`model`] | statistics: BG/NBD, the Wilson interval, Markov chains of channels |
 //! | [`files`] | from a location to typed batches: which files it names, how each is written, types by example, reading by name; one way in for queries and loads |
-//! | [`store`] | from files to tables that know their column roles and order: ordered files, managed tables; the sample-data generator |
-//! | [`ingest`] | a run of files into a managed table: mapping, rejected rows, going on after a kill |
+//! | [`store`] | from files to tables that know their column roles and order: ordered files, managed tables |
+//! | [`ingest`] | a run of files into a managed table: mapping, rejected rows, resuming after a kill |
+//! | [`sample`] | made data: a shop's events and users of any size |
 //! | [`functions`] | SQL functions: arguments in, `algo` out; one folder or file for each family |
 //! | [`relations`] | `FROM funnel(..)`, `retention(..)`, ..: named arguments in, a logical plan out; a file or folder each |
 //! | [`plan`] | optimiser rules: which plans take which path |
@@ -53,10 +54,21 @@
 //!
 //! # Adding things
 //!
-//! * A relation: a file in `relations` that implements [`relations::Relation`], and a line in [`relations::RELATIONS`].
-//! * A function: a file in `functions`, a line in its list, an entry in `docs()`; its meaning goes to `algo` or `model`.
-//! * A per-user aggregate: its meaning in `algo`, a [`functions::event_groups::Question`] and a
-//!   [`functions::grouped::GroupedFunction`]; hashing, merging, spilling and the one-pass path come with them.
+//! * A relation: a file in `relations` that implements [`relations::Relation`], and a line in [`relations::RELATIONS`]. Each of
+//!   its arguments is one constant, or one that several relations share.
+//! * A function: a file in `functions`, a line in its list, an entry in `docs()`; its meaning goes to `algo` or `model`. One of a
+//!   row is a [`functions::row_function::RowFunction`].
+//! * A per-user aggregate: its meaning in `algo`, and a [`functions::grouped::GroupedFunction`] over one of two states: with a
+//!   [`functions::event_groups::Question`] every event of a user is at hand in order; with a [`functions::user_logs::UserFold`]
+//!   events are folded as they come into a little that is known and a log of the rest. Hashing, merging, spilling and the
+//!   one-pass path come with them.
+//! * A writer of tables: it gives batches to [`store::write`], which sorts, lays out and commits them.
+//!
+//! # Names of models and segments
+//!
+//! They are resolved while a query is planned, as names of tables are: what a name stands for (coefficients, cut points, a list or
+//! query of users) travels in the plan as literals. So a plan says all that its answer depends on, EXPLAIN shows it, two queries
+//! with one plan answer the same, and [`functions`] never see a file or look anything up.
 //!
 //! # Ordered files
 //!
@@ -65,9 +77,10 @@
 //! `plan/ordered_aggregation.rs` puts [`exec::user_aggregate::UserAggregateExec`] in place, which merges overlapping files by
 //! user; EXPLAIN shows it. Both paths feed the same accumulators.
 //!
-//! [`ingest`] takes events in. Its files come from [`store::sort`], which sorts rows in bounded memory, and
-//! [`store::layout`], which decides where files end. [`files::checksums`] sees that no bit of them changes unseen.
-//! [`store::compact`] merges those of a managed table that overlap; [`store::erase`] writes anew those that hold a user.
+//! [`store::write`] is the way in, for [`ingest`] and for statements: a stream of batches in, one committed version out. Its files
+//! come from [`store::sort`], which sorts rows in bounded memory, and [`store::layout`], which decides where files end.
+//! [`files::checksums`] sees that no bit of them changes unseen. [`store::compact`] merges those of a managed table that overlap;
+//! [`store::erase`] rewrites those that hold a user, and clears what else beside the table does.
 //!
 //! # Managed tables
 //!
@@ -88,4 +101,5 @@ pub mod model;
 pub mod output;
 pub mod plan;
 pub mod relations;
+pub mod sample;
 pub mod store;

@@ -59,7 +59,7 @@ fn main() -> ExitCode {
         }
     };
     let queries = runtime.handle().clone();
-    // The panic hook has told what there is to tell.
+    // The panic hook has said what there is to say.
     let code = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| control.block_on(cli::run(cli, queries))));
     // Threads that are removing a file may end; a query that was stopped inside a long step is not waited for.
     runtime.shutdown_timeout(Duration::from_millis(200));

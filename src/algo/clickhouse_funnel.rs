@@ -90,10 +90,7 @@ impl Funnel {
                 return Some(self.reached());
             }
             if self.modes.order && self.starts[0].is_some() && self.starts[step - 1].is_none() {
-                match self.modes.reentry {
-                    true => continue,
-                    false => return self.starts.iter().position(Option::is_none),
-                }
+                if self.modes.reentry { continue } else { return self.starts.iter().position(Option::is_none) }
             }
             let served = match (self.modes.increase, self.modes.once, &tied) {
                 (true, ..) => self.serve_alone(step, before[step - 1], time),

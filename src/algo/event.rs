@@ -5,7 +5,7 @@
 /// The most conditions a question may have: they are bits of one word.
 pub const MAX_CONDITIONS: usize = 64;
 
-/// The class of an event that belongs to none, where events are told apart by a value they hold.
+/// The class of an event that belongs to none, where events are distinguished by a value they hold.
 pub const NO_CLASS: u32 = u32::MAX;
 
 /// One event of a user.

@@ -10,7 +10,7 @@ use super::terminal::Terminal;
 use super::{generate, highlight, repl};
 use crate::engine::{Engine, Settings};
 use crate::error::{Error, Result};
-use crate::store::generate::{GenerateOptions, Order};
+use crate::sample::{GenerateOptions, Order};
 use tokio::runtime::Handle;
 
 /// Every purchase of 2,357 customers; testdata/README.md tells where they come from.

@@ -13,11 +13,8 @@ use super::session::{Stop, print};
 use super::terminal::Terminal;
 use super::vacuum::table_folder;
 use crate::error::{Error, Result};
-use crate::ingest::journal;
-use crate::ingest::rejects::forget;
 use crate::output::thousands;
 use crate::store::erase::{Erased, erase};
-use crate::store::user_id::UserId;
 
 const TEMPLATE: &str = "{bar:24.cyan/dim} {percent:>3}%  {human_pos} of {human_len} files  {elapsed}, {eta} left";
 
@@ -43,16 +40,45 @@ pub(super) async fn run(args: EraseArgs, terminal: Terminal) -> Result<(), Stop>
     let done = erase(folder, &users, args.dry_run, progress).await;
     bar.finish_and_clear();
     let done = stopping.ended(done)?;
-    let users: Vec<UserId> = done.users.keys().cloned().collect();
-    let rejected = forget(folder, &users, args.dry_run)?;
-    print(&listed(&done))?;
+    print(&listed(&done, terminal))?;
     if !args.quiet {
-        told(&done, rejected, args.dry_run).iter().for_each(|line| terminal.print_note(line));
-        if folder.join(journal::FOLDER).is_dir() {
-            terminal.print_note("an ingest into this table has not ended: rows of theirs may come in with it");
-        }
+        told(&done, args.dry_run).iter().for_each(|line| terminal.print_note(line));
+    }
+    // An erasure that is not complete is said in any case.
+    if let Some(running) = still_coming(done.unfinished.running) {
+        terminal.print_warning(&running);
     }
     Ok(())
+}
+
+/// Sources may be called after them.
+fn called(named: u64, dry_run: bool) -> Option<String> {
+    let gone = if dry_run { "would be forgotten" } else { "are forgotten" };
+    (named > 0).then(|| format!("{} names of sources that mention them {gone}", thousands(named)))
+}
+
+/// Ingests that had been stopped may have put rows of theirs aside.
+fn staged(stopped: usize, dry_run: bool) -> Option<String> {
+    let ingests = match stopped {
+        0 => return None,
+        1 => "1 unfinished ingest".to_string(),
+        n => format!("{} unfinished ingests", thousands(n as u64)),
+    };
+    Some(match dry_run {
+        true => format!("what {ingests} had put aside would go, too"),
+        false => {
+            format!("what {ingests} had put aside is gone, too: the same command reads its sources from the start")
+        }
+    })
+}
+
+fn still_coming(running: usize) -> Option<String> {
+    let (ingests, they) = if running == 1 { ("ingest", "it has") } else { ("ingests", "they have") };
+    (running > 0).then(|| {
+        format!(
+            "rows of theirs may still come in with {running} {ingests} into this table; erase again when {they} ended"
+        )
+    })
 }
 
 fn read(path: &Path) -> Result<String> {
@@ -75,17 +101,18 @@ fn lines(text: &str) -> impl Iterator<Item = String> {
 const NAMED: usize = 5;
 
 /// Files and the users' rows in them, a line for each, with a tab between.
-fn listed(done: &Erased) -> String {
-    done.files.iter().map(|file| format!("{}\t{}\n", file.path, file.rows)).collect()
+fn listed(done: &Erased, terminal: Terminal) -> String {
+    done.files.iter().map(|file| format!("{}\t{}\n", terminal.name(&file.path), file.rows)).collect()
 }
 
-/// `rejected` are rows that an ingest put aside.
-fn told(done: &Erased, rejected: u64, dry_run: bool) -> Vec<String> {
+fn told(done: &Erased, dry_run: bool) -> Vec<String> {
     let mut told = Vec::new();
-    if rejected > 0 {
+    if done.aside > 0 {
         let gone = if dry_run { "would go" } else { "are gone" };
-        told.push(format!("{} rows of theirs that ingest had put aside {gone}", thousands(rejected)));
+        told.push(format!("{} rows of theirs that ingest had put aside {gone}", thousands(done.aside)));
     }
+    told.extend(called(done.named, dry_run));
+    told.extend(staged(done.unfinished.removed, dry_run));
     let absent: Vec<String> = done.users.iter().filter(|(_, rows)| **rows == 0).map(|(u, _)| u.to_string()).collect();
     let found = done.users.len() - absent.len();
     if !absent.is_empty() {
@@ -125,22 +152,31 @@ mod tests {
     }
 
     #[test]
+    fn ingests_are_told() {
+        assert_eq!((staged(0, false), still_coming(0)), (None, None));
+        assert!(staged(1, false).unwrap().starts_with("what 1 unfinished ingest had put aside is gone"));
+        assert!(staged(2, true).unwrap().contains("2 unfinished ingests had put aside would go"));
+        assert!(still_coming(1).unwrap().ends_with("1 ingest into this table; erase again when it has ended"));
+    }
+
+    #[test]
     fn what_was_erased_is_told() {
         let mut done = Erased::default();
         done.users.extend([(UserId::Number(4), 1_200), (UserId::Number(9), 0)]);
         done.files.push(Found { path: "a.parquet".into(), rows: 1_200, others: 5 });
-        assert_eq!(listed(&done), "a.parquet\t1200\n");
-        let dry = told(&done, 0, true);
+        assert_eq!(listed(&done, Terminal::pipes()), "a.parquet\t1200\n");
+        let dry = told(&done, true);
         assert_eq!(
             dry,
             ["no rows of 1 of 2 users: 9", "1,200 rows of 1 user would be erased from 1 file; nothing was changed"]
         );
         done.version = Some(3);
-        let erased = told(&done, 0, false);
+        let erased = told(&done, false);
         assert_eq!(erased[1], "version 3: 1,200 rows of 1 user erased from 1 file");
         assert!(erased[2].contains("tenure vacuum"), "{erased:?}");
         done.files.clear();
-        assert_eq!(told(&done, 2, false)[0], "2 rows of theirs that ingest had put aside are gone");
-        assert_eq!(told(&done, 0, false)[1], "nothing to erase");
+        assert_eq!(told(&done, false)[1], "nothing to erase");
+        done.aside = 2;
+        assert_eq!(told(&done, false)[0], "2 rows of theirs that ingest had put aside are gone");
     }
 }

@@ -7,7 +7,7 @@ use super::session::Stop;
 use super::terminal::Terminal;
 use crate::error::{Error, Result};
 use crate::output::thousands;
-use crate::store::generate::{GenerateOptions, Generated, Order, generate};
+use crate::sample::{GenerateOptions, Generated, Order, generate};
 
 const TEMPLATE: &str =
     "{bar:24.cyan/dim} {percent:>3}%  {human_pos} of {human_len} events  {per_sec:.dim}  {elapsed}, {eta} left";

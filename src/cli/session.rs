@@ -15,10 +15,10 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::interrupt::{GRACE, Signals};
+use super::interrupt::{GRACE, Signals, end_after};
 use super::progress::Progress;
 use super::terminal::Terminal;
-use crate::engine::{Engine, Params, ProgressMeter};
+use crate::engine::{Engine, Params, ProgressMeter, Stop as StopPlanning};
 use crate::error::{Error, Result};
 use crate::output::{Faults, Format, NewFile, Sink, Style, Visible, Watched, sink, thousands};
 
@@ -128,13 +128,20 @@ impl Session {
     }
 
     async fn execute_until_done(&mut self, statement: &str, started: Instant) -> Result<(), Stop> {
-        let mut signals = Signals::listen(!self.interactive)?;
+        let mut signals = Signals::listen()?;
         let (task, mut events) = self.start(statement);
         let mut progress = Progress::new(started, self.terminal.stderr && !self.quiet);
         let mut ticks = tokio::time::interval(Duration::from_millis(100));
         let faults = Faults::default();
         let mut used = Use::Nothing;
         let timeout = self.timeout;
+        let too_long = || {
+            let limit = timeout.unwrap_or_default().as_secs();
+            Error::resources(format!("stopped after {limit} s")).hint("--timeout sets the limit")
+        };
+        // At a prompt who holds back the output is who typed the statement.
+        let watched = timeout.filter(|_| !self.interactive);
+        let _watch = watched.map(|limit| end_after(&self.queries, limit, too_long(), self.terminal));
         let over = async {
             match timeout {
                 Some(limit) => tokio::time::sleep(limit).await,
@@ -151,8 +158,7 @@ impl Session {
                 }
                 () = &mut over => {
                     task.stop().await;
-                    let limit = timeout.unwrap_or_default().as_secs();
-                    return Err(Error::resources(format!("stopped after {limit} s")).hint("--timeout sets the limit").into());
+                    return Err(too_long().into());
                 }
                 event = events.recv() => event,
                 _ = ticks.tick() => {
@@ -202,8 +208,10 @@ impl Session {
         let before = alive(&self.queries);
         let (sender, receiver) = mpsc::channel(IN_FLIGHT);
         let (engine, params, statement) = (self.engine.clone(), self.params.clone(), statement.to_string());
+        let stop = StopPlanning::default();
+        let heard = stop.clone();
         let handle = self.queries.spawn(async move {
-            let mut answer = engine.run(&statement, &params).await?;
+            let mut answer = engine.run_until(&heard, &statement, &params).await?;
             // A send fails only when the session no longer listens.
             let started = Event::Started(answer.schema.clone(), answer.meter());
             if sender.send(started).await.is_err() {
@@ -216,7 +224,7 @@ impl Session {
             }
             Ok(())
         });
-        (Task { handle, queries: self.queries.clone(), before }, receiver)
+        (Task { handle, stop, queries: self.queries.clone(), before }, receiver)
     }
 
     /// Opens the sink for a result with these columns.
@@ -379,6 +387,8 @@ impl OutFile {
 /// A query's task, which ends with its owner.
 struct Task {
     handle: JoinHandle<Result<()>>,
+    /// Ends its planning, which does not wait for anything and would not see that it was aborted.
+    stop: StopPlanning,
     queries: Handle,
     /// Tasks that there were before it.
     before: usize,
@@ -399,6 +409,7 @@ impl Task {
 
     /// Stops the query and waits until its files are gone and its memory is free, unless it is deep in a long step.
     async fn stop(mut self) {
+        self.stop.ask();
         self.handle.abort();
         let tidy = async {
             let _ = (&mut self.handle).await;
@@ -415,14 +426,15 @@ impl Task {
 
 impl Drop for Task {
     fn drop(&mut self) {
+        self.stop.ask();
         self.handle.abort();
     }
 }
 
-/// `INSERT` and `COPY` answer with one row that holds a number.
+/// `INSERT`, `COPY` and `CREATE TABLE .. AS` answer with one row that holds a number.
 fn answers_with_a_count(statement: &str, schema: &SchemaRef) -> bool {
     let verb = statement.split(|c: char| !c.is_ascii_alphabetic()).find(|w| !w.is_empty()).unwrap_or_default();
-    ["insert", "copy", "update", "delete"].iter().any(|v| verb.eq_ignore_ascii_case(v))
+    ["insert", "copy", "update", "delete", "create"].iter().any(|v| verb.eq_ignore_ascii_case(v))
         && schema.fields().len() == 1
         && schema.field(0).name() == "count"
 }

@@ -1,6 +1,6 @@
-//! `tenure vacuum`: removes the data files of old versions of a managed table, and what ingests left that nobody goes on with.
+//! `tenure vacuum`: removes the data files of old versions of a managed table, and what ingests left that nobody resumed.
 //!
-//! Deals with: the words about it. Does not deal with: which files go (`store::managed::vacuum`, `ingest::journal`).
+//! Deals with: the words about it. Does not deal with: which files go (`store::managed::vacuum`, `store::unfinished`).
 
 use std::path::Path;
 use std::time::Duration;
@@ -9,20 +9,20 @@ use super::args::VacuumArgs;
 use super::session::{Stop, print};
 use super::terminal::Terminal;
 use crate::error::{Error, Result};
-use crate::ingest::journal;
 use crate::output::thousands;
 use crate::store::managed;
 use crate::store::managed::vacuum::{UNCOMMITTED, vacuum};
+use crate::store::unfinished;
 
 pub(super) async fn run(args: VacuumArgs, terminal: Terminal) -> Result<(), Stop> {
     let folder = table_folder(&args.folder)?;
     let mut done = vacuum(folder, args.older_than, args.dry_run).await?;
-    let left = journal::left(folder, args.older_than.max(UNCOMMITTED), !args.dry_run);
+    let left = unfinished::left(folder, args.older_than.max(UNCOMMITTED), !args.dry_run);
     let of_log = done.log.len();
     done.files.extend(left.iter().map(|left| (left.name.clone(), left.bytes)));
     let mut list = String::new();
     for (file, _) in done.files.iter().chain(&done.log) {
-        list.push_str(file);
+        list.push_str(&terminal.name(file));
         list.push('\n');
     }
     print(&list)?;

@@ -18,8 +18,13 @@ use crate::error::{Error, Result};
 /// Bytes of stack for planning: holds [`MOST_REGROUPED`] levels in a build without optimisation.
 const STACK: usize = 1 << 30;
 
-/// Operators in one chain or nesting. Planning takes time with the square of the depth.
-const MOST: usize = 5_000;
+/// Operators in one chain or nesting. Planning takes time with more than the square of the depth.
+const MOST: usize = 1_000;
+
+/// CASTs inside each other, and brackets around some of them. The parser gives up at 50 levels, but tries twice at each CAST.
+const MOST_CASTS: usize = 40;
+const MOST_BRACKETS_WITH_CASTS: usize = 40;
+const FEW_CASTS: usize = 8;
 
 /// Terms of a chain of one of AND, OR, `+` and `||`, which is regrouped and does not stay deep.
 const MOST_REGROUPED: usize = 25_000;
@@ -29,6 +34,9 @@ const MOST_PARTS: usize = 500;
 
 /// Texts below this have no chain that a usual stack does not hold.
 const SHORT: usize = 1 << 10;
+
+/// Texts below this need not be looked at.
+const TINY: usize = 200;
 
 /// Polls a future on a stack that holds deep recursion, where the statement is long enough to need one.
 pub async fn on_large_stack<F: Future>(statement: &str, future: F) -> F::Output {
@@ -50,7 +58,7 @@ impl<F: Future> Future for OnLargeStack<F> {
 
 /// Refuses a statement that is deeper than planning holds.
 pub fn check(statement: &str) -> Result<()> {
-    if statement.len() < SHORT {
+    if statement.len() < TINY {
         return Ok(());
     }
     let Ok(tokens) = Tokenizer::new(&GenericDialect {}, statement).tokenize() else {
@@ -59,37 +67,51 @@ pub fn check(statement: &str) -> Result<()> {
     };
     let mut open = vec![Chain::default()];
     let (mut deepest, mut longest, mut parts) = (0, 0, 0_usize);
+    let (mut casts, mut is_cast) = (0_usize, false);
     // Depth of the chains around the innermost one.
     let mut around = 0;
     for token in &tokens {
         let Some(chain) = open.last_mut() else { break };
+        let opens_cast = std::mem::take(&mut is_cast);
         match token {
+            Token::Whitespace(_) => is_cast = opens_cast,
             Token::LParen | Token::LBracket | Token::LBrace => {
                 around += chain.depth() + 1;
-                open.push(Chain::default());
+                open.push(Chain { cast: opens_cast, ..Chain::default() });
+                casts += usize::from(opens_cast);
+                if casts > MOST_CASTS || (casts > FEW_CASTS && open.len() > MOST_BRACKETS_WITH_CASTS) {
+                    return Err(Error::user(format!(
+                        "{casts} CASTs inside each other, in {} brackets; at most {MOST_CASTS} are planned",
+                        open.len() - 1
+                    ))
+                    .hint("CAST in steps: WITH a AS (SELECT CAST(x AS ..) AS y ..) SELECT CAST(y AS ..)"));
+                }
                 longest = longest.max(open.len());
                 continue;
             }
             Token::RParen | Token::RBracket | Token::RBrace => {
                 if open.len() > 1 {
-                    open.pop();
+                    casts -= usize::from(open.pop().is_some_and(|chain| chain.cast));
                     around -= open.last().map_or(0, Chain::depth) + 1;
                 }
                 continue;
             }
             // Neighbours in a list are no deeper for each other.
-            Token::Comma => *chain = Chain::default(),
+            Token::Comma => *chain = Chain { cast: chain.cast, ..Chain::default() },
             Token::Word(word) => match word.keyword {
                 Keyword::AND | Keyword::OR => {
                     let conditions = chain.conditions + 1;
-                    *chain = Chain { conditions, ..Chain::default() };
+                    *chain = Chain { conditions, cast: chain.cast, ..Chain::default() };
                 }
                 Keyword::UNION | Keyword::EXCEPT | Keyword::INTERSECT | Keyword::JOIN => {
                     parts += 1;
-                    *chain = Chain::default();
+                    *chain = Chain { cast: chain.cast, ..Chain::default() };
                 }
                 // The branches of a CASE are neighbours; the parser itself bounds how deep they nest.
-                Keyword::WHEN | Keyword::THEN | Keyword::ELSE => *chain = Chain::default(),
+                Keyword::WHEN | Keyword::THEN | Keyword::ELSE => {
+                    *chain = Chain { cast: chain.cast, ..Chain::default() };
+                }
+                Keyword::CAST | Keyword::TRY_CAST | Keyword::SAFE_CAST => is_cast = true,
                 Keyword::NOT | Keyword::IS | Keyword::LIKE | Keyword::AT => chain.others += 1,
                 _ => {}
             },
@@ -124,6 +146,8 @@ struct Chain {
     sums: usize,
     texts: usize,
     others: usize,
+    /// Whether it is in the brackets of a CAST.
+    cast: bool,
 }
 
 impl Chain {
@@ -162,7 +186,11 @@ mod tests {
             assert!(check(&chain(20_000, text)).is_ok(), "{text}");
             assert!(check(&chain(30_000, text)).is_err(), "{text}");
         }
-        assert!(check(&chain(4_000, "-")).is_ok() && check(&chain(6_000, "-")).is_err());
+        assert!(check(&chain(900, "-")).is_ok() && check(&chain(1_100, "-")).is_err());
+        let casts = |n: usize| format!("SELECT {}1{}", "CAST( ".repeat(n), " AS BIGINT)".repeat(n));
+        assert!(check(&casts(40)).is_ok() && check(&casts(41)).is_err());
+        assert!(check(&vec![casts(30); 9].join(", ")).is_ok());
+        assert!(check(&format!("SELECT {}1{}", "CAST(abs(".repeat(25), ") AS BIGINT)".repeat(25))).is_err());
         assert!(check(&chain(6_000, "+b-")).is_err());
         assert!(check(&chain(100_000, " OR ")).unwrap_err().message().contains("99999"));
         assert!(check(&chain(200_000, ",-")).is_ok());

@@ -12,6 +12,11 @@ use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::sqlparser::dialect::{Dialect, GenericDialect};
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
+/// The dialect that a statement is read in.
+pub fn of(statement: &str) -> Box<dyn Dialect> {
+    if has_as_of(statement) { Box::new(Versioned) } else { Box::new(GenericDialect {}) }
+}
+
 /// Parses exactly one statement.
 pub fn parse(state: &SessionState, statement: &str) -> Result<Statement> {
     if !has_as_of(statement) {

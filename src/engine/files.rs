@@ -1,4 +1,4 @@
-//! Names in FROM that are no registered table: `'file.parquet'`, workspace tables that could not be opened, and managed tables that
+//! Names in FROM that are not registered tables: `'file.parquet'`, workspace tables that could not be opened, and managed tables that
 //! were made since.
 
 use std::any::Any;
@@ -26,7 +26,7 @@ pub struct LocalFiles {
     pub allowed: bool,
     /// The workspace's folder, whose managed tables are found by name: one may be made while the session is open.
     pub workspace: Option<PathBuf>,
-    /// Workspace tables that could not be opened, with the reason: it is told when one is used.
+    /// Workspace tables that could not be opened, with the reason, which is the error of whoever uses one.
     pub broken: RwLock<BTreeMap<String, String>>,
     /// Files that stood in FROM before: only where they have changed are they looked at again.
     pub opened: RwLock<HashMap<String, Followed>>,

@@ -13,8 +13,10 @@ mod options;
 mod params;
 mod read_files;
 mod read_only;
+mod repeated;
 mod script;
 mod statement;
+mod writes;
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -35,6 +37,8 @@ use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion::sql::parser::Statement as Parsed;
+use datafusion::sql::sqlparser::ast::Statement as Sql;
 use futures::TryStreamExt;
 use parking_lot::RwLock;
 
@@ -50,6 +54,8 @@ use crate::functions::FunctionDoc;
 use crate::relations::BehaviourRelations;
 use crate::{functions, plan, relations, store};
 
+pub use crate::plan::Stop;
+pub use relations::{argument_names as arguments_of, words as words_of};
 pub use script::{Script, Statement, split};
 
 /// What a session is opened with.
@@ -90,6 +96,8 @@ pub struct Answer {
     /// The batches.
     pub stream: SendableRecordBatchStream,
     plan: Arc<dyn ExecutionPlan>,
+    /// Whether it may be run again as long as it has given no row: it changes nothing before.
+    repeatable: bool,
 }
 
 /// How far a running query is.
@@ -163,8 +171,10 @@ impl Engine {
             .with_catalog_list(Arc::clone(&catalogs))
             .with_default_features()
             .with_analyzer_rules(plan::analyzer_rules())
-            .with_physical_optimizer_rules(plan::physical_rules(footers))
+            .with_optimizer_rules(plan::optimizer_rules())
+            .with_physical_optimizer_rules(plan::physical_rules(footers, settings.memory.is_some())?)
             .with_relation_planners(vec![
+                Arc::new(plan::AtEachTable),
                 statement::sample::planner(),
                 statement::pivot::planner(),
                 Arc::new(ReadFiles(Arc::clone(&files))),
@@ -206,23 +216,44 @@ impl Engine {
         Notes::of(self.context.state().config_options()).take()
     }
 
+    /// Whether statements only read, and only what the session was opened with.
+    pub fn is_read_only(&self) -> bool {
+        self.read_only
+    }
+
     /// The session below, for callers that build plans themselves.
     pub fn context(&self) -> &SessionContext {
         &self.context
     }
 
-    /// Plans exactly one statement and starts it.
+    /// The same, planned until it is asked to stop.
+    pub async fn run_until(&self, stop: &Stop, statement: &str, params: &Params) -> Result<Answer> {
+        stop.heard_by(self.run(statement, params)).await
+    }
+
+    /// Plans exactly one statement and starts it. Where a file that it reads is replaced before it has given a row, it starts over.
     pub async fn run(&self, statement: &str, params: &Params) -> Result<Answer> {
         deep::check(statement)?;
+        repeated::run(self, statement, params).await
+    }
+
+    /// The same once.
+    async fn once(&self, statement: &str, params: &Params) -> Result<Answer> {
         deep::on_large_stack(statement, self.planned_and_started(statement, params)).await
     }
 
     async fn planned_and_started(&self, statement: &str, params: &Params) -> Result<Answer> {
         let state = self.context.state();
-        let mut parsed = dialect::parse(&state, statement)?;
+        let (create, mut parsed) = match writes::parse(&state, statement, dialect::of(statement).as_ref())? {
+            Some((create, query)) => (Some(create), Parsed::Statement(Box::new(Sql::Query(query)))),
+            None => (None, dialect::parse(&state, statement)?),
+        };
         params::bind(&mut parsed, params)?;
         statement::prepare(&mut parsed, &state)?;
-        let planned = newest::in_one_statement(&self.context, names::plan(&state, parsed)).await;
+        if let Some(create) = create {
+            return self.create_table_as(create, parsed).await;
+        }
+        let planned = newest::in_one_statement(&self.context, writes::plan(&state, parsed)).await;
         let plan = match planned {
             Ok(plan) => plan,
             Err(error) => return Err(self.name_tables(error)),
@@ -232,30 +263,58 @@ impl Engine {
         }
         if let LogicalPlan::Ddl(DdlStatement::CreateExternalTable(command)) = plan {
             self.create_external_table(*command).await?;
-            return self.start(LogicalPlanBuilder::empty(false).build()?, None).await;
+            return self.start(LogicalPlanBuilder::empty(false).build()?).await;
         }
         if let LogicalPlan::Statement(PlanStatement::SetVariable(set)) = &plan {
             options::check_setting(state.config_options(), &set.variable, &set.value)?;
         }
+        let repeatable = !matches!(plan, LogicalPlan::Dml(_));
         let sets_zone = matches!(&plan, LogicalPlan::Statement(PlanStatement::SetVariable(set)) if set.variable == options::TIME_ZONE);
         let (plan, pending) = copy::redirect(plan)?;
-        let answer = self.start(plan, pending).await?;
+        let mut answer = self.start(plan).await?;
+        answer.repeatable = repeatable;
+        if let Some(pending) = pending {
+            answer.stream = after(answer.stream, |written| async move { pending.end(written).await });
+        }
         if sets_zone {
             options::follow_time_zone(self.context.state_ref().write().config_mut().options_mut())?;
         }
         Ok(answer)
     }
 
-    async fn start(&self, plan: LogicalPlan, pending: Option<copy::Pending>) -> Result<Answer> {
+    /// `CREATE TABLE .. STORED AS DELTA .. AS`: the table is there, and known to the session, when the stream ends.
+    async fn create_table_as(&self, create: writes::Create, query: Parsed) -> Result<Answer> {
+        if self.context.table_exist(create.name.clone())? {
+            if create.if_not_exists {
+                return self.start(LogicalPlanBuilder::empty(false).build()?).await;
+            }
+            return Err(Error::user(format!("table '{}' exists already", create.name))
+                .hint(format!("INSERT INTO {} adds rows to it", create.name)));
+        }
+        let state = self.context.state();
+        let planned = newest::in_one_statement(&self.context, writes::plan_create(&state, &create, query)).await;
+        let plan = planned.map_err(|error| self.name_tables(error))?;
+        if self.read_only {
+            read_only::check(&plan)?;
+        }
+        let mut answer = self.start(plan).await?;
+        let context = self.context.clone();
+        answer.stream = after(answer.stream, |written| async move {
+            written?;
+            let table = store::table::open_managed(&create.folder).await?;
+            context.register_table(create.name, table)?;
+            Ok(())
+        });
+        Ok(answer)
+    }
+
+    async fn start(&self, plan: LogicalPlan) -> Result<Answer> {
         let frame = self.context.execute_logical_plan(plan).await?;
         let schema = Arc::new(frame.schema().as_arrow().clone());
         let task = Arc::new(frame.task_ctx());
         let plan = frame.create_physical_plan().await?;
-        let mut stream = execute_stream(Arc::clone(&plan), task)?;
-        if let Some(pending) = pending {
-            stream = commit_after(stream, pending);
-        }
-        Ok(Answer { schema, stream, plan })
+        let stream = execute_stream(Arc::clone(&plan), task)?;
+        Ok(Answer { schema, stream, plan, repeatable: false })
     }
 
     /// A missing table's message with its name as written, and the tables there are.
@@ -388,16 +447,19 @@ fn runtime(settings: &Settings) -> Result<RuntimeEnv> {
     Ok(builder.build()?)
 }
 
-/// Renames the written file when the stream ends; an error or a stop removes it.
-fn commit_after(stream: SendableRecordBatchStream, pending: copy::Pending) -> SendableRecordBatchStream {
+/// A stream of few rows, with something to do when it has ended, well or not; what that answers counts.
+fn after<F: Future<Output = Result<()>> + Send + 'static>(
+    stream: SendableRecordBatchStream,
+    done: impl FnOnce(Result<()>) -> F + Send + 'static,
+) -> SendableRecordBatchStream {
     let schema = stream.schema();
     let collected = async move {
-        let batches: Vec<RecordBatch> = match stream.try_collect().await {
-            Ok(batches) => batches,
-            Err(error) => return Err(DataFusionError::from(pending.explain(error.into()))),
+        let (batches, ended) = match stream.try_collect::<Vec<RecordBatch>>().await {
+            Ok(batches) => (batches, Ok(())),
+            Err(error) => (Vec::new(), Err(Error::from(error))),
         };
-        pending.commit()?;
-        Ok(futures::stream::iter(batches.into_iter().map(Ok::<_, DataFusionError>)))
+        done(ended).await?;
+        Ok::<_, DataFusionError>(futures::stream::iter(batches.into_iter().map(Ok::<_, DataFusionError>)))
     };
     Box::pin(RecordBatchStreamAdapter::new(schema, futures::stream::once(collected).try_flatten()))
 }

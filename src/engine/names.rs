@@ -18,6 +18,7 @@ use datafusion::sql::sqlparser::ast::{Expr, Ident, ObjectName, ObjectNamePart, V
 
 use super::statement::change;
 use crate::error::{Error, Result};
+use crate::plan::check_stop;
 
 /// Names put right in one statement.
 const MOST: usize = 200;
@@ -26,6 +27,7 @@ const MOST: usize = 200;
 pub async fn plan(state: &SessionState, mut statement: Statement) -> Result<LogicalPlan> {
     exact_spellings(state, &mut statement).await;
     for _ in 0..MOST {
+        check_stop()?;
         let error = match state.statement_to_plan(statement.clone()).await {
             Ok(plan) => return Ok(plan),
             Err(error) => error,

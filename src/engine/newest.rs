@@ -39,7 +39,7 @@ pub async fn in_one_statement<T>(context: &SessionContext, planning: impl Future
     let schema = context.catalog(&defaults.default_catalog).and_then(|c| c.schema(&defaults.default_schema));
     let mut tables = Vec::new();
     for (schema, name) in schema.iter().flat_map(|s| s.table_names().into_iter().map(move |name| (s, name))) {
-        // One that cannot be read is told when it is used.
+        // One that cannot be read is an error when it is used.
         if let Ok(Some(table)) = schema.table(&name).await {
             tables.extend(managed(&table).cloned());
         }

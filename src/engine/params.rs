@@ -54,9 +54,10 @@ impl VisitorMut for Binder<'_> {
             None => {
                 let known: Vec<&str> = self.params.keys().map(String::as_str).collect();
                 let error = Error::user(format!("parameter ${name} has no value"));
-                ControlFlow::Break(match known.is_empty() {
-                    true => error.hint(format!("give it with -p {name}=value")),
-                    false => error.hint(format!("give it with -p {name}=value ({})", suggest(name, known))),
+                ControlFlow::Break(if known.is_empty() {
+                    error.hint(format!("give it with -p {name}=value"))
+                } else {
+                    error.hint(format!("give it with -p {name}=value ({})", suggest(name, known)))
                 })
             }
         }

@@ -1,8 +1,8 @@
 //! The memory pool of a session with a limit.
 //!
-//! DataFusion's `FairSpillPool`, but for operators that copy what they hold when the last row has come and reserve it once:
-//! a join puts the batches of its build side together into one, so both are there for a moment, and a limit that knows
-//! only one of them is passed by the size of the other.
+//! DataFusion's `FairSpillPool`, but for an operator that copies what it holds when the last row has come and reserves it once:
+//! a nested loop join puts the batches of its build side together into one, so both are there for a moment, and a limit that knows
+//! only one of them is passed by the size of the other. (It spills where that does not fit. Other joins get one batch: `one_batch`.)
 //!
 //! Deals with: how much of the limit a reservation takes. Does not deal with: who holds most, for messages
 //! (`TrackConsumersPool` around it).
@@ -14,8 +14,8 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation};
 use parking_lot::Mutex;
 
-/// Operators that hold what they reserve twice, as their reservations' names begin.
-const COPYING: [&str; 3] = ["HashJoinInput", "NestedLoopJoinLoad", "CrossJoinExec"];
+/// The operator that holds what it reserves twice, as its reservations' names begin.
+const COPYING: &str = "NestedLoopJoinLoad";
 
 /// A pool that gives each operator that can spill an equal share of what the others leave.
 #[derive(Debug)]
@@ -48,8 +48,7 @@ impl FairPool {
 
 /// What bytes of a reservation take of the limit.
 fn charge(consumer: &MemoryConsumer, bytes: usize) -> usize {
-    let copied = COPYING.iter().any(|name| consumer.name().starts_with(name));
-    if copied { bytes.saturating_mul(2) } else { bytes }
+    if consumer.name().starts_with(COPYING) { bytes.saturating_mul(2) } else { bytes }
 }
 
 impl fmt::Display for FairPool {
@@ -144,13 +143,13 @@ mod tests {
     #[test]
     fn what_is_copied_counts_twice() {
         let pool = pool();
-        let join = MemoryConsumer::new("HashJoinInput[1]").register(&pool);
+        let join = MemoryConsumer::new("NestedLoopJoinLoad[1]").register(&pool);
         join.try_grow(400).unwrap();
         assert_eq!((join.size(), pool.reserved()), (400, 800));
         let error = Error::from(join.try_grow(101).unwrap_err());
         assert_eq!(
             error.message(),
-            "out of memory: HashJoinInput[1] holds 800.0 B and needs 202.0 B more; the limit is 1000.0 B"
+            "out of memory: NestedLoopJoinLoad[1] holds 800.0 B and needs 202.0 B more; the limit is 1000.0 B"
         );
         join.shrink(150);
         assert_eq!(pool.reserved(), 500);

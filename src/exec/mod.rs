@@ -2,7 +2,7 @@
 //!
 //! Deals with: the operator ([`user_aggregate`]), where users begin and end ([`user_runs`]), users that lie on the cut
 //! between two partitions (`edges`), inputs whose users overlap ([`merge`]); the check of an order that other operators rely on ([`order_check`]); conditions on dictionaries ([`by_value`]).
-//! Beside it, what keeps a memory limit where DataFusion does not: [`window`] functions, the [`memory_pool`].
+//! Beside it, what keeps a memory limit where DataFusion does not: [`window`] functions, the build side of joins ([`one_batch`]), the [`memory_pool`].
 //! Does not deal with: which plans may use it (`plan`), or what is computed of a user (any `GroupsAccumulator`, ours or
 //! DataFusion's, so both paths give the same answers).
 
@@ -12,6 +12,7 @@ mod edges;
 pub mod files;
 pub mod memory_pool;
 pub mod merge;
+pub mod one_batch;
 pub mod order_check;
 mod partition;
 pub mod user_aggregate;

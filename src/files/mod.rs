@@ -15,7 +15,7 @@ pub mod blocks;
 pub mod cells;
 pub mod checksums;
 pub mod columns;
-mod convert;
+pub mod convert;
 pub mod csv;
 pub mod decoded;
 pub mod followed;

@@ -8,12 +8,14 @@ use datafusion::common::ScalarValue;
 use datafusion::error::Result;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::{
-    Accumulator, AggregateUDF, AggregateUDFImpl, ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
+    Accumulator, AggregateUDF, AggregateUDFImpl, ColumnarValue, Documentation, ScalarFunctionArgs, ScalarUDF,
     Signature, Volatility,
 };
 
 use hashbrown::HashMap;
 
+use super::documentation::documentation;
+use super::row_function::{RowFunction, row_function};
 use super::{ArgumentDoc, FunctionDoc, FunctionKind};
 use crate::error::Error;
 use crate::model::bg_nbd::{Customer, Params, fit};
@@ -26,13 +28,12 @@ pub fn bg_nbd_fit() -> AggregateUDF {
 
 /// `p_alive(model, repeats, recency, age)`.
 pub fn p_alive() -> ScalarUDF {
-    Forecast { name: "p_alive", horizon: false, signature: Signature::user_defined(Volatility::Immutable) }.into()
+    row_function(Forecast { name: "p_alive", horizon: false })
 }
 
 /// `expected_purchases(model, t, repeats, recency, age)`.
 pub fn expected_purchases() -> ScalarUDF {
-    Forecast { name: "expected_purchases", horizon: true, signature: Signature::user_defined(Volatility::Immutable) }
-        .into()
+    row_function(Forecast { name: "expected_purchases", horizon: true })
 }
 
 const PARAMETERS: [&str; 4] = ["r", "alpha", "a", "b"];
@@ -77,6 +78,10 @@ impl AggregateUDFImpl for BgNbdFit {
         let numbers = [("repeats", DataType::Int64), ("recency", DataType::Float64), ("age", DataType::Float64)];
         let counts = ("customers", DataType::Int64);
         Ok(numbers.into_iter().chain([counts]).map(|(part, item)| list(part, item)).collect())
+    }
+
+    fn documentation(&self) -> Option<&Documentation> {
+        Some(documentation("bg_nbd_fit"))
     }
 }
 
@@ -177,19 +182,14 @@ struct Forecast {
     name: &'static str,
     /// Whether a span to look ahead follows the model.
     horizon: bool,
-    signature: Signature,
 }
 
-impl ScalarUDFImpl for Forecast {
-    fn name(&self) -> &str {
+impl RowFunction for Forecast {
+    fn name(&self) -> &'static str {
         self.name
     }
 
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+    fn coerce(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         let numbers = 3 + usize::from(self.horizon);
         let is_model =
             matches!(types.first(), Some(DataType::Struct(f)) if PARAMETERS.iter().all(|p| f.find(p).is_some()));
@@ -205,11 +205,11 @@ impl ScalarUDFImpl for Forecast {
         Ok([types[0].clone()].into_iter().chain(std::iter::repeat_n(DataType::Float64, numbers)).collect())
     }
 
-    fn return_type(&self, _types: &[DataType]) -> Result<DataType> {
+    fn answer_type(&self, _types: &[DataType]) -> Result<DataType> {
         Ok(DataType::Float64)
     }
 
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+    fn call(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let columns = ColumnarValue::values_to_arrays(&args.args)?;
         let models = columns[0].as_struct();
         let parameters: Vec<Float64Array> = PARAMETERS
@@ -245,9 +245,10 @@ impl ScalarUDFImpl for Forecast {
             }
             let customer = Customer { repeats: repeats as u32, recency, age };
             customer.check()?;
-            answers.push(Some(match self.horizon {
-                true => model.expected_purchases(numbers[0].value(row), &customer),
-                false => model.p_alive(&customer),
+            answers.push(Some(if self.horizon {
+                model.expected_purchases(numbers[0].value(row), &customer)
+            } else {
+                model.p_alive(&customer)
             }));
         }
         Ok(ColumnarValue::Array(Arc::new(Float64Array::from(answers))))

@@ -6,32 +6,32 @@
 
 use arrow::datatypes::DataType;
 use datafusion::error::Result;
-use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
+use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, Signature, Volatility};
+
+use crate::functions::row_function::{RowFunction, row_function};
 
 /// The function.
 pub fn breakdown() -> ScalarUDF {
-    Breakdown { signature: Signature::any(1, Volatility::Immutable) }.into()
+    row_function(Breakdown)
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct Breakdown {
-    signature: Signature,
-}
+struct Breakdown;
 
-impl ScalarUDFImpl for Breakdown {
-    fn name(&self) -> &str {
+impl RowFunction for Breakdown {
+    fn name(&self) -> &'static str {
         "breakdown"
     }
 
-    fn signature(&self) -> &Signature {
-        &self.signature
+    fn signature(&self) -> Signature {
+        Signature::any(1, Volatility::Immutable)
     }
 
-    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+    fn answer_type(&self, types: &[DataType]) -> Result<DataType> {
         Ok(types[0].clone())
     }
 
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+    fn call(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         Ok(args.args[0].clone())
     }
 }

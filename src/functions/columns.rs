@@ -8,8 +8,8 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, ListArray, PrimitiveArray};
 use arrow::buffer::{BooleanBuffer, OffsetBuffer};
 use arrow::datatypes::{
-    DataType, Date32Type, Field, Int64Type, IntervalMonthDayNanoType, IntervalUnit, TimeUnit, TimestampMicrosecondType,
-    TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
+    DataType, Date32Type, Field, Fields, Int64Type, IntervalMonthDayNanoType, IntervalUnit, TimeUnit,
+    TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
 };
 use datafusion::common::ScalarValue;
 use datafusion::error::DataFusionError;
@@ -30,7 +30,7 @@ pub fn ticks_per_second(unit: TimeUnit) -> i64 {
     }
 }
 
-/// How the times of a column of this type are read; `None` where it is no time.
+/// How the times of a column of this type are read; `None` where it is not a time.
 pub fn clock_of(time: &DataType) -> Option<Clock> {
     match time {
         DataType::Timestamp(unit, _) => Some(Clock::Instants(ticks_per_second(*unit))),
@@ -137,6 +137,14 @@ pub fn times_array(ticks: Vec<i64>, nulls: Option<arrow::buffer::NullBuffer>, ti
         DataType::Date32 => Arc::new(Date32Array::new(ticks.iter().map(|t| *t as i32).collect(), nulls)),
         other => return Err(Error::internal(format!("no times of type {other}"))),
     })
+}
+
+/// The fields of a struct type; none of any other.
+pub fn struct_fields(data_type: &DataType) -> Option<&Fields> {
+    match data_type {
+        DataType::Struct(fields) => Some(fields),
+        _ => None,
+    }
 }
 
 /// A list column: element `g` is `values[offsets[g]..offsets[g + 1]]`.

@@ -7,47 +7,46 @@ use arrow::array::Array;
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::error::Result;
-use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
+use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, Signature, Volatility};
 
 use crate::algo::calendar::Clock;
 use crate::config::notes::Notes;
 use crate::error::Error;
 use crate::functions::columns::{Times, clock_of, coerce_time};
+use crate::functions::row_function::{RowFunction, row_function};
 
 const NAME: &str = "data_reach";
 
 /// The function.
 pub fn data_reach() -> ScalarUDF {
-    // What it says depends on the clock.
-    DataReach { signature: Signature::user_defined(Volatility::Volatile) }.into()
+    row_function(DataReach)
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct DataReach {
-    signature: Signature,
-}
+struct DataReach;
 
-impl ScalarUDFImpl for DataReach {
-    fn name(&self) -> &str {
+impl RowFunction for DataReach {
+    fn name(&self) -> &'static str {
         NAME
     }
 
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+    fn coerce(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         match types {
             [time, _, _] => Ok(vec![coerce_time(NAME, 1, time)?, DataType::Utf8, DataType::Utf8]),
             _ => Err(Error::user(format!("{NAME}: needs (largest time, relation, time zone)")).into()),
         }
     }
 
-    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+    fn signature(&self) -> Signature {
+        // What it says depends on the clock.
+        Signature::user_defined(Volatility::Volatile)
+    }
+
+    fn answer_type(&self, types: &[DataType]) -> Result<DataType> {
         Ok(types[0].clone())
     }
 
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+    fn call(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let [time, ColumnarValue::Scalar(relation), ColumnarValue::Scalar(zone)] = args.args.as_slice() else {
             return Err(Error::user(format!("{NAME}: arguments 2 and 3 must be constants")).into());
         };

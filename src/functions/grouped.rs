@@ -1,4 +1,4 @@
-//! An aggregate that is wholly told by its grouped state.
+//! An aggregate defined by its grouped state alone.
 //!
 //! Deals with: what every aggregate of tenure says to DataFusion in the same way. The row accumulator is the grouped one
 //! with a single group; constants are checked while the query is planned.
@@ -11,9 +11,10 @@ use arrow::datatypes::{DataType, FieldRef};
 use datafusion::error::Result;
 use datafusion::logical_expr::function::{AccumulatorArgs, AggregateFunctionSimplification, StateFieldsArgs};
 use datafusion::logical_expr::{
-    Accumulator, AggregateUDF, AggregateUDFImpl, Expr, GroupsAccumulator, Signature, Volatility,
+    Accumulator, AggregateUDF, AggregateUDFImpl, Documentation, Expr, GroupsAccumulator, Signature, Volatility,
 };
 
+use super::documentation::documentation;
 use super::single_group::SingleGroup;
 use crate::error::Error;
 
@@ -103,6 +104,10 @@ impl<F: GroupedFunction> AggregateUDFImpl for Aggregate<F> {
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
         let types: Vec<DataType> = args.input_fields.iter().map(|f| f.data_type().clone()).collect();
         Ok(self.function.state_fields(args.name, &types)?)
+    }
+
+    fn documentation(&self) -> Option<&Documentation> {
+        Some(documentation(self.function.name()))
     }
 
     fn simplify(&self) -> Option<AggregateFunctionSimplification> {

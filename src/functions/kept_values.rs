@@ -231,9 +231,8 @@ fn by_key<K: ArrowDictionaryKeyType>(
     let values = keys.values();
     match keys.nulls() {
         None => numbers.extend(rows.iter().map(|row| of_value[values[*row as usize].as_usize()])),
-        Some(known) => numbers.extend(rows.iter().map(|row| match known.is_valid(*row as usize) {
-            true => of_value[values[*row as usize].as_usize()],
-            false => of_null,
+        Some(known) => numbers.extend(rows.iter().map(|row| {
+            if known.is_valid(*row as usize) { of_value[values[*row as usize].as_usize()] } else { of_null }
         })),
     }
 }

@@ -46,7 +46,7 @@ impl fmt::Debug for MiddleFunction {
     }
 }
 
-/// Where values are kept is no part of what is asked.
+/// Where values are kept is not part of what is asked.
 impl PartialEq for MiddleFunction {
     fn eq(&self, _other: &Self) -> bool {
         true

@@ -5,45 +5,41 @@ use std::sync::Arc;
 use arrow::array::{AsArray, Float64Array};
 use arrow::datatypes::{DataType, Int64Type};
 use datafusion::error::Result;
-use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
+use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, Signature, Volatility};
 
 use super::{ArgumentDoc, FunctionDoc, FunctionKind};
+use crate::functions::row_function::{RowFunction, row_function};
 use crate::model::wilson::{Z_95, wilson};
 
 /// The lower bound.
 pub fn wilson_low() -> ScalarUDF {
-    Wilson { name: "wilson_low", signature: signature() }.into()
+    row_function(Wilson { name: "wilson_low" })
 }
 
 /// The upper bound.
 pub fn wilson_high() -> ScalarUDF {
-    Wilson { name: "wilson_high", signature: signature() }.into()
-}
-
-fn signature() -> Signature {
-    Signature::exact(vec![DataType::Int64, DataType::Int64], Volatility::Immutable)
+    row_function(Wilson { name: "wilson_high" })
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Wilson {
     name: &'static str,
-    signature: Signature,
 }
 
-impl ScalarUDFImpl for Wilson {
-    fn name(&self) -> &str {
+impl RowFunction for Wilson {
+    fn name(&self) -> &'static str {
         self.name
     }
 
-    fn signature(&self) -> &Signature {
-        &self.signature
+    fn signature(&self) -> Signature {
+        Signature::exact(vec![DataType::Int64, DataType::Int64], Volatility::Immutable)
     }
 
-    fn return_type(&self, _types: &[DataType]) -> Result<DataType> {
+    fn answer_type(&self, _types: &[DataType]) -> Result<DataType> {
         Ok(DataType::Float64)
     }
 
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+    fn call(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let columns = ColumnarValue::values_to_arrays(&args.args)?;
         let (successes, trials) = (columns[0].as_primitive::<Int64Type>(), columns[1].as_primitive::<Int64Type>());
         let bounds = successes.iter().zip(trials).map(|(successes, trials)| {

@@ -1,25 +1,25 @@
-//! What is told of rows and ingests that are left: rejected rows that are too many, ingests that nobody has gone on with.
+//! What is said of rows and ingests that are left: rejected rows that are too many, ingests that nobody has resumed.
 //!
 //! Deals with: words. Does not deal with: when they are too many (`run`).
 
 use std::path::Path;
 
-use super::journal::{self, Left};
 use super::order::Watch;
 use super::rejects::Rejects;
 use crate::error::Error;
 use crate::files::reject::{Counted, NOT_UTF8};
 use crate::store::managed::vacuum::UNCOMMITTED;
+use crate::store::unfinished::{self, Left};
 
-/// Ingests that were stopped and that nobody has gone on with for long: they take up the disk until somebody does.
+/// Ingests that were stopped long ago and not resumed: they take up the disk until they are.
 pub fn tell_left(table: &Path, own: &str, watch: &dyn Watch) {
     let left: Vec<Left> =
-        journal::left(table, UNCOMMITTED, false).into_iter().filter(|left| !left.name.ends_with(own)).collect();
+        unfinished::left(table, UNCOMMITTED, false).into_iter().filter(|left| !left.name.ends_with(own)).collect();
     if !left.is_empty() {
         let megabytes = left.iter().map(|left| left.bytes).sum::<u64>().div_ceil(1_000_000);
         watch.note(&format!(
             "unfinished ingests of other sources hold {megabytes} MB in '{}' ({}): the same commands go on with them, tenure vacuum removes them",
-            table.join(journal::FOLDER).display(),
+            table.join(unfinished::FOLDER).display(),
             left.len()
         ));
     }

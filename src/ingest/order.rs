@@ -107,7 +107,7 @@ pub trait Watch: Sync {
     fn progress(&self, progress: Progress);
     /// Something worth telling.
     fn note(&self, text: &str);
-    /// Something that must be told, even to those who want to hear little.
+    /// Something that must be said, even to those who want to hear little.
     fn warn(&self, text: &str);
     /// Whether to stop at the next chance.
     fn stopped(&self) -> bool;

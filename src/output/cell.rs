@@ -63,10 +63,7 @@ pub(super) fn cells(column: &ArrayRef, doubles: Doubles) -> Result<Vec<Cell>> {
             Some(value) => buffer.push_str(&rounded(value)),
             None => write!(buffer, "{}", formatter.value(row)).map_err(write_failed)?,
         }
-        let text = match texts && buffer == NULL {
-            true => "'NULL'".to_string(),
-            false => escape(&buffer).into_owned(),
-        };
+        let text = if texts && buffer == NULL { "'NULL'".to_string() } else { escape(&buffer).into_owned() };
         cells.push(Cell { width: text.width(), text, null: false });
     }
     Ok(cells)
@@ -123,10 +120,7 @@ fn rounded(value: f64) -> String {
 /// Without closing zeros, but with one digit after the point: a whole double still reads as a double.
 fn trimmed(text: &str) -> &str {
     let short = text.trim_end_matches('0');
-    match short.ends_with('.') {
-        true => &text[..short.len() + 1],
-        false => short,
-    }
+    if short.ends_with('.') { &text[..short.len() + 1] } else { short }
 }
 
 /// Text with control characters, line breaks and direction marks written out (`\n`, `\x1b`, `\u{202e}`), so that data can
@@ -156,7 +150,7 @@ pub fn escape(text: &str) -> Cow<'_, str> {
 /// C0, C1, DEL, and the marks that reorder or break the text around them.
 fn is_unsafe(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 /// The text cut to `width` columns, the last one being `…` where something is missing.

@@ -33,9 +33,10 @@ impl<W: Write> Expanded<W> {
         writeln!(self.writer, "{dim}{title}{line}{plain}")?;
         for (name, (value, null)) in self.names.iter().zip(values) {
             let pad = " ".repeat(self.label - name.width());
-            match null {
-                true => writeln!(self.writer, "{name}{pad} {dim}│ {value}{plain}")?,
-                false => writeln!(self.writer, "{name}{pad} {dim}│{plain} {value}")?,
+            if *null {
+                writeln!(self.writer, "{name}{pad} {dim}│ {value}{plain}")?
+            } else {
+                writeln!(self.writer, "{name}{pad} {dim}│{plain} {value}")?
             }
         }
         Ok(())

@@ -30,7 +30,7 @@ enum Place {
 
 impl NewFile {
     /// Starts to write `path`. Its folder must be there; an older file keeps its permissions, a link keeps pointing where it
-    /// does, and what is no regular file (a pipe, `/dev/stdout`) is written directly.
+    /// does, and what is not a regular file (a pipe, `/dev/stdout`) is written directly.
     pub fn create(path: &Path) -> Result<Self> {
         let failed = |e: io::Error| Error::io("write", path, &e);
         let older = match std::fs::metadata(path) {

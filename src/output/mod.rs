@@ -28,7 +28,7 @@ use crate::error::{Error, Result, suggest};
 
 pub use cell::escape;
 pub use file::{Faults, NewFile, Watched};
-pub use visible::Visible;
+pub use visible::{Visible, visible};
 
 /// Writes one result.
 pub trait Sink: Send {
@@ -69,7 +69,7 @@ pub struct Style {
     pub max_rows: Option<usize>,
     /// Whether to use ANSI colours.
     pub color: bool,
-    /// Whether the number of rows is told below the table.
+    /// Whether the number of rows stands below the table.
     pub footer: bool,
     /// One line for each value instead of one for each row.
     pub expanded: bool,
@@ -133,7 +133,7 @@ impl Format {
         })
     }
 
-    /// Whether the bytes are no text, so that a terminal should not see them.
+    /// Whether the bytes are not text, so that a terminal should not see them.
     pub fn is_binary(self) -> bool {
         matches!(self, Format::Parquet | Format::Arrow)
     }

@@ -201,10 +201,11 @@ fn layout(natural: &[(usize, usize, bool)], terminal: Option<usize>) -> Layout {
     let least: Vec<usize> = natural
         .iter()
         .zip(&full)
-        .map(|(&(name, value, number), &full)| match number {
-            true => value.max(name.min(LEAST_TEXT)).max(1),
-            false => full.min(LEAST_TEXT),
-        })
+        .map(
+            |(&(name, value, number), &full)| {
+                if number { value.max(name.min(LEAST_TEXT)).max(1) } else { full.min(LEAST_TEXT) }
+            },
+        )
         .collect();
     // The widest cap that fits; at `least` a column stops giving way.
     let capped = |cap: usize| -> Vec<usize> { full.iter().zip(&least).map(|(&f, &l)| f.min(cap.max(l))).collect() };

@@ -4,10 +4,14 @@
 //! Does not deal with: the operators they put in place (`exec`).
 
 mod believed_order;
+mod checked_arithmetic;
 mod cooperative_joins;
 mod correlated;
 mod filters_by_value;
+mod gathered_joins;
 mod local_calendar;
+mod null_keys;
+mod nulls_in_lists;
 mod order_check;
 mod ordered_aggregation;
 mod ordered_join;
@@ -16,42 +20,60 @@ mod partition_first;
 mod relied_on;
 mod row_cuts;
 mod rows_asked;
+mod spans_in_order;
 mod spans_of_time;
+mod stoppable;
+mod subqueries;
 mod unordered_scan;
 mod user_cuts;
 mod windows;
 
 use std::sync::Arc;
 
-use datafusion::optimizer::{Analyzer, AnalyzerRule};
+use datafusion::optimizer::{Analyzer, AnalyzerRule, Optimizer, OptimizerRule};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 
+use self::stoppable::Stoppable;
+use crate::error::{Error, Result};
 use crate::store::footers::Footers;
+
+pub use self::stoppable::{AtEachTable, Stop, check as check_stop};
 
 /// DataFusion's physical rules with ours among them.
 ///
 /// `unordered_scan` and `believed_order` come first, before anybody relies on an order; the check of orders, while the plan still says whether
 /// the query itself asked for one. The others come after the rules that place repartitions and sorts, since they replace
 /// what those have built. All come before the rule that checks that every operator gets the distribution and order it
-/// requires: what we build is checked like anything else. `footers` tell where users lie.
-pub fn physical_rules(footers: Footers) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+/// requires: what we build is checked like anything else. `footers` tell where users lie, `limited` whether memory is.
+///
+/// Errors: a rule of DataFusion's has another name by now, so that nobody knows where ours belong.
+pub fn physical_rules(footers: Footers, limited: bool) -> Result<Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>>> {
     let mut rules = PhysicalOptimizer::new().rules;
-    let last = |rules: &[Arc<dyn PhysicalOptimizerRule + Send + Sync>], name: &str| {
-        rules.iter().rposition(|r| r.name() == name).unwrap_or(rules.len())
-    };
-    let at = last(&rules, "OutputRequirements");
+    let at = last(&rules, "OutputRequirements")?;
     rules.insert(at, Arc::new(order_check::OrderCheck));
-    let at = last(&rules, "EnsureCooperative");
+    let at = last(&rules, "EnsureCooperative")?;
     rules.insert(at, Arc::new(ordered_aggregation::OrderedAggregation(footers.clone())));
     rules.insert(at + 1, Arc::new(partition_first::PartitionFirst));
     rules.insert(at + 2, Arc::new(filters_by_value::FiltersByValue));
     rules.insert(at + 3, Arc::new(windows::Windows));
+    if limited {
+        rules.insert(at + 4, Arc::new(gathered_joins::GatheredJoins));
+    }
     // After the rule that wraps the leaves, so that no leaf counts as wrapped already.
-    rules.insert(at + 5, Arc::new(cooperative_joins::CooperativeJoins));
+    let after = last(&rules, "EnsureCooperative")? + 1;
+    rules.insert(after, Arc::new(cooperative_joins::CooperativeJoins));
     rules.insert(0, Arc::new(unordered_scan::UnorderedScan));
     rules.insert(1, Arc::new(believed_order::BelievedOrder(footers)));
-    rules
+    Ok(rules.into_iter().map(|rule| Arc::new(Stoppable(rule)) as _).collect())
+}
+
+/// Where the last rule of a name stands.
+fn last(rules: &[Arc<dyn PhysicalOptimizerRule + Send + Sync>], name: &str) -> Result<usize> {
+    rules.iter().rposition(|rule| rule.name() == name).ok_or_else(|| {
+        let known: Vec<&str> = rules.iter().map(|rule| rule.name()).collect();
+        Error::internal(format!("DataFusion has no rule '{name}'; it has {}", known.join(", ")))
+    })
 }
 
 /// DataFusion's analyzer rules with ours among them: the meaning of spans of time before types are coerced, correlated conditions after.
@@ -59,6 +81,39 @@ pub fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
     let mut rules = Analyzer::new().rules;
     rules.insert(0, Arc::new(local_calendar::LocalCalendar));
     rules.insert(1, Arc::new(spans_of_time::SpansOfTime));
+    rules.insert(2, Arc::new(spans_in_order::SpansInOrder));
+    rules.push(Arc::new(nulls_in_lists::NullsInLists));
+    rules.push(Arc::new(checked_arithmetic::CheckedArithmetic));
+    rules.push(Arc::new(subqueries::Subqueries));
     rules.push(Arc::new(correlated::Correlated));
-    rules
+    rules.into_iter().map(|rule| Arc::new(Stoppable(rule)) as _).collect()
+}
+
+/// DataFusion's optimizer rules with ours before them.
+pub fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
+    let mut rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = Optimizer::new().rules;
+    for rule in &mut rules {
+        if rule.name() == null_keys::Unmixed::WRAPS {
+            *rule = Arc::new(null_keys::Unmixed(Arc::clone(rule)));
+        }
+    }
+    rules.insert(0, Arc::new(null_keys::NullKeys));
+    rules.into_iter().map(|rule| Arc::new(Stoppable(rule)) as _).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A rule of DataFusion's that is called otherwise is an error, not another place.
+    #[test]
+    fn rules_stand_where_they_must() {
+        let mut rules = PhysicalOptimizer::new().rules;
+        for name in ["OutputRequirements", "EnsureCooperative"] {
+            assert!(last(&rules, name).is_ok(), "{name}");
+            rules.retain(|rule| rule.name() != name);
+            let told = last(&rules, name).unwrap_err();
+            assert!(told.message().contains(&format!("has no rule '{name}'")), "{told}");
+        }
+    }
 }

@@ -7,100 +7,91 @@ use datafusion::functions::core::expr_fn::named_struct;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, SortExpr, cast, col, lit, when};
 
 use super::Relation;
-use super::call::{Breakdown, Call, column, unkeyed};
-use super::roles::{Roles, with_roles};
+use super::argument::{Argument, Kind, docs};
+use super::call::{Breakdown, Call};
+use super::expressions::{column, unkeyed};
+use super::roles::Roles;
+use super::shared::{BY, ORDER_KEY, with_roles};
 use crate::algo::attribution::Rule;
 use crate::algo::calendar::Clock;
 use crate::error::{Error, Result};
 use crate::functions::attribution::models::Model;
-use crate::functions::attribution::user::{UNTOUCHED, half_life_ticks};
+use crate::functions::attribution::user::half_life_ticks;
 use crate::functions::attribution::{attribution_credits, user_attribution};
 use crate::functions::columns::{clock_of, window_ticks};
-use crate::functions::{ArgumentDoc, FunctionDoc, FunctionKind};
+use crate::functions::{FunctionDoc, FunctionKind};
 
 /// The relation.
 #[derive(Debug)]
 pub struct Attribution;
 
+const CONVERSION: Argument =
+    Argument::needed("conversion", Kind::Condition, "What is credited; each such row is one conversion.");
+const MODEL: Argument = Argument::with_default(
+    "model",
+    Kind::Texts,
+    "'last'",
+    "`first`, `last`, `last_non_direct`, `linear`, `participation`, `position`, `time_decay`, `markov`, `shapley`; \
+     several are answered by one scan.",
+);
+const CHANNEL: Argument = Argument::optional("channel", Kind::Column, "channel", "Where a touch came from.");
+const TOUCH: Argument = Argument::optional(
+    "touch",
+    Kind::Condition,
+    "any row with a channel",
+    "What counts as a touch; without a channel (NULL) nothing does.",
+);
+const VALUE: Argument = Argument::optional(
+    "value",
+    Kind::Column,
+    "nothing",
+    "What a conversion is worth, taken from its row; NULL is 0, less than 0 is allowed.",
+);
+const LOOKBACK: Argument = Argument::with_default(
+    "lookback",
+    Kind::Span,
+    "INTERVAL '30 days'",
+    "How long before a conversion a touch may be, inclusive.",
+);
+const RESET: Argument = Argument::with_default(
+    "reset",
+    Kind::Switch,
+    "false",
+    "Whether a conversion uses its touches up: later ones see only touches after its instant.",
+);
+const WEIGHTS: Argument = Argument::with_default(
+    "weights",
+    Kind::Numbers(3),
+    "[40, 20, 40]",
+    "For `position`: shares of the first touch, of all between, and of the last.",
+);
+const HALF_LIFE: Argument = Argument::with_default(
+    "half_life",
+    Kind::Span,
+    "INTERVAL '7 days'",
+    "For `time_decay`: the age that halves a weight.",
+);
+const DIRECT: Argument = Argument::with_default(
+    "direct",
+    Kind::Texts,
+    "['direct', '(direct)']",
+    "For `last_non_direct`: the channels to pass over.",
+);
+
 impl Relation for Attribution {
+    fn arguments(&self) -> Vec<Argument> {
+        let by = BY.meaning("Breaks the answer down by the value at the conversion.");
+        let order = ORDER_KEY.meaning("Orders touches of one instant; those it leaves tied go by channel.");
+        with_roles(&[CONVERSION, MODEL, CHANNEL, TOUCH, VALUE, LOOKBACK, RESET, by, WEIGHTS, HALF_LIFE, DIRECT, order])
+    }
+
     fn doc(&self) -> FunctionDoc {
-        let argument = |name, kind, default, text| ArgumentDoc { name, kind, default, text };
-        with_roles(FunctionDoc {
+        FunctionDoc {
             name: "attribution",
             kind: FunctionKind::Relation,
             summary: "Which channels get the credit for conversions, by one model or several",
             syntax: "attribution(table, conversion => '..' [, model => '..'] [, channel => ..] [, value => ..])",
-            arguments: vec![
-                argument("table", "table or (SELECT ..)", None, "The events."),
-                argument(
-                    "conversion",
-                    "event name or condition",
-                    None,
-                    "What is credited; each such row is one conversion.",
-                ),
-                argument(
-                    "model",
-                    "TEXT or list",
-                    Some("'last'"),
-                    "`first`, `last`, `last_non_direct`, `linear`, `participation`, `position`, `time_decay`, `markov`, `shapley`; \
-                     several are answered by one scan.",
-                ),
-                argument("channel", "column", Some("channel"), "Where a touch came from."),
-                argument(
-                    "touch",
-                    "event name or condition",
-                    Some("any row with a channel"),
-                    "What counts as a touch; without a channel (NULL) nothing does.",
-                ),
-                argument(
-                    "value",
-                    "column",
-                    Some("nothing"),
-                    "What a conversion is worth, taken from its row; NULL is 0, less than 0 is allowed.",
-                ),
-                argument(
-                    "lookback",
-                    "INTERVAL",
-                    Some("INTERVAL '30 days'"),
-                    "How long before a conversion a touch may be, inclusive.",
-                ),
-                argument(
-                    "reset",
-                    "BOOLEAN",
-                    Some("false"),
-                    "Whether a conversion uses its touches up: later ones see only touches after its instant.",
-                ),
-                argument(
-                    "by",
-                    "column or list",
-                    Some("nothing"),
-                    "Breaks the answer down by the value at the conversion.",
-                ),
-                argument(
-                    "weights",
-                    "list of 3 numbers",
-                    Some("[40, 20, 40]"),
-                    "For `position`: shares of the first touch, of all between, and of the last.",
-                ),
-                argument(
-                    "half_life",
-                    "INTERVAL",
-                    Some("INTERVAL '7 days'"),
-                    "For `time_decay`: the age that halves a weight.",
-                ),
-                argument(
-                    "direct",
-                    "TEXT or list",
-                    Some("['direct', '(direct)']"),
-                    "For `last_non_direct`: the channels to pass over.",
-                ),
-                argument(
-                    "order_key",
-                    "column",
-                    Some("nothing"),
-                    "Orders touches of one instant; those it leaves tied go by channel.",
-                ),
-            ],
+            arguments: docs(&self.arguments()),
             returns: vec![
                 ("by ..", "The breakdown columns, under their own names."),
                 ("model TEXT", "The model, in the order asked."),
@@ -116,50 +107,49 @@ impl Relation for Attribution {
             ],
             text: TEXT,
             example: "SELECT model, channel, round(credit, 2) AS credit, round(share, 3) AS share, touches, users\nFROM attribution(events, conversion => 'purchase', touch => event IN ('search', 'view_item', 'share'),\n  channel => event, model => ['last', 'linear', 'markov'], lookback => INTERVAL '7 days')",
-        })
+        }
     }
 
     fn plan(&self, call: &mut Call) -> Result<LogicalPlan> {
         let roles = Roles::of(call)?;
-        let Some(conversion) = call.condition("conversion")? else {
-            return Err(call.required("conversion"));
+        let Some(conversion) = call.condition(&CONVERSION)? else {
+            return Err(call.required(&CONVERSION));
         };
         let conversion = roles.condition(call, &conversion)?;
-        let channel = match call.column("channel")? {
+        let channel = match call.column(&CHANNEL)? {
             Some(channel) => channel,
             None => call.column_named("channel", "channel")?,
         };
         let channel = as_text(call, channel)?;
-        let touch = call.condition("touch")?.map(|touch| roles.condition(call, &touch)).transpose()?;
-        let value = call.column("value")?.map(|value| as_number(call, value)).transpose()?;
-        let by = call.breakdowns("by")?;
+        let touch = call.condition(&TOUCH)?.map(|touch| roles.condition(call, &touch)).transpose()?;
+        let value = call.column(&VALUE)?.map(|value| as_number(call, value)).transpose()?;
+        let by = call.breakdowns(&BY)?;
         call.refuse_names(&by, &OUTPUT)?;
         call.refuse_names(&by, &INNER)?;
         let models = models(call)?;
         let clock = clock_of(&roles.time_type).unwrap_or(Clock::Dates);
-        let lookback = call.interval("lookback")?.unwrap_or_else(|| days(30));
+        let lookback = call.span(&LOOKBACK)?;
         window_ticks(call.name(), "argument 'lookback'", &lookback, clock)?;
-        let reset = call.switch("reset", false)?;
-        let half_life = call.interval("half_life")?;
-        only_for(call, "half_life", half_life.is_some(), &models, Rule::TimeDecay)?;
-        let half_life = half_life.unwrap_or_else(|| days(7));
+        let reset = call.switch(&RESET)?;
+        for (argument, rule) in [(HALF_LIFE, Rule::TimeDecay), (WEIGHTS, Rule::Position), (DIRECT, Rule::LastNonDirect)]
+        {
+            only_for(call, &argument, &models, rule)?;
+        }
+        let half_life = call.span(&HALF_LIFE)?;
         half_life_ticks(call.name(), "argument 'half_life'", &half_life, clock)?;
         let weights = weights(call)?;
-        only_for(call, "weights", weights.is_some(), &models, Rule::Position)?;
-        let weights = weights.unwrap_or([0.4, 0.2, 0.4]);
-        let direct = call.texts("direct")?;
-        only_for(call, "direct", direct.is_some(), &models, Rule::LastNonDirect)?;
-        let direct = direct.unwrap_or_else(|| vec!["direct".to_string(), UNTOUCHED.to_string()]);
-        let order_key = call.column("order_key")?;
+        let direct = call.texts(&DIRECT)?.unwrap_or_default();
+        let order_key = call.column(&ORDER_KEY)?;
 
         let has_channel = channel.clone().is_not_null();
         let touch = match touch {
             Some(touch) => touch.and(has_channel),
             None => has_channel,
         };
-        let is_direct = match models.contains(&Model::Rule(Rule::LastNonDirect)) {
-            true => channel.clone().in_list(direct.into_iter().map(lit).collect(), false),
-            false => lit(false),
+        let is_direct = if models.contains(&Model::Rule(Rule::LastNonDirect)) {
+            channel.clone().in_list(direct.into_iter().map(lit).collect(), false)
+        } else {
+            lit(false)
         };
         let mut kept = Vec::new();
         kept.extend(order_key.into_iter().flat_map(|key| [lit("order_key"), key]));
@@ -223,7 +213,7 @@ fn report(
 }
 
 fn models(call: &mut Call) -> Result<Vec<Model>> {
-    let names = call.texts("model")?.unwrap_or_else(|| vec!["last".to_string()]);
+    let names = call.texts(&MODEL)?.unwrap_or_default();
     let mut models: Vec<Model> = Vec::new();
     for name in names {
         let model = Model::parse(call.name(), &name)?;
@@ -236,33 +226,28 @@ fn models(call: &mut Call) -> Result<Vec<Model>> {
 }
 
 /// Refuses an argument that says something only to a model that is not asked for.
-fn only_for(call: &Call, key: &str, given: bool, models: &[Model], rule: Rule) -> Result<()> {
+fn only_for(call: &Call, argument: &Argument, models: &[Model], rule: Rule) -> Result<()> {
     let model = Model::Rule(rule);
-    match given && !models.contains(&model) {
-        true => {
-            Err(call.error(format!("argument '{key}' is for the model '{}', which is not asked for", model.name())))
-        }
-        false => Ok(()),
+    if !call.given(argument) || models.contains(&model) {
+        return Ok(());
     }
+    let (key, name) = (argument.name, model.name());
+    Err(call.error(format!("argument '{key}' is for the model '{name}', which is not asked for")))
 }
 
 /// Shares of first, middle and last touch that add up to 1.
-fn weights(call: &mut Call) -> Result<Option<[f64; 3]>> {
-    let Some(numbers) = call.numbers("weights", 3)? else { return Ok(None) };
+fn weights(call: &mut Call) -> Result<[f64; 3]> {
+    let numbers = call.numbers(&WEIGHTS)?.unwrap_or_default();
     let sum: f64 = numbers.iter().sum();
     match numbers.as_slice() {
         [first, middle, last] if numbers.iter().all(|n| *n >= 0.0) && sum > 0.0 && sum.is_finite() => {
-            Ok(Some([first / sum, middle / sum, last / sum]))
+            Ok([first / sum, middle / sum, last / sum])
         }
         _ => {
             Err(call
                 .error(format!("argument 'weights' must be 3 numbers from 0 up that are not all 0, got {numbers:?}")))
         }
     }
-}
-
-fn days(days: i32) -> ScalarValue {
-    ScalarValue::new_interval_mdn(0, days, 0)
 }
 
 fn as_text(call: &Call, channel: Expr) -> Result<Expr> {

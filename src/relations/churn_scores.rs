@@ -8,70 +8,72 @@ use datafusion::functions_nested::expr_fn::{array_element, make_array};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, col, lit, when};
 
 use super::Relation;
-use super::call::{Call, column, over_all};
+use super::argument::{Argument, Kind, docs};
+use super::call::Call;
+use super::expressions::{column, over_all};
 use super::reach::Reach;
-use super::roles::{Roles, declared, with_roles};
+use super::roles::{Roles, declared};
+use super::shared::{AS_OF, TZ, with_roles, zone};
 use crate::algo::calendar::{Calendar, Clock, Unit};
 use crate::error::{Error, Result};
 use crate::functions::bg_nbd::{bg_nbd_fit, p_alive};
 use crate::functions::churn::{SCORE_TEXT, activity_days, churn_features, churn_points, churn_score, feature_fields};
 use crate::functions::columns::{clock_of, window_ticks};
-use crate::functions::{ArgumentDoc, FunctionDoc, FunctionKind};
+use crate::functions::{FunctionDoc, FunctionKind};
 
 /// The relation.
 #[derive(Debug)]
 pub struct ChurnScores;
 
+const HORIZON: Argument = Argument::with_default(
+    "horizon",
+    Kind::Days,
+    "INTERVAL '30 days'",
+    "The period that is compared with the one before it.",
+);
+const TRANSACTION: Argument = Argument::optional(
+    "transaction",
+    Kind::Condition,
+    "'purchase'",
+    "What counts as a transaction for P(alive); any event where there is no event column.",
+);
+const RECENCY: Argument = Argument::optional(
+    "recency",
+    Kind::Numbers(4),
+    "1/4, 1/2, 1, 2 horizons",
+    "Days of inactivity that give 15, 30, 45 and 60 points.",
+);
+const FREQUENCY: Argument = Argument::with_default(
+    "frequency",
+    Kind::Numbers(2),
+    "[4, 2]",
+    "Fewer active days than these give 10 and 20 points.",
+);
+const TREND: Argument = Argument::with_default(
+    "trend",
+    Kind::Numbers(2),
+    "[0.3, 0.6]",
+    "A fall in events by these shares gives 10 and 20 points.",
+);
+const MEDIUM: Argument =
+    Argument::with_default("medium", Kind::Number(0.0, 1.0), "0.4", "The score from which the level is `medium`.");
+const HIGH: Argument =
+    Argument::with_default("high", Kind::Number(0.0, 1.0), "0.7", "The score from which the level is `high`.");
+
 impl Relation for ChurnScores {
+    fn arguments(&self) -> Vec<Argument> {
+        let as_of = AS_OF.meaning("The moment of the score; what comes later is not looked at. A DATE is the midnight in `tz` with which it begins: everything before that day.");
+        let tz = TZ.meaning("IANA time zone of the dates.");
+        with_roles(&[as_of, HORIZON, TRANSACTION, RECENCY, FREQUENCY, TREND, MEDIUM, HIGH, tz])
+    }
+
     fn doc(&self) -> FunctionDoc {
-        let argument = |name, kind, default, text| ArgumentDoc { name, kind, default, text };
-        with_roles(FunctionDoc {
+        FunctionDoc {
             name: "churn_scores",
             kind: FunctionKind::Relation,
             summary: "Who is about to leave, why, and the probability that they are still active",
             syntax: "churn_scores(table [, as_of => ..] [, horizon => INTERVAL '30 days'] [, transaction => ..])",
-            arguments: vec![
-                argument("table", "table or (SELECT ..)", None, "The events."),
-                argument(
-                    "as_of",
-                    "TIMESTAMP or DATE",
-                    Some("the largest time"),
-                    "The moment of the score; what comes later is not looked at. A DATE is the midnight in `tz` with which it begins: everything before that day.",
-                ),
-                argument(
-                    "horizon",
-                    "INTERVAL of whole days",
-                    Some("INTERVAL '30 days'"),
-                    "The period that is compared with the one before it.",
-                ),
-                argument(
-                    "transaction",
-                    "event name or condition",
-                    Some("'purchase'"),
-                    "What counts as a transaction for P(alive); any event where there is no event column.",
-                ),
-                argument(
-                    "recency",
-                    "list of 4 numbers",
-                    Some("1/4, 1/2, 1, 2 horizons"),
-                    "Days of inactivity that give 15, 30, 45 and 60 points.",
-                ),
-                argument(
-                    "frequency",
-                    "list of 2 numbers",
-                    Some("[4, 2]"),
-                    "Fewer active days than these give 10 and 20 points.",
-                ),
-                argument(
-                    "trend",
-                    "list of 2 numbers",
-                    Some("[0.3, 0.6]"),
-                    "A fall in events by these shares gives 10 and 20 points.",
-                ),
-                argument("medium", "DOUBLE", Some("0.4"), "The score from which the level is `medium`."),
-                argument("high", "DOUBLE", Some("0.7"), "The score from which the level is `high`."),
-                argument("tz", "TEXT", Some("'UTC'"), "IANA time zone of the dates."),
-            ],
+            arguments: docs(&self.arguments()),
             returns: vec![
                 ("the user column", "Under its own name."),
                 ("score DOUBLE", "0 to 1, higher = more likely to leave."),
@@ -85,7 +87,7 @@ impl Relation for ChurnScores {
             ],
             text: SCORE_TEXT,
             example: "SELECT user_id, score, level, round(p_alive, 3) AS p_alive, reasons[1] AS reason\nFROM churn_scores(events, horizon => INTERVAL '30 days')\nWHERE level <> 'low' ORDER BY score DESC, user_id LIMIT 5",
-        })
+        }
     }
 
     fn plan(&self, call: &mut Call) -> Result<LogicalPlan> {
@@ -96,20 +98,20 @@ impl Relation for ChurnScores {
                 roles.user_name
             )));
         }
-        let zone = call.text("tz")?.unwrap_or(call.options().time_zone);
+        let zone = zone(call)?;
         let clock = clock_of(&roles.time_type).unwrap_or(Clock::Dates);
         Calendar::new(Unit::Day, &zone, 0, clock).ok_or_else(|| {
             call.error(format!("unknown time zone '{zone}'; an IANA name such as 'Europe/Berlin' is needed"))
         })?;
         let horizon = horizon_days(call)?;
-        let transaction = match (call.condition("transaction")?, &roles.event) {
+        let transaction = match (call.condition(&TRANSACTION)?, &roles.event) {
             (Some(condition), _) => roles.condition(call, &condition)?,
-            // Nobody asked for this name: a shop without purchases has no P(alive), which is no error.
+            // Nobody asked for this name: a shop without purchases has no P(alive), which is not an error.
             (None, Some(event)) => event.clone().eq(lit("purchase")),
             (None, None) => lit(true),
         };
         let thresholds = thresholds(call, horizon)?;
-        let (medium, high) = (call.number("medium", 0.0..=1.0, 0.4)?, call.number("high", 0.0..=1.0, 0.7)?);
+        let (medium, high) = (call.number(&MEDIUM)?, call.number(&HIGH)?);
         if medium > high {
             return Err(call.error(format!("'medium' ({medium}) must not be above 'high' ({high})")));
         }
@@ -122,14 +124,14 @@ impl Relation for ChurnScores {
         let levels = when(col("score").gt_eq(lit(high)), lit("high"))
             .when(col("score").gt_eq(lit(medium)), lit("medium"))
             .otherwise(lit("low"))?;
-        compose(call, Question { roles, takes_part, days, reach, horizon, thresholds, levels }).map_err(Error::from)
+        compose(call, ScoreCall { roles, takes_part, days, reach, horizon, thresholds, levels }).map_err(Error::from)
     }
 }
 
 const OUTPUT: [&str; 5] = ["score", "level", "p_alive", "features", "reasons"];
 
 /// A call, read and checked.
-struct Question {
+struct ScoreCall {
     roles: Roles,
     takes_part: Expr,
     days: Expr,
@@ -139,8 +141,8 @@ struct Question {
     levels: Expr,
 }
 
-fn compose(call: &Call, question: Question) -> datafusion::error::Result<LogicalPlan> {
-    let Question { roles, takes_part, days, reach, horizon, thresholds, levels } = question;
+fn compose(call: &Call, question: ScoreCall) -> datafusion::error::Result<LogicalPlan> {
+    let ScoreCall { roles, takes_part, days, reach, horizon, thresholds, levels } = question;
     let user = || column(&roles.user_name);
     let per_user = LogicalPlanBuilder::from(call.input().clone()).filter(takes_part)?.aggregate(
         [roles.user.clone().alias_with_metadata(roles.user_name.as_str(), declared("user"))],
@@ -205,7 +207,7 @@ fn sorted_features() -> DataType {
 }
 
 fn horizon_days(call: &mut Call) -> Result<i64> {
-    let Some(interval) = call.interval("horizon")? else { return Ok(30) };
+    let interval = call.span(&HORIZON)?;
     let seconds = window_ticks(call.name(), "argument 'horizon'", &interval, Clock::Instants(1))?;
     if seconds % 86_400 != 0 || seconds / 86_400 > 36_500 {
         return Err(call.error(format!("argument 'horizon' must be whole days, at most 36500, got {seconds} seconds")));
@@ -215,10 +217,9 @@ fn horizon_days(call: &mut Call) -> Result<i64> {
 
 fn thresholds(call: &mut Call, horizon: i64) -> Result<Expr> {
     let default = crate::algo::activity::Points::for_horizon(horizon);
-    let recency = call.numbers("recency", 4)?.unwrap_or_else(|| default.recency.iter().map(|n| *n as f64).collect());
-    let frequency =
-        call.numbers("frequency", 2)?.unwrap_or_else(|| default.frequency.iter().map(|n| *n as f64).collect());
-    let trend = call.numbers("trend", 2)?.unwrap_or_else(|| default.trend.to_vec());
+    let recency = call.numbers(&RECENCY)?.unwrap_or_else(|| default.recency.iter().map(|n| *n as f64).collect());
+    let frequency = call.numbers(&FREQUENCY)?.ok_or_else(|| call.required(&FREQUENCY))?;
+    let trend = call.numbers(&TREND)?.ok_or_else(|| call.required(&TREND))?;
     let rises = |numbers: &[f64]| numbers.windows(2).all(|pair| pair[0] <= pair[1]);
     if !rises(&recency) || !rises(&trend) || frequency[0] < frequency[1] {
         return Err(call.error(

@@ -11,9 +11,10 @@ use datafusion::datasource::{MemTable, source_as_provider};
 use datafusion::logical_expr::{LogicalPlan, col};
 
 use super::Relation;
+use super::argument::{Argument, Kind, docs};
 use super::call::{Call, scan};
 use crate::error::{Error, Result};
-use crate::functions::{ArgumentDoc, FunctionDoc, FunctionKind};
+use crate::functions::{FunctionDoc, FunctionKind};
 use crate::store::managed::provider::ManagedTable;
 use crate::store::managed::versions::{self, Commit};
 
@@ -22,34 +23,33 @@ use crate::store::managed::versions::{self, Commit};
 pub struct History;
 
 const TEXT: &str = "\
-Each ingest, compaction and erasure of a managed table makes a version; `FROM events VERSION AS OF 3` and \
+Each load, INSERT, compaction and erasure of a managed table makes a version; `FROM events VERSION AS OF 3` and \
 `FROM events TIMESTAMP AS OF '2026-11-01 12:00:00'` read an old one, as long as `tenure vacuum` has not removed its files.
 
-Compaction writes rows anew without changing any: its `rows_added` and `rows_removed` are the same. \
+Compaction rewrites rows without changing any: its `rows_added` and `rows_removed` are the same. \
 `rows_removed` is NULL where another program took files out and did not say how many rows were in them. \
 The log forgets commits after 30 days once a later checkpoint stands for them (`delta.logRetentionDuration`).
 
 Cost: reads the log, no data file.";
 
 impl Relation for History {
+    fn arguments(&self) -> Vec<Argument> {
+        vec![Argument::needed("table", Kind::ManagedTable, "A managed table: its name, or its folder in quotes.")]
+    }
+
     fn doc(&self) -> FunctionDoc {
         FunctionDoc {
             name: "history",
             kind: FunctionKind::Relation,
             summary: "The versions of a managed table",
             syntax: "history(table)",
-            arguments: vec![ArgumentDoc {
-                name: "table",
-                kind: "table",
-                default: None,
-                text: "A managed table: its name, or its folder in quotes.",
-            }],
+            arguments: docs(&self.arguments()),
             returns: vec![
                 ("version BIGINT", "0, 1, ..: what `VERSION AS OF` takes."),
                 ("committed_at TIMESTAMP", "When, in UTC."),
                 (
                     "operation TEXT",
-                    "`ingest`, `compact`, `erase`; or what another program calls its own, such as `merge`.",
+                    "`ingest`, `insert`, `compact`, `erase`; or what another program calls its own, such as `merge`.",
                 ),
                 ("files_added, files_removed BIGINT", "Data files that came in and went."),
                 ("rows_added, rows_removed BIGINT", "Rows in these files; NULL where the log does not tell."),

@@ -8,57 +8,45 @@ use datafusion::functions_aggregate::min_max::{max_udaf, min_udaf};
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, cast, col, lit, when};
 
 use super::Relation;
-use super::call::{Breakdown, Call, column, over_all, unkeyed};
+use super::argument::{Argument, Kind, docs};
+use super::call::{Breakdown, Call};
+use super::expressions::{column, over_all, unkeyed};
 use super::reach::Reach;
-use super::roles::{Roles, with_roles};
-use crate::algo::calendar::{Clock, Unit, WEEKDAYS};
-use crate::error::{Error, Result, suggest};
+use super::roles::Roles;
+use super::shared::{AS_OF, BY, TZ, UNIT, WEEK_START, week_start, with_roles, zone};
+use crate::algo::calendar::Clock;
+use crate::error::{Error, Result};
 use crate::functions::columns::clock_of;
-use crate::functions::lifecycle::{calendar, lifecycle_counts, lifecycle_rows, user_lifecycle};
-use crate::functions::{ArgumentDoc, FunctionDoc, FunctionKind};
+use crate::functions::lifecycle::{calendar, lifecycle_counts, user_lifecycle};
+use crate::functions::period::period_rows;
+use crate::functions::{FunctionDoc, FunctionKind};
 
 /// The relation.
 #[derive(Debug)]
 pub struct Lifecycle;
 
+const ACTIVE: Argument =
+    Argument::optional("active", Kind::Condition, "any event", "What makes a user active in a period.");
+const BIRTH: Argument = Argument::optional(
+    "birth",
+    Kind::MomentColumn,
+    "the first activity",
+    "When the user was born, such as the time of the signup; the earliest of the user's values counts.",
+);
+
 impl Relation for Lifecycle {
+    fn arguments(&self) -> Vec<Argument> {
+        let by = BY.meaning("Breaks the answer down by the value at the first activity.");
+        with_roles(&[ACTIVE, UNIT, BIRTH, by, AS_OF, TZ, WEEK_START])
+    }
+
     fn doc(&self) -> FunctionDoc {
-        let argument = |name, kind, default, text| ArgumentDoc { name, kind, default, text };
-        with_roles(FunctionDoc {
+        FunctionDoc {
             name: "lifecycle",
             kind: FunctionKind::Relation,
             summary: "How many users are new, returning, resurrected and dormant in every period",
             syntax: "lifecycle(table [, active => ..], unit => 'week' [, birth => ..] [, by => ..])",
-            arguments: vec![
-                argument("table", "table or (SELECT ..)", None, "The events."),
-                argument(
-                    "active",
-                    "event name or condition",
-                    Some("any event"),
-                    "What makes a user active in a period.",
-                ),
-                argument("unit", "TEXT", Some("'week'"), "`day`, `week`, `month`, `quarter` or `year`."),
-                argument(
-                    "birth",
-                    "TIMESTAMP or DATE column",
-                    Some("the first activity"),
-                    "When the user was born, such as the time of the signup; the earliest of the user's values counts.",
-                ),
-                argument(
-                    "by",
-                    "column or list",
-                    Some("nothing"),
-                    "Breaks the answer down by the value at the first activity.",
-                ),
-                argument(
-                    "as_of",
-                    "TIMESTAMP or DATE",
-                    Some("the largest time"),
-                    "How far the data reach; what comes later is not looked at. A DATE is the midnight in `tz` with which it begins: everything before that day.",
-                ),
-                argument("tz", "TEXT", Some("'UTC'"), "IANA time zone of the calendar."),
-                argument("week_start", "TEXT", Some("'monday'"), "The day on which weeks start."),
-            ],
+            arguments: docs(&self.arguments()),
             returns: vec![
                 ("by ..", "The breakdown columns, under their own names."),
                 ("period DATE", "First local date of the period."),
@@ -72,11 +60,11 @@ impl Relation for Lifecycle {
             ],
             text: TEXT,
             example: "SELECT period, active, new, \"returning\", resurrected, dormant, round(quick_ratio, 2) AS quick_ratio, complete\nFROM lifecycle(events, unit => 'month')",
-        })
+        }
     }
 
     fn plan(&self, call: &mut Call) -> Result<LogicalPlan> {
-        let question = Question::read(call)?;
+        let question = LifecycleCall::read(call)?;
         question.plan(call).map_err(Error::from)
     }
 }
@@ -91,7 +79,7 @@ const INNER: [&str; 9] = ["born", "periods", "counts", "first", "last", "first_h
 const LIFE: &str = "user lifecycle";
 
 /// A call, read and checked.
-struct Question {
+struct LifecycleCall {
     roles: Roles,
     active: Option<Expr>,
     birth: Option<Expr>,
@@ -101,32 +89,26 @@ struct Question {
     reach: Reach,
 }
 
-impl Question {
+impl LifecycleCall {
     fn read(call: &mut Call) -> Result<Self> {
         let roles = Roles::of(call)?;
-        let options = call.options();
-        let active = call.condition("active")?.map(|c| roles.condition(call, &c)).transpose()?;
-        let unit = call.choice("unit", &Unit::NAMES, "week")?;
-        let zone = call.text("tz")?.unwrap_or(options.time_zone);
-        let week_start = match call.text("week_start")? {
-            Some(_) if unit != "week" => return Err(call.error("argument 'week_start' needs unit => 'week'")),
-            Some(day) => day.to_lowercase(),
-            None => options.week_start.to_lowercase(),
-        };
-        if !WEEKDAYS.contains(&week_start.as_str()) {
-            let help = suggest(&week_start, WEEKDAYS);
-            return Err(call.error(format!("argument 'week_start' cannot be '{week_start}'; {help}")));
+        let active = call.condition(&ACTIVE)?.map(|c| roles.condition(call, &c)).transpose()?;
+        let unit = call.choice(&UNIT)?;
+        let zone = zone(call)?;
+        if call.given(&WEEK_START) && unit != "week" {
+            return Err(call.error("argument 'week_start' needs unit => 'week'"));
         }
-        calendar(call.name(), unit, &zone, &week_start, clock_of(&roles.time_type).unwrap_or(Clock::Dates))?;
-        let birth = match call.column("birth")? {
+        let week_start = week_start(call)?;
+        calendar(call.name(), unit, &zone, week_start, clock_of(&roles.time_type).unwrap_or(Clock::Dates))?;
+        let birth = match call.column(&BIRTH)? {
             Some(birth) => Some(instant_column(call, birth)?),
             None => None,
         };
-        let by = call.breakdowns("by")?;
+        let by = call.breakdowns(&BY)?;
         call.refuse_names(&by, &RESERVED)?;
         call.refuse_names(&by, &INNER)?;
         let reach = Reach::read(call, &roles, &zone)?;
-        Ok(Self { roles, active, birth, words: [unit.to_string(), zone, week_start], by, reach })
+        Ok(Self { roles, active, birth, words: [unit.to_string(), zone, week_start.to_string()], by, reach })
     }
 
     fn words(&self) -> impl Iterator<Item = Expr> {
@@ -163,14 +145,15 @@ impl Question {
 
         // All breakdowns have the same periods: from the first activity of any to the reach of the data.
         let end = |name: &str| col("counts").field(name);
-        let counted = match self.by.is_empty() {
-            true => counted.project([col("counts"), end("first").alias("first"), end("last").alias("last")])?,
-            false => counted
+        let counted = if self.by.is_empty() {
+            counted.project([col("counts"), end("first").alias("first"), end("last").alias("last")])?
+        } else {
+            counted
                 .project(by().chain([col("counts"), end("first").alias("first_here"), end("last").alias("last_here")]))?
                 .window([
                     over_all(min_udaf(), vec![col("first_here")]).alias("first"),
                     over_all(max_udaf(), vec![col("last_here")]).alias("last"),
-                ])?,
+                ])?
         };
         let dated = match self.reach.constant() {
             Some(as_of) => {
@@ -185,11 +168,13 @@ impl Question {
         let gained = cast(row("new") + row("resurrected"), DataType::Float64);
         let quick_ratio = when(row("dormant").gt(lit(0i64)), gained / cast(row("dormant"), DataType::Float64)).end()?;
         let mut output: Vec<Expr> = self.by.iter().map(|b| unkeyed(&b.name)).collect();
-        output.extend(RESERVED[..6].iter().map(|name| row(name).alias(*name)));
+        let active = row("new") + row("returning") + row("resurrected");
+        output.extend([row("period").alias("period"), active.alias("active")]);
+        output.extend(RESERVED[2..6].iter().map(|name| row(name).alias(*name)));
         output.extend([quick_ratio.alias("quick_ratio"), row("complete").alias("complete")]);
         let order = by().chain([col("period")]).map(|c| c.sort(true, true));
         dated
-            .project(by().chain([lifecycle_rows().call(rows).alias("row")]))?
+            .project(by().chain([period_rows().call(rows).alias("row")]))?
             .unnest_column_with_options(
                 Column::from_name("row"),
                 UnnestOptions::new().with_null_handling(NullHandling::Drop),

@@ -4,25 +4,37 @@
 //! `functions`, so that EXPLAIN is readable, filters push down and the optimiser sees through.
 //! Does not deal with: computing anything.
 //!
-//! **Adding a relation** is one file that implements [`Relation`] and one line in [`RELATIONS`].
+//! **Adding a relation** is one file that implements [`Relation`] and one line in [`RELATIONS`]. Each of its arguments is a constant of
+//! its own ([`argument`]), or one of those that several relations share ([`shared`]).
 
+mod active;
+mod argument;
 mod as_of;
 mod attribution;
 mod call;
 mod churn_scores;
+mod engagement;
+mod expressions;
 mod funnel;
 mod history;
 mod lifecycle;
+mod measure;
 mod names;
 mod pages;
 mod paths;
+mod portrait;
 mod reach;
 mod retention;
+mod rfm;
 mod roles;
-mod session_question;
+mod session_call;
 mod session_summary;
 mod sessions;
+mod shared;
+mod stickiness;
+mod top;
 mod transitions;
+mod trend;
 mod walks;
 
 use std::fmt;
@@ -35,6 +47,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning};
 use datafusion::sql::sqlparser::ast::{FunctionArg, TableFactor};
 
+use self::argument::Argument;
 use self::call::Call;
 pub use self::call::{missing_table, scan, wait_for};
 use crate::error::{Error, suggest};
@@ -42,7 +55,9 @@ use crate::functions::FunctionDoc;
 
 /// A question that stands in FROM.
 pub trait Relation: fmt::Debug + Send + Sync {
-    /// Its manual entry: name, arguments with defaults, columns. The arguments named here are the ones accepted.
+    /// The arguments that are accepted, the input first.
+    fn arguments(&self) -> Vec<Argument>;
+    /// Its manual entry: name, arguments, columns.
     fn doc(&self) -> FunctionDoc;
     /// Composes the plan of one call.
     fn plan(&self, call: &mut Call) -> Result<LogicalPlan, Error>;
@@ -55,6 +70,11 @@ pub const RELATIONS: &[&dyn Relation] = &[
     &retention::Retention,
     &retention::RetentionCurve,
     &lifecycle::Lifecycle,
+    &engagement::Engagement,
+    &stickiness::Stickiness,
+    &stickiness::Streaks,
+    &trend::Trend,
+    &top::Top,
     &sessions::Sessions,
     &session_summary::SessionSummary,
     &pages::Pages,
@@ -62,6 +82,8 @@ pub const RELATIONS: &[&dyn Relation] = &[
     &paths::Paths,
     &attribution::Attribution,
     &churn_scores::ChurnScores,
+    &rfm::Rfm,
+    &portrait::Portrait,
     &history::History,
 ];
 
@@ -118,7 +140,7 @@ impl RelationPlanner for BehaviourRelations {
         let Some(relation) = find(&name.to_string()) else {
             return Err(Error::internal(format!("relation {name} vanished")).into());
         };
-        let mut call = Call::new(relation.doc(), arguments, context, self.catalogs.as_ref(), (self.runtime)())?;
+        let mut call = Call::new(relation, arguments, context, self.catalogs.as_ref(), (self.runtime)())?;
         let plan = relation.plan(&mut call)?;
         call.finish()?;
         Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, alias))))
@@ -142,6 +164,18 @@ fn refuse_misspelt(factor: &TableFactor) -> Result<(), Error> {
 
 fn find(name: &str) -> Option<&'static dyn Relation> {
     RELATIONS.iter().find(|r| r.doc().name.eq_ignore_ascii_case(name)).copied()
+}
+
+/// The words that an argument of a relation may be given; none where there is no such argument, or anything may be given.
+pub fn words(relation: &str, argument: &str) -> &'static [&'static str] {
+    let arguments = find(relation).map(|relation| relation.arguments()).unwrap_or_default();
+    arguments.iter().find(|known| known.name.eq_ignore_ascii_case(argument)).map_or(&[], Argument::words)
+}
+
+/// The names of a relation's arguments, without that of its input.
+pub fn argument_names(relation: &str) -> Vec<&'static str> {
+    let arguments = find(relation).map(|relation| relation.arguments()).unwrap_or_default();
+    arguments.iter().skip(1).map(|argument| argument.name).collect()
 }
 
 /// What the manual says of the relations.

@@ -8,9 +8,10 @@ use datafusion::functions_aggregate::expr_fn::{count, sum};
 use datafusion::logical_expr::{Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, cast, col, lit, when};
 
 use super::Relation;
-use super::call::{Call, column, count_rows, unkeyed};
-use super::roles::with_roles;
-use super::session_question::{Question, Wanted, arguments, item};
+use super::argument::{Argument, docs};
+use super::call::Call;
+use super::expressions::{column, count_rows, unkeyed};
+use super::session_call::{SessionCall, Wanted, arguments, item};
 use crate::error::Result;
 use crate::functions::middle::middle;
 use crate::functions::session::user_views;
@@ -34,13 +35,17 @@ const OUTPUT: [&str; 10] = [
 ];
 
 impl Relation for Pages {
+    fn arguments(&self) -> Vec<Argument> {
+        arguments(&[])
+    }
+
     fn doc(&self) -> FunctionDoc {
-        with_roles(FunctionDoc {
+        FunctionDoc {
             name: "pages",
             kind: FunctionKind::Relation,
             summary: "How each page is viewed: by how many, for how long, and whether visits begin or end there",
             syntax: "pages(table, page => .., gap => INTERVAL '30 minutes' [, views => ..] [, by => ..])",
-            arguments: arguments(&[]),
+            arguments: docs(&self.arguments()),
             returns: vec![
                 ("by .., first .., last ..", "The breakdown columns, under their own names."),
                 ("page", "The page."),
@@ -57,11 +62,11 @@ impl Relation for Pages {
             ],
             text: TEXT,
             example: "SELECT page, views, users, sessions, median_dwell_seconds, entries, exits, round(exit_rate, 3) AS exit_rate, bounces\nFROM pages(events, page => event, gap => INTERVAL '30 minutes')\nORDER BY views DESC",
-        })
+        }
     }
 
     fn plan(&self, call: &mut Call) -> Result<LogicalPlan> {
-        let question = Question::read(call, &OUTPUT, Wanted { pages: true, conversion: false, period: false })?;
+        let question = SessionCall::read(call, &OUTPUT, Wanted { pages: true, conversion: false, period: false })?;
         if !question.has_page {
             return Err(call
                 .error("no page column found: there is no event column either")
@@ -72,7 +77,7 @@ impl Relation for Pages {
 }
 
 /// Sums are of whole numbers, so that no order of additions shows in them.
-fn compose(call: &Call, question: &Question) -> datafusion::error::Result<LogicalPlan> {
+fn compose(call: &Call, question: &SessionCall) -> datafusion::error::Result<LogicalPlan> {
     let view = |name: &str| item().field(name);
     let mut columns = question.by_columns();
     let mut keys: Vec<Expr> = question.by.iter().map(|b| column(&b.name)).collect();

@@ -3,13 +3,14 @@
 use datafusion::logical_expr::{Expr, LogicalPlan, lit};
 
 use super::Relation;
+use super::argument::{Argument, Kind, docs};
 use super::call::{Call, Condition};
-use super::roles::with_roles;
-use super::walks::{MAX_TOP, WalkArguments, walk_arguments};
+use super::shared::{BY, with_roles};
+use super::walks::{MAX_TOP, WALK, WalkArguments};
 use crate::error::{Error, Result};
 use crate::functions::path::arguments::MAX_DEPTH;
 use crate::functions::path::user_paths;
-use crate::functions::{ArgumentDoc, FunctionDoc, FunctionKind};
+use crate::functions::{FunctionDoc, FunctionKind};
 
 /// The relation.
 #[derive(Debug)]
@@ -17,45 +18,41 @@ pub struct Paths;
 
 const OUTPUT: [&str; 6] = ["step", "source", "target", "events", "users", "share"];
 
+const FROM: Argument = Argument::optional(
+    "from",
+    Kind::Node,
+    "the start of the walk",
+    "Where paths begin; they are followed on. A string is a node.",
+);
+const TO: Argument = Argument::optional("to", Kind::Node, "nothing", "Where paths arrive; they are followed back.");
+const DEPTH: Argument =
+    Argument::with_default("depth", Kind::Whole(1, MAX_DEPTH), "5", "The most steps of a path, up to 50.");
+const TOP: Argument = Argument::with_default(
+    "top",
+    Kind::Whole(1, MAX_TOP),
+    "10",
+    "How many nodes of each position keep their names, the most frequent ones; the others become `(other)`.",
+);
+const ANCHOR: Argument = Argument::with_default(
+    "anchor",
+    Kind::Word(&["first", "all"]),
+    "'first'",
+    "`first`: each walk has at most one path, of the first event that is `from` or `to`; `all`: each such event has one.",
+);
+
 impl Relation for Paths {
+    fn arguments(&self) -> Vec<Argument> {
+        let by = BY.meaning("Breaks the answer down by the value at the event where the path begins (or arrives).");
+        with_roles(&[&[FROM, TO, DEPTH, TOP, ANCHOR], &WALK[..], &[by]].concat())
+    }
+
     fn doc(&self) -> FunctionDoc {
-        let argument = |name, kind, default, text| ArgumentDoc { name, kind, default, text };
-        let mut arguments = vec![
-            argument("table", "table or (SELECT ..)", None, "The events."),
-            argument(
-                "from",
-                "node or condition",
-                Some("the start of the walk"),
-                "Where paths begin; they are followed on. A string is a node.",
-            ),
-            argument("to", "node or condition", Some("nothing"), "Where paths arrive; they are followed back."),
-            argument("depth", "BIGINT", Some("5"), "The most steps of a path, up to 50."),
-            argument(
-                "top",
-                "BIGINT",
-                Some("10"),
-                "How many nodes of each position keep their names, the most frequent ones; the others become `(other)`.",
-            ),
-            argument(
-                "anchor",
-                "TEXT",
-                Some("'first'"),
-                "`first`: each walk has at most one path, of the first event that is `from` or `to`; `all`: each such event has one.",
-            ),
-        ];
-        arguments.extend(walk_arguments());
-        arguments.push(argument(
-            "by",
-            "column or list",
-            Some("nothing"),
-            "Breaks the answer down by the value at the event where the path begins (or arrives).",
-        ));
-        with_roles(FunctionDoc {
+        FunctionDoc {
             name: "paths",
             kind: FunctionKind::Relation,
             summary: "Which ways users take from or to an event, step by step",
             syntax: "paths(table [, from => .. | to => ..] [, depth => 5] [, top => 10] [, anchor => 'first'] [, within => 'session'] [, by => ..])",
-            arguments,
+            arguments: docs(&self.arguments()),
             returns: vec![
                 ("by ..", "The breakdown columns, under their own names."),
                 (
@@ -70,24 +67,24 @@ impl Relation for Paths {
             ],
             text: TEXT,
             example: "SELECT * FROM paths(events, from => 'view_item', depth => 3, top => 4, collapse => true)",
-        })
+        }
     }
 
     fn plan(&self, call: &mut Call) -> Result<LogicalPlan> {
         let walks = WalkArguments::read(call, &OUTPUT)?;
-        let (from, to) = (call.condition("from")?, call.condition("to")?);
+        let (from, to) = (call.condition(&FROM)?, call.condition(&TO)?);
         let (way, anchor) = match (from, to) {
             (Some(_), Some(_)) => return Err(call.error("arguments 'from' and 'to' exclude each other")),
             (None, None) => ("start", lit(true)),
             (Some(from), None) => ("from", anchor(call, &walks, &from)?),
             (None, Some(to)) => ("to", anchor(call, &walks, &to)?),
         };
-        let every = call.choice("anchor", &["first", "all"], "first")? == "all";
+        let every = call.choice(&ANCHOR)? == "all";
         if every && way == "start" {
             return Err(call.error("anchor => 'all' needs 'from' or 'to': a walk has one start"));
         }
-        let depth = call.integer("depth", 1..=MAX_DEPTH, 5)?;
-        let top = call.integer("top", 1..=MAX_TOP, 10)?;
+        let depth = call.whole(&DEPTH)?;
+        let top = call.whole(&TOP)?;
         let [gap, collapse] = walks.words();
         let arguments =
             vec![walks.roles.time.clone(), gap, collapse, anchor, lit(way), lit(depth), lit(every), walks.kept()];

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use super::call::{Call, Moment};
 use super::roles::Roles;
+use super::shared as argument;
 use crate::algo::calendar::{Calendar, Clock, Unit};
 use crate::error::{Error, Result};
 use crate::functions::columns::{clock_of, times_array};
@@ -44,7 +45,7 @@ struct Bound {
 impl Reach {
     /// The argument `as_of` of a call, whose calendar is that of `zone`.
     pub fn read(call: &mut Call, roles: &Roles, zone: &str) -> Result<Self> {
-        let moment = call.moment(AS_OF)?;
+        let moment = call.moment(&argument::AS_OF)?;
         let given = moment.map(|moment| bound(call, roles, zone, moment)).transpose()?;
         Ok(Self { relation: call.name(), zone: zone.to_string(), given })
     }

@@ -10,17 +10,20 @@ use datafusion::logical_expr::{
 };
 
 use super::Relation;
-use super::call::{Breakdown, Call, column, count_rows, unkeyed};
+use super::argument::{Argument, Kind, docs};
+use super::call::{Breakdown, Call};
+use super::expressions::{column, count_rows, unkeyed};
 use super::reach::Reach;
-use super::roles::{Roles, with_roles};
-use crate::algo::calendar::{Clock, Unit, WEEKDAYS};
+use super::roles::Roles;
+use super::shared::{AS_OF, BY, TZ, UNIT, WEEK_START, week_start, with_roles, zone};
+use crate::algo::calendar::Clock;
 use crate::error::{Error, Result};
 use crate::functions::columns::clock_of;
 use crate::functions::retention::arguments::{Counting, INDEXES};
 use crate::functions::retention::cells::{MAX_PERIODS, TYPES};
 use crate::functions::retention::{period_end, retention_cells, user_retention};
 use crate::functions::wilson::{wilson_high, wilson_low};
-use crate::functions::{ArgumentDoc, FunctionDoc, FunctionKind};
+use crate::functions::{FunctionDoc, FunctionKind};
 
 /// The table of cohorts and periods.
 #[derive(Debug)]
@@ -31,13 +34,17 @@ pub struct Retention;
 pub struct RetentionCurve;
 
 impl Relation for Retention {
+    fn arguments(&self) -> Vec<Argument> {
+        arguments(true)
+    }
+
     fn doc(&self) -> FunctionDoc {
-        with_roles(FunctionDoc {
+        FunctionDoc {
             name: "retention",
             kind: FunctionKind::Relation,
             summary: "Cohorts of users, and how many of each came back in every period since",
             syntax: "retention(table [, start => ..] [, return => ..], unit => 'week', periods => 12 [, by => ..])",
-            arguments: arguments(true),
+            arguments: docs(&self.arguments()),
             returns: vec![
                 ("by ..", "The breakdown columns, under their own names."),
                 ("cohort", "First local date of the period of birth (DATE), or the property's value."),
@@ -49,11 +56,11 @@ impl Relation for Retention {
             ],
             text: TABLE_TEXT,
             example: "SELECT cohort, size, period, retained, rate, complete\nFROM retention(events, start => 'signup', unit => 'month', periods => 3)\nORDER BY cohort, period LIMIT 8",
-        })
+        }
     }
 
     fn plan(&self, call: &mut Call) -> Result<LogicalPlan> {
-        let question = Question::read(call, true)?;
+        let question = RetentionCall::read(call, true)?;
         let order = question.order(&["cohort", "period"]);
         let plan = question.cells(call)?;
         Ok(LogicalPlanBuilder::from(plan).sort(order)?.build()?)
@@ -61,13 +68,17 @@ impl Relation for Retention {
 }
 
 impl Relation for RetentionCurve {
+    fn arguments(&self) -> Vec<Argument> {
+        arguments(false)
+    }
+
     fn doc(&self) -> FunctionDoc {
-        with_roles(FunctionDoc {
+        FunctionDoc {
             name: "retention_curve",
             kind: FunctionKind::Relation,
             summary: "The share of users who came back in every period, pooled over complete cohorts",
             syntax: "retention_curve(table [, start => ..] [, return => ..], unit => 'week', periods => 12 [, by => ..])",
-            arguments: arguments(false),
+            arguments: docs(&self.arguments()),
             returns: vec![
                 ("by ..", "The breakdown columns, under their own names."),
                 ("period BIGINT", "0 to `periods`."),
@@ -78,61 +89,55 @@ impl Relation for RetentionCurve {
             ],
             text: CURVE_TEXT,
             example: "SELECT period, eligible, retained, rate\nFROM retention_curve(events, start => 'signup', unit => 'week', periods => 4)",
-        })
+        }
     }
 
     fn plan(&self, call: &mut Call) -> Result<LogicalPlan> {
-        let question = Question::read(call, false)?;
+        let question = RetentionCall::read(call, false)?;
         let plan = question.cells(call)?;
         question.curve(plan).map_err(Error::from)
     }
 }
 
-fn arguments(table: bool) -> Vec<ArgumentDoc> {
-    let argument = |name, kind, default, text| ArgumentDoc { name, kind, default, text };
-    let mut arguments = vec![
-        argument("table", "table or (SELECT ..)", None, "The events."),
-        argument(
-            "start",
-            "event name or condition",
-            Some("any event"),
-            "What can be a user's birth; the earliest such event is.",
-        ),
-        argument("return", "event name or condition", Some("any event"), "What counts as coming back."),
-        argument("unit", "TEXT", Some("'week'"), "`day`, `week`, `month`, `quarter` or `year`."),
-        argument("periods", "BIGINT", Some("12"), "The last period to report, up to 10,000."),
-        argument("type", "TEXT", Some("'on'"), "`on`: came back in period n; `on_or_after`: in period n or later."),
-        argument(
-            "index",
-            "TEXT",
-            Some("'calendar'"),
-            "`calendar`: periods of the calendar. `rolling`: spans of 24 hours, 7 or 30 days from each user's birth.",
-        ),
-        argument("by", "column or list", Some("nothing"), "Breaks the answer down by the value at the birth event."),
-    ];
-    if table {
-        arguments.push(argument(
-            "cohort",
-            "column",
-            Some("the period of birth"),
-            "Groups users by this value at the birth event instead.",
-        ));
-    }
-    arguments.extend([
-        argument(
-            "as_of",
-            "TIMESTAMP or DATE",
-            Some("the largest time"),
-            "How far the data reach; what comes later is not looked at. A DATE is the midnight in `tz` with which it begins: everything before that day.",
-        ),
-        argument("tz", "TEXT", Some("'UTC'"), "IANA time zone of the calendar."),
-        argument("week_start", "TEXT", Some("'monday'"), "The day on which weeks start."),
-    ]);
-    arguments
+const START: Argument = Argument::optional(
+    "start",
+    Kind::Condition,
+    "any event",
+    "What can be a user's birth; the earliest such event is.",
+);
+const RETURN: Argument = Argument::optional("return", Kind::Condition, "any event", "What counts as coming back.");
+const PERIODS: Argument =
+    Argument::with_default("periods", Kind::Whole(0, MAX_PERIODS), "12", "The last period to report, up to 10,000.");
+const TYPE: Argument = Argument::with_default(
+    "type",
+    Kind::Word(&TYPES),
+    "'on'",
+    "`on`: came back in period n; `on_or_after`: in period n or later.",
+);
+const INDEX: Argument = Argument::with_default(
+    "index",
+    Kind::Word(&INDEXES),
+    "'calendar'",
+    "`calendar`: periods of the calendar. `rolling`: spans of 24 hours, 7 or 30 days from each user's birth.",
+);
+const COHORT: Argument = Argument::optional(
+    "cohort",
+    Kind::Column,
+    "the period of birth",
+    "Groups users by this value at the birth event instead.",
+);
+
+/// The arguments of the table or of the curve.
+fn arguments(table: bool) -> Vec<Argument> {
+    let by = BY.meaning("Breaks the answer down by the value at the birth event.");
+    let mut own = vec![START, RETURN, UNIT, PERIODS, TYPE, INDEX, by];
+    own.extend(table.then_some(COHORT));
+    own.extend([AS_OF, TZ, WEEK_START]);
+    with_roles(&own)
 }
 
 /// A call of either relation, read and checked.
-struct Question {
+struct RetentionCall {
     roles: Roles,
     start: Option<Expr>,
     back: Option<Expr>,
@@ -149,34 +154,29 @@ const RESERVED: [&str; 9] = ["cohort", "size", "period", "retained", "rate", "co
 /// Names that columns have on the way.
 const INNER: [&str; 5] = ["birth", "periods", "latest", "cells", "as_of"];
 
-impl Question {
+impl RetentionCall {
     fn read(call: &mut Call, table: bool) -> Result<Self> {
         let roles = Roles::of(call)?;
-        let options = call.options();
-        let start = call.condition("start")?.map(|c| roles.condition(call, &c)).transpose()?;
-        let back = call.condition("return")?.map(|c| roles.condition(call, &c)).transpose()?;
-        let unit = call.choice("unit", &Unit::NAMES, "week")?;
-        let zone = call.text("tz")?.unwrap_or(options.time_zone);
-        let week_start = call.text("week_start")?.unwrap_or(options.week_start).to_lowercase();
-        if !WEEKDAYS.contains(&week_start.as_str()) {
-            let help = crate::error::suggest(&week_start, WEEKDAYS);
-            return Err(call.error(format!("argument 'week_start' cannot be '{week_start}'; {help}")));
-        }
-        let index = call.choice("index", &INDEXES, "calendar")?;
+        let start = call.condition(&START)?.map(|c| roles.condition(call, &c)).transpose()?;
+        let back = call.condition(&RETURN)?.map(|c| roles.condition(call, &c)).transpose()?;
+        let unit = call.choice(&UNIT)?;
+        let zone = zone(call)?;
+        let week_start = week_start(call)?;
+        let index = call.choice(&INDEX)?;
         let clock = clock_of(&roles.time_type).unwrap_or(Clock::Dates);
-        Counting::parse(call.name(), unit, &zone, &week_start, index, clock)?;
-        let by = call.breakdowns("by")?;
+        Counting::parse(call.name(), unit, &zone, week_start, index, clock)?;
+        let by = call.breakdowns(&BY)?;
         call.refuse_names(&by, &RESERVED)?;
         call.refuse_names(&by, &INNER)?;
         let reach = Reach::read(call, &roles, &zone)?;
         Ok(Self {
             start,
             back,
-            words: [unit.to_string(), zone, week_start, index.to_string()],
-            periods: call.integer("periods", 0..=MAX_PERIODS, 12)?,
-            kind: call.choice("type", &TYPES, "on")?,
+            words: [unit.to_string(), zone, week_start.to_string(), index.to_string()],
+            periods: call.whole(&PERIODS)?,
+            kind: call.choice(&TYPE)?,
             by,
-            cohort: if table { call.column("cohort")? } else { None },
+            cohort: if table { call.column(&COHORT)? } else { None },
             reach,
             roles,
         })

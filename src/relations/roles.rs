@@ -11,9 +11,10 @@ use datafusion::common::metadata::FieldMetadata;
 use datafusion::datasource::source_as_provider;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, cast};
 
+use super::argument::Argument;
 use super::call::{Call, Condition, condition_expr};
+use super::shared::{EVENT, TIME, TIME_UNIT, USER};
 use crate::error::{Error, Result, nearest, suggest};
-use crate::functions::FunctionDoc;
 use crate::store;
 use crate::store::table::{CONVENTIONS, ROLE_KEY, TIME_UNIT_KEY};
 
@@ -33,49 +34,40 @@ pub struct Roles {
     missing_event: String,
 }
 
-/// The arguments that every behaviour relation takes.
-pub fn role_arguments() -> Vec<crate::functions::ArgumentDoc> {
-    let argument = |name, text| crate::functions::ArgumentDoc { name, kind: "column", default: Some("by role"), text };
-    vec![
-        argument("user", "The column that tells users apart, where it is not `user_id` or declared."),
-        argument("time", "The time column, where it is not `ts`, `time`, `timestamp` or declared."),
-        argument("event", "The event column, where it is not `event` or declared."),
-        crate::functions::ArgumentDoc {
-            name: "time_unit",
-            kind: "'s', 'ms', 'us' or 'ns'",
-            default: Some("by role"),
-            text: "The unit of an integer time column (epoch).",
-        },
-    ]
+/// The user column of a call whose rows need no time, and its name.
+pub fn user_of(call: &mut Call) -> Result<(Expr, String)> {
+    let options = call.options();
+    let user = resolve(call, &USER, &options.user_column)?.map_err(|why| call.error(why))?;
+    let name = named(&user);
+    Ok((user, name))
 }
 
-/// A manual entry with the role arguments added.
-pub fn with_roles(mut doc: FunctionDoc) -> FunctionDoc {
-    doc.arguments.extend(role_arguments());
-    doc
+/// Name of the user column in an answer.
+fn named(user: &Expr) -> String {
+    match user {
+        Expr::Column(column) => column.name.clone(),
+        _ => "user_id".to_string(),
+    }
 }
 
 impl Roles {
     /// Resolves the three roles of a call.
     pub fn of(call: &mut Call) -> Result<Self> {
         let options = call.options();
-        let user = resolve(call, "user", &options.user_column)?.map_err(|why| call.error(why))?;
-        let time = resolve(call, "time", &options.time_column)?.map_err(|why| call.error(why))?;
-        let (event, missing_event) = match resolve(call, "event", &options.event_column)? {
+        let user = resolve(call, &USER, &options.user_column)?.map_err(|why| call.error(why))?;
+        let time = resolve(call, &TIME, &options.time_column)?.map_err(|why| call.error(why))?;
+        let (event, missing_event) = match resolve(call, &EVENT, &options.event_column)? {
             Ok(event) => (Some(event), String::new()),
             Err(why) => (None, why),
         };
-        let unit = match call.text("time_unit")? {
-            Some(unit) => Some(unit),
+        let unit = match call.chosen(&TIME_UNIT)? {
+            Some(unit) => Some(unit.to_string()),
             None => {
                 metadata_of(call, &time, TIME_UNIT_KEY).or((!options.time_unit.is_empty()).then_some(options.time_unit))
             }
         };
         let (time, time_type) = typed_time(call, time, unit.as_deref())?;
-        let user_name = match &user {
-            Expr::Column(column) => column.name.clone(),
-            _ => "user_id".to_string(),
-        };
+        let user_name = named(&user);
         Ok(Self { user, user_name, time, time_type, event, missing_event })
     }
 
@@ -130,10 +122,11 @@ fn event_names(plan: &LogicalPlan, column: &str) -> Option<BTreeSet<String>> {
 }
 
 /// A role's column, or the sentence that says why there is none.
-fn resolve(call: &mut Call, role: &str, session: &str) -> Result<Result<Expr, String>> {
-    if let Some(expr) = call.column(role)? {
+fn resolve(call: &mut Call, argument: &Argument, session: &str) -> Result<Result<Expr, String>> {
+    if let Some(expr) = call.column(argument)? {
         return Ok(Ok(expr));
     }
+    let role = argument.name;
     let declared: Vec<String> = fields_with(call, |f| f.metadata().get(ROLE_KEY).is_some_and(|r| r == role));
     match declared.as_slice() {
         [] => {}

@@ -8,13 +8,15 @@ use datafusion::functions_aggregate::expr_fn::sum;
 use datafusion::logical_expr::{Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, cast, col, lit, when};
 
 use super::Relation;
-use super::call::{Call, column, count_rows, unkeyed};
-use super::roles::with_roles;
-use super::session_question::{CONVERSION, Question, Wanted, arguments, item};
+use super::argument::{Absent, Argument, docs};
+use super::call::Call;
+use super::expressions::{column, count_rows, unkeyed};
+use super::session_call::{CONVERSION, SessionCall, Wanted, arguments, item};
+use super::shared::{PERIOD, WEEK_START};
 use crate::error::Result;
 use crate::functions::middle::middle;
 use crate::functions::session::user_sessions;
-use crate::functions::{ArgumentDoc, FunctionDoc, FunctionKind};
+use crate::functions::{FunctionDoc, FunctionKind};
 
 /// The relation.
 #[derive(Debug)]
@@ -33,23 +35,21 @@ const OUTPUT: [&str; 9] = [
 ];
 
 impl Relation for SessionSummary {
+    fn arguments(&self) -> Vec<Argument> {
+        let period = Argument {
+            absent: Absent::Words("all time"),
+            ..PERIOD.meaning("`day`, `week`, `month`, `quarter` or `year` of the session's start.")
+        };
+        arguments(&[CONVERSION, period, WEEK_START])
+    }
+
     fn doc(&self) -> FunctionDoc {
-        let argument = |name, kind, default, text| ArgumentDoc { name, kind, default, text };
-        with_roles(FunctionDoc {
+        FunctionDoc {
             name: "session_summary",
             kind: FunctionKind::Relation,
             summary: "How many visits there were, how long, how deep and how successful, by property and by period",
             syntax: "session_summary(table, gap => INTERVAL '30 minutes' [, by => ..] [, period => 'week'] [, conversion => ..])",
-            arguments: arguments(&[
-                CONVERSION,
-                argument(
-                    "period",
-                    "TEXT",
-                    Some("all time"),
-                    "`day`, `week`, `month`, `quarter` or `year` of the session's start.",
-                ),
-                argument("week_start", "TEXT", Some("'monday'"), "The day on which weeks start."),
-            ]),
+            arguments: docs(&self.arguments()),
             returns: vec![
                 ("by .., first .., last ..", "The breakdown columns, under their own names."),
                 ("period DATE", "First local date of the period; only where `period` is given."),
@@ -62,17 +62,17 @@ impl Relation for SessionSummary {
             ],
             text: TEXT,
             example: "SELECT channel, sessions, users, round(bounce_rate, 3) AS bounce_rate, median_seconds, round(conversion, 3) AS conversion\nFROM session_summary(events, gap => INTERVAL '30 minutes', conversion => 'purchase', by => channel)\nORDER BY channel",
-        })
+        }
     }
 
     fn plan(&self, call: &mut Call) -> Result<LogicalPlan> {
-        let question = Question::read(call, &OUTPUT, Wanted { pages: false, conversion: true, period: true })?;
+        let question = SessionCall::read(call, &OUTPUT, Wanted { pages: false, conversion: true, period: true })?;
         Ok(compose(call, &question)?)
     }
 }
 
 /// Sums are of whole numbers, so that no order of additions shows in them.
-fn compose(call: &Call, question: &Question) -> datafusion::error::Result<LogicalPlan> {
+fn compose(call: &Call, question: &SessionCall) -> datafusion::error::Result<LogicalPlan> {
     let session = |name: &str| item().field(name);
     let mut columns = question.by_columns();
     let mut keys: Vec<Expr> = question.by.iter().map(|b| column(&b.name)).collect();
@@ -117,9 +117,10 @@ fn compose(call: &Call, question: &Question) -> datafusion::error::Result<Logica
         question.median_seconds(column("(middle)")).alias("median_seconds"),
         mean(column("(events)"))?.alias("events_per_session"),
         mean(column("(views)"))?.alias("views_per_session"),
-        match question.has_conversion {
-            true => mean(column("(converted)"))?,
-            false => cast(lit(datafusion::common::ScalarValue::Null), DataType::Float64),
+        if question.has_conversion {
+            mean(column("(converted)"))?
+        } else {
+            cast(lit(datafusion::common::ScalarValue::Null), DataType::Float64)
         }
         .alias("conversion"),
     ]);

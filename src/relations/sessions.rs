@@ -1,6 +1,6 @@
 //! `FROM sessions(...)`: the visits of each user, one row each.
 //!
-//! Deals with: the table of sessions. Does not deal with: its arguments (`session_question`), counting sessions
+//! Deals with: the table of sessions. Does not deal with: its arguments (`session_call`), counting sessions
 //! (`session_summary`) or views (`pages`).
 
 use datafusion::common::ScalarValue;
@@ -8,9 +8,11 @@ use datafusion::functions::core::expr_ext::FieldAccessor;
 use datafusion::logical_expr::{ExprSchemable, LogicalPlan, LogicalPlanBuilder, lit};
 
 use super::Relation;
-use super::call::{Call, column};
-use super::roles::{declared, with_roles};
-use super::session_question::{CONVERSION, Question, USER, Wanted, arguments, item};
+use super::argument::{Argument, docs};
+use super::call::Call;
+use super::expressions::column;
+use super::roles::declared;
+use super::session_call::{CONVERSION, SessionCall, USER, Wanted, arguments, item};
 use crate::error::Result;
 use crate::functions::breakdown::breakdown;
 use crate::functions::session::{check_user, session_id, user_sessions};
@@ -35,13 +37,17 @@ const OUTPUT: [&str; 11] = [
 ];
 
 impl Relation for Sessions {
+    fn arguments(&self) -> Vec<Argument> {
+        arguments(&[CONVERSION])
+    }
+
     fn doc(&self) -> FunctionDoc {
-        with_roles(FunctionDoc {
+        FunctionDoc {
             name: "sessions",
             kind: FunctionKind::Relation,
             summary: "The visits of each user, one row each",
             syntax: "sessions(table, gap => INTERVAL '30 minutes' [, cut_midnight => true] [, page => ..] [, conversion => ..] [, by => ..])",
-            arguments: arguments(&[CONVERSION]),
+            arguments: docs(&self.arguments()),
             returns: vec![
                 ("by .., first .., last ..", "The properties of the session, under their own names."),
                 ("the user column", "Who, under its own name."),
@@ -60,11 +66,11 @@ impl Relation for Sessions {
             ],
             text: TEXT,
             example: "SELECT user_id, session_number, started_at, duration_seconds, events, entry, exit, converted\nFROM sessions(events, gap => INTERVAL '30 minutes', conversion => 'purchase')\nORDER BY user_id, session_number LIMIT 5",
-        })
+        }
     }
 
     fn plan(&self, call: &mut Call) -> Result<LogicalPlan> {
-        let question = Question::read(call, &OUTPUT, Wanted { pages: true, conversion: true, period: false })?;
+        let question = SessionCall::read(call, &OUTPUT, Wanted { pages: true, conversion: true, period: false })?;
         let user = &question.roles.user_name;
         check_user(call.name(), &question.roles.user.get_type(call.schema())?)?;
         if OUTPUT.contains(&user.as_str()) {
@@ -91,11 +97,8 @@ impl Relation for Sessions {
             session("bounce").alias("bounce"),
             question.page("entry").alias("entry"),
             question.page("exit").alias("exit"),
-            match question.has_conversion {
-                true => session("converted"),
-                false => lit(ScalarValue::Boolean(None)),
-            }
-            .alias("converted"),
+            if question.has_conversion { session("converted") } else { lit(ScalarValue::Boolean(None)) }
+                .alias("converted"),
         ]);
         let rows = question.rows(call, user_sessions())?;
         Ok(LogicalPlanBuilder::from(rows).project(output)?.build()?)

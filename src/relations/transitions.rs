@@ -3,12 +3,13 @@
 use datafusion::logical_expr::LogicalPlan;
 
 use super::Relation;
+use super::argument::{Argument, Kind, docs};
 use super::call::Call;
-use super::roles::with_roles;
-use super::walks::{MAX_TOP, WalkArguments, walk_arguments};
+use super::shared::{BY, with_roles};
+use super::walks::{MAX_TOP, WALK, WalkArguments};
 use crate::error::{Error, Result};
 use crate::functions::path::user_transitions;
-use crate::functions::{ArgumentDoc, FunctionDoc, FunctionKind};
+use crate::functions::{FunctionDoc, FunctionKind};
 
 /// The relation.
 #[derive(Debug)]
@@ -16,31 +17,26 @@ pub struct Transitions;
 
 const OUTPUT: [&str; 7] = ["source", "target", "events", "users", "share", "median_seconds", "mean_seconds"];
 
+const TOP: Argument = Argument::optional(
+    "top",
+    Kind::Whole(1, MAX_TOP),
+    "all",
+    "How many nodes keep their names, the most frequent ones; the others become `(other)`.",
+);
+
 impl Relation for Transitions {
+    fn arguments(&self) -> Vec<Argument> {
+        let by = BY.meaning("Breaks the answer down by the value at the first event of the walk.");
+        with_roles(&[&WALK[..], &[TOP, by]].concat())
+    }
+
     fn doc(&self) -> FunctionDoc {
-        let mut arguments =
-            vec![ArgumentDoc { name: "table", kind: "table or (SELECT ..)", default: None, text: "The events." }];
-        arguments.extend(walk_arguments());
-        arguments.extend([
-            ArgumentDoc {
-                name: "top",
-                kind: "BIGINT",
-                default: Some("all"),
-                text: "How many nodes keep their names, the most frequent ones; the others become `(other)`.",
-            },
-            ArgumentDoc {
-                name: "by",
-                kind: "column or list",
-                default: Some("nothing"),
-                text: "Breaks the answer down by the value at the first event of the walk.",
-            },
-        ]);
-        with_roles(FunctionDoc {
+        FunctionDoc {
             name: "transitions",
             kind: FunctionKind::Relation,
             summary: "How often users went from one event straight to another, and how long it took them",
             syntax: "transitions(table [, node => ..] [, within => 'session'] [, gap => ..] [, collapse => true] [, top => ..] [, by => ..])",
-            arguments,
+            arguments: docs(&self.arguments()),
             returns: vec![
                 ("by ..", "The breakdown columns, under their own names."),
                 ("source TEXT", "The node left; `(start)` where the walk begins."),
@@ -58,12 +54,12 @@ impl Relation for Transitions {
             ],
             text: TEXT,
             example: "SELECT source, target, events, users, share, median_seconds\nFROM transitions(events, collapse => true)\nLIMIT 8",
-        })
+        }
     }
 
     fn plan(&self, call: &mut Call) -> Result<LogicalPlan> {
         let walks = WalkArguments::read(call, &OUTPUT)?;
-        let top = call.integer("top", 1..=MAX_TOP, 0)?;
+        let top = call.integer(&TOP)?.unwrap_or(0);
         let [gap, collapse] = walks.words();
         let arguments = vec![walks.roles.time.clone(), gap, collapse, walks.kept()];
         walks.table(call, &user_transitions(), arguments, top, &OUTPUT).map_err(Error::from)

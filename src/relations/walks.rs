@@ -2,7 +2,7 @@
 //!
 //! Deals with: the arguments of both and the plan around the per-user aggregate. Does not deal with: what is asked of a walk.
 
-use arrow::datatypes::{DataType, IntervalMonthDayNanoType};
+use arrow::datatypes::DataType;
 use datafusion::common::{Column, ScalarValue};
 use datafusion::functions::core::expr_ext::FieldAccessor;
 use datafusion::functions::core::expr_fn::named_struct;
@@ -10,11 +10,13 @@ use datafusion::logical_expr::{
     AggregateUDF, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, SortExpr, cast, col, lit,
 };
 
-use super::call::{Breakdown, Call, column};
+use super::argument::{Argument, Kind};
+use super::call::{Breakdown, Call};
+use super::expressions::{column, unkeyed};
 use super::roles::Roles;
+use super::shared::{BY, GAP, ORDER_KEY};
 use crate::algo::calendar::Clock;
 use crate::error::{Error, Result};
-use crate::functions::ArgumentDoc;
 use crate::functions::columns::{clock_of, interval_type, window_ticks};
 use crate::functions::path::arguments::{EDGES_FIELD, NODE_FIELD, ORDER_FIELD, SESSION_FIELD};
 use crate::functions::path::flow_table;
@@ -25,38 +27,46 @@ const FLOW: &str = "(flow)";
 /// The most nodes that can be asked to keep their names.
 pub const MAX_TOP: i64 = 100_000;
 
-/// The arguments of both relations, after the table.
-pub fn walk_arguments() -> Vec<ArgumentDoc> {
-    let argument = |name, kind, default, text| ArgumentDoc { name, kind, default: Some(default), text };
-    vec![
-        argument(
-            "node",
-            "column",
-            "the event",
-            "Where an event takes the user: a column or anything computed; shown as text.",
-        ),
-        argument(
-            "within",
-            "TEXT",
-            "'session'",
-            "`session`: walks end where a session does; `user`: all events of a user are one walk.",
-        ),
-        argument(
-            "gap",
-            "INTERVAL",
-            "INTERVAL '30 minutes'",
-            "A longer time than this between two events of a user begins another session.",
-        ),
-        argument(
-            "session",
-            "column",
-            "cut by the gap",
-            "Names the session of each event, in place of the gap; sessions of one user may overlap.",
-        ),
-        argument("collapse", "BOOLEAN", "false", "Whether the same node several times in a row counts once."),
-        argument("order_key", "column", "the node", "Orders events at the same time, NULL first; then the node does."),
-    ]
-}
+const NODE: Argument = Argument::optional(
+    "node",
+    Kind::Column,
+    "the event",
+    "Where an event takes the user: a column or anything computed; shown as text.",
+);
+const WITHIN: Argument = Argument::with_default(
+    "within",
+    Kind::Word(&["session", "user"]),
+    "'session'",
+    "`session`: walks end where a session does; `user`: all events of a user are one walk.",
+);
+const SESSION: Argument = Argument::optional(
+    "session",
+    Kind::Column,
+    "cut by the gap",
+    "Names the session of each event, in place of the gap; sessions of one user may overlap.",
+);
+const COLLAPSE: Argument = Argument::with_default(
+    "collapse",
+    Kind::Switch,
+    "false",
+    "Whether the same node several times in a row counts once.",
+);
+const ORDER: Argument = Argument::optional(
+    ORDER_KEY.name,
+    ORDER_KEY.kind,
+    "the node",
+    "Orders events at the same time, NULL first; then the node does.",
+);
+
+/// The arguments of both relations.
+pub const WALK: [Argument; 6] = [
+    NODE,
+    WITHIN,
+    GAP.meaning("A longer time than this between two events of a user begins another session."),
+    SESSION,
+    COLLAPSE,
+    ORDER,
+];
 
 /// The arguments of one call, read and checked.
 pub struct WalkArguments {
@@ -76,29 +86,25 @@ impl WalkArguments {
     /// Reads them; `output` are the names of the answer's columns.
     pub fn read(call: &mut Call, output: &[&str]) -> Result<Self> {
         let roles = Roles::of(call)?;
-        let node = match call.column("node")? {
+        let node = match call.column(&NODE)? {
             Some(node) => node,
             None => roles.event(call)?,
         };
         let node = text(call, "node", node)?;
-        let session = call.column("session")?;
-        let within = call.choice("within", &["session", "user"], "session")?;
-        let gap = call.interval("gap")?;
-        let gap = match (within, session.is_some(), gap) {
-            ("user", true, _) => return Err(call.error("arguments 'session' and within => 'user' exclude each other")),
-            ("user", _, Some(_)) => return Err(call.error("arguments 'gap' and within => 'user' exclude each other")),
-            (_, true, Some(_)) => return Err(call.error("arguments 'gap' and 'session' exclude each other")),
-            ("user", ..) | (_, true, None) => None,
-            (_, false, Some(gap)) => Some(checked_gap(call, gap, &roles.time_type)?),
-            (_, false, None) => Some(ScalarValue::IntervalMonthDayNano(Some(IntervalMonthDayNanoType::make_value(
-                0,
-                0,
-                30 * 60 * 1_000_000_000,
-            )))),
+        let session = call.column(&SESSION)?;
+        let of_user = call.choice(&WITHIN)? == "user";
+        let given = call.given(&GAP);
+        let gap = call.span(&GAP)?;
+        let gap = match (of_user, session.is_some()) {
+            (true, true) => return Err(call.error("arguments 'session' and within => 'user' exclude each other")),
+            (true, _) if given => return Err(call.error("arguments 'gap' and within => 'user' exclude each other")),
+            (_, true) if given => return Err(call.error("arguments 'gap' and 'session' exclude each other")),
+            (true, _) | (_, true) => None,
+            (false, false) => Some(checked_gap(call, gap, given, &roles.time_type)?),
         };
-        let collapse = call.switch("collapse", false)?;
-        let order_key = call.column("order_key")?;
-        let by = call.breakdowns("by")?;
+        let collapse = call.switch(&COLLAPSE)?;
+        let order_key = call.column(&ORDER)?;
+        let by = call.breakdowns(&BY)?;
         call.refuse_names(&by, output)?;
         let inner = [ORDER_FIELD, NODE_FIELD, SESSION_FIELD, EDGES_FIELD, FLOW];
         if let Some(b) = by.iter().find(|b| inner.contains(&b.name.as_str())) {
@@ -146,17 +152,16 @@ impl WalkArguments {
             .filter(takes_part)?
             .aggregate([self.roles.user.clone()], [per_user.call(arguments).alias(FLOW)])?;
         let by = || self.by.iter().map(|b| column(&b.name));
-        let edges = match self.by.is_empty() {
-            true => users.project([column(FLOW)])?,
-            false => {
-                // A row for each breakdown value of each user.
-                users = users.project([column(FLOW)])?.unnest_column(Column::from_name(FLOW))?;
-                let fields = self.by.iter().map(|b| column(FLOW).field(b.name.as_str()).alias(b.name.as_str()));
-                users.project(fields.chain([column(FLOW).field(EDGES_FIELD).alias(FLOW)]).collect::<Vec<_>>())?
-            }
+        let edges = if self.by.is_empty() {
+            users.project([column(FLOW)])?
+        } else {
+            // A row for each breakdown value of each user.
+            users = users.project([column(FLOW)])?.unnest_column(Column::from_name(FLOW))?;
+            let fields = self.by.iter().map(|b| column(FLOW).field(b.name.as_str()).alias(b.name.as_str()));
+            users.project(fields.chain([column(FLOW).field(EDGES_FIELD).alias(FLOW)]).collect::<Vec<_>>())?
         };
         let table = flow_table(call.room("flow_table")).call(vec![column(FLOW), lit(top)]).alias(FLOW);
-        let mut output: Vec<Expr> = self.by.iter().map(|b| super::call::unkeyed(&b.name)).collect();
+        let mut output: Vec<Expr> = self.by.iter().map(|b| unkeyed(&b.name)).collect();
         output.extend(columns.iter().map(|c| match *c {
             // Views share the text of the names, however often they occur.
             "source" | "target" => cast(column(FLOW).field(*c), DataType::Utf8View).alias(*c),
@@ -189,8 +194,10 @@ fn text(call: &Call, argument: &str, value: Expr) -> Result<Expr> {
     }
 }
 
-/// The gap as an interval of the type that the aggregates take; it must have a length.
-fn checked_gap(call: &Call, gap: ScalarValue, time: &DataType) -> Result<ScalarValue> {
-    window_ticks(call.name(), "argument 'gap'", &gap, clock_of(time).unwrap_or(Clock::Dates))?;
+/// The gap as an interval of the type that the aggregates take; one that was given must have a length.
+fn checked_gap(call: &Call, gap: ScalarValue, given: bool, time: &DataType) -> Result<ScalarValue> {
+    if given {
+        window_ticks(call.name(), "argument 'gap'", &gap, clock_of(time).unwrap_or(Clock::Dates))?;
+    }
     gap.cast_to(&interval_type()).map_err(Error::from)
 }

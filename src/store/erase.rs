@@ -1,7 +1,8 @@
-//! Taking all rows of some users out of a managed table.
+//! Taking some users out of a managed table: their rows, and whatever else beside the table holds them.
 //!
-//! Deals with: finding the files that hold them, by what the log and the files' statistics say, writing those files anew, one
-//! commit. Does not deal with: older versions of the table, which hold the rows until `tenure vacuum` removes their files.
+//! Deals with: finding the files that hold them, by what the log and the files' statistics say, rewriting those files, one commit;
+//! rows that were put aside; what writers that were stopped left. Does not deal with: older versions of the table, which hold the
+//! rows until `tenure vacuum` removes their files.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -13,14 +14,18 @@ use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Int64Type, Schema, SchemaRef};
 use parking_lot::Mutex;
 
-use super::compact::{Writable, finished, writable};
-use super::layout::{OrderedWriter, discard, write_plain};
+use super::aside;
+use super::compact::{Writable, finished, newer, writable};
+use super::layout::{Layout, OrderedWriter, discard, write_plain};
+use super::loads;
 use super::managed::commit::{Change, Operation, Refused};
 use super::managed::log::{At, TableLog};
 use super::managed::{Roles, StoredFile};
 use super::sort::StoredSource;
 use super::staging::{Staging, place, sweep};
+use super::unfinished::{self, Held};
 use super::user_id::UserId;
+use super::write::{USER, unordered};
 use crate::error::{Error, Result};
 
 /// Erasures that meet new rows or another's change this often in a row give up.
@@ -49,6 +54,12 @@ pub struct Erased {
     pub files: Vec<Found>,
     /// The version that is without them; `None` where none was found, or nothing was to be changed.
     pub version: Option<u64>,
+    /// Rows that had been put aside and are of them.
+    pub aside: u64,
+    /// Names of sources that mention them.
+    pub named: u64,
+    /// Work on the table that is not finished.
+    pub unfinished: Held,
 }
 
 impl Erased {
@@ -58,15 +69,32 @@ impl Erased {
     }
 }
 
-/// Takes the users' rows out of the table; with `dry_run` only says where they are.
+/// Takes the users out of the table; with `dry_run` only says where they are.
 ///
-/// The version that this commits holds no row of theirs, also none that another writer appended meanwhile: then it starts anew.
-/// After an error or a kill the table is as it was. Errors: a name that cannot be a user of the table, such as a text where users
-/// are integers; a file that is not there or damaged; a full disk.
+/// The version that this commits holds no row of theirs, also none that another writer appended meanwhile: then it starts over.
+/// Rows of theirs that were put aside go, and so does what stopped writers left, where it holds some. After an error or a kill the
+/// table is as it was or the rows are gone from its newest version; running it again does the rest. Errors: a name that cannot be
+/// a user of the table, such as a text where users are integers; a file that is not there or damaged; a full disk.
 pub async fn erase(folder: &Path, users: &[String], dry_run: bool, progress: Progress) -> Result<Erased> {
+    if !dry_run {
+        sweep(folder);
+    }
+    let (mut erased, column) = from_table(folder, users, dry_run, progress).await?;
+    let (beside, users) = (folder.to_path_buf(), erased.users.keys().cloned().collect::<Vec<UserId>>());
+    let work = move || {
+        let (aside, named) = (aside::forget(&beside, &users, dry_run)?, loads::forget(&beside, &users, dry_run)?);
+        Ok((aside, named, unfinished::forget(&beside, &column, &users, dry_run)?))
+    };
+    (erased.aside, erased.named, erased.unfinished) = finished(tokio::task::spawn_blocking(work).await)?;
+    Ok(erased)
+}
+
+/// Takes their rows out of the newest version. Also gives the name of the user column.
+async fn from_table(folder: &Path, users: &[String], dry_run: bool, progress: Progress) -> Result<(Erased, String)> {
     let mut log = TableLog::open(folder, At::Latest).await?;
     for _ in 0..ATTEMPTS {
-        let table = writable(&log)?;
+        let table = erasable(&log)?;
+        let column = table.roles.user.clone();
         let wanted = Wanted::new(users, log.schema(), &table.roles, folder)?;
         let search = Arc::new(Search {
             folder: folder.to_path_buf(),
@@ -76,15 +104,27 @@ pub async fn erase(folder: &Path, users: &[String], dry_run: bool, progress: Pro
             files: log.files().to_vec(),
         });
         let searching = Arc::clone(&search);
-        let (found, mut erased) = finished(tokio::task::spawn_blocking(move || searching.find()).await)?;
+        let (found, mut erased) = match finished(tokio::task::spawn_blocking(move || searching.find()).await) {
+            // Another took a file out meanwhile, and a vacuum removed it.
+            Err(error) if error.is_stale() => {
+                log = newer(&log, error).await?;
+                continue;
+            }
+            found => found?,
+        };
         if found.is_empty() || dry_run {
-            return Ok(erased);
+            return Ok((erased, column));
         }
-        sweep(folder);
         let staging = Arc::new(Staging::make(folder, "erase")?);
         let (rewriting, told, into) = (Arc::clone(&search), Arc::clone(&progress), staging.files());
         let of: Vec<usize> = found.clone();
-        let written = finished(tokio::task::spawn_blocking(move || rewriting.rewrite(&of, &into, &told)).await)?;
+        let written = match finished(tokio::task::spawn_blocking(move || rewriting.rewrite(&of, &into, &told)).await) {
+            Err(error) if error.is_stale() => {
+                log = newer(&log, error).await?;
+                continue;
+            }
+            written => written?,
+        };
         let mut change = Change::new(Operation::Erase);
         change.add = written;
         change.remove = found.iter().map(|file| search.files[*file].path.clone()).collect();
@@ -93,7 +133,7 @@ pub async fn erase(folder: &Path, users: &[String], dry_run: bool, progress: Pro
         match log.commit(&change).await {
             Ok(version) => {
                 erased.version = Some(version);
-                return Ok(erased);
+                return Ok((erased, column));
             }
             Err(Refused::Conflict(_)) => {
                 discard(folder, &change.add);
@@ -109,6 +149,18 @@ pub async fn erase(folder: &Path, users: &[String], dry_run: bool, progress: Pro
     }
     Err(Error::data(format!("'{}' changed {ATTEMPTS} times while rows were erased from it", folder.display()))
         .hint("run it again when fewer programs write to the table"))
+}
+
+/// How files are rewritten; a table whose rows have no order need only say which column is the user.
+fn erasable(log: &TableLog) -> Result<Writable> {
+    match log.setting(USER).filter(|_| log.roles().is_none()) {
+        Some(user) => {
+            unordered(log)?;
+            let roles = Roles { user: user.to_string(), time: user.to_string(), event: None };
+            Ok(Writable { roles, layout: Layout::new() })
+        }
+        None => writable(log),
+    }
 }
 
 /// The users to be erased.
@@ -223,7 +275,7 @@ impl Search {
         users.get(users.partition_point(|user| *user < low)).is_some_and(|user| *user <= high)
     }
 
-    /// Writes files anew without the users; of one that holds nobody else nothing is left.
+    /// Rewrites files without the users; of one that holds nobody else nothing is left.
     fn rewrite(&self, files: &[usize], into: &Path, progress: &Progress) -> Result<Vec<StoredFile>> {
         let done = AtomicUsize::new(0);
         let written = Mutex::new(Vec::new());
@@ -231,9 +283,10 @@ impl Search {
             let file = &self.files[files[at]];
             let source = StoredSource::open(&self.folder, file, &self.schema, &self.table.roles)?;
             let rest = source.batches_of_all()?.map(|batch| self.without(&batch?));
-            let more = match file.ordered {
-                true => self.write_ordered(into, rest)?,
-                false => write_plain(into, &self.schema, rest)?.into_iter().collect(),
+            let more = if file.ordered {
+                self.write_ordered(into, rest)?
+            } else {
+                write_plain(into, &self.schema, rest)?.into_iter().collect()
             };
             written.lock().push((at, more));
             progress(done.fetch_add(1, Ordering::Relaxed) + 1, files.len())

@@ -9,6 +9,7 @@
 
 use std::cmp::Ordering;
 use std::fs::File;
+use std::path::Path;
 
 use arrow::array::{Array, ArrayRef, make_comparator};
 use arrow::compute::SortOptions;
@@ -23,6 +24,7 @@ use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use parquet::file::metadata::ParquetMetaData;
 
 use super::footers::bounded;
+use crate::files::checksums::read::decoded;
 
 /// A row group that goes back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,9 +87,10 @@ pub fn step_back(footer: &ParquetMetaData, column: &Field, order: SortOptions) -
             if null_before {
                 return Some(StepBack { row_group: group, value: show(first, group), before: "NULL".to_string() });
             }
-            let (early, early_key) = match exact(group, order.descending) {
-                true => (first, first_keys.row(group)),
-                false => (last, last_keys.row(group)),
+            let (early, early_key) = if exact(group, order.descending) {
+                (first, first_keys.row(group))
+            } else {
+                (last, last_keys.row(group))
             };
             if let Some((before, values, key)) = furthest
                 && key > early_key
@@ -95,9 +98,10 @@ pub fn step_back(footer: &ParquetMetaData, column: &Field, order: SortOptions) -
                 let (value, before) = (show(early, group), show(values, before));
                 return Some(StepBack { row_group: group, value, before });
             }
-            let (late, late_key) = match exact(group, !order.descending) {
-                true => (last, last_keys.row(group)),
-                false => (first, first_keys.row(group)),
+            let (late, late_key) = if exact(group, !order.descending) {
+                (last, last_keys.row(group))
+            } else {
+                (first, first_keys.row(group))
             };
             if furthest.is_none_or(|(.., key)| key < late_key) {
                 furthest = Some((group, late, late_key));
@@ -121,6 +125,10 @@ pub struct Place {
 /// messages, once it is known that something is wrong.
 pub fn first_out_of_order(file: &ObjectMeta, columns: &[(String, SortOptions)]) -> Option<Place> {
     let path = LocalFileSystem::new().path_to_filesystem(&file.location).ok()?;
+    decoded(&path, || out_of_order(&path, columns)).ok().flatten()
+}
+
+fn out_of_order(path: &Path, columns: &[(String, SortOptions)]) -> Option<Place> {
     let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(path).ok()?).ok()?;
     let rows_of: Vec<u64> = builder.metadata().row_groups().iter().map(|g| g.num_rows().max(0) as u64).collect();
     let mask = ProjectionMask::columns(builder.parquet_schema(), columns.iter().map(|(name, _)| name.as_str()));

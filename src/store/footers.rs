@@ -233,7 +233,7 @@ fn by_page(footer: &ParquetMetaData, at: usize, converter: &StatisticsConverter,
     if [least.len(), greatest.len(), nulls.len()] != [rows.len(); 3] {
         return None;
     }
-    // What is not told of a page is told of its row group: an index may hold places alone.
+    // What is not known of a page is known of its row group: an index may hold places alone.
     let nulls: Vec<Nulls> = (0..rows.len())
         .map(|page| match Nulls::of(nulls, page, rows[page].len()) {
             Nulls::Untold => groups.nulls[of[page]],

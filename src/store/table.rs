@@ -38,9 +38,6 @@ pub fn looks_like_file(name: &str) -> bool {
     location::looks_like_one(name) || is_managed(&location::expanded(name))
 }
 
-/// Folder of ingests that run or were stopped, below a table's.
-const UNCOMMITTED: &str = "_ingest";
-
 /// The word for managed tables in `STORED AS` and in the workspace file's `format`.
 const MANAGED_FORMAT: &str = "delta";
 
@@ -80,11 +77,6 @@ pub async fn open(state: &dyn Session, name: &str, entry: &TableEntry, base: &Pa
         }
         return Ok(Arc::new(ManagedTable::open(&folder, entry).await.map_err(|e| e.within(&subject))?));
     }
-    if folder.join(UNCOMMITTED).is_dir() {
-        let message =
-            format!("{subject}'{}' is not a table yet: its first ingest has not been committed", folder.display());
-        return Err(Error::data(message).hint("the same tenure ingest goes on where that was stopped"));
-    }
     let mut read = ReadOptions::default();
     if let Some(format) = &entry.format {
         let Some(known) = format_named(format) else {
@@ -113,6 +105,11 @@ pub async fn open(state: &dyn Session, name: &str, entry: &TableEntry, base: &Pa
         ..DeclaredFiles::default()
     };
     Ok(Arc::new(Followed::open(state, Arc::new(declared)).await?))
+}
+
+/// Opens a managed table by its folder.
+pub async fn open_managed(folder: &Path) -> Result<Arc<dyn TableProvider>> {
+    Ok(Arc::new(ManagedTable::open(folder, &TableEntry::default()).await?))
 }
 
 /// Opens files as `read_csv(..)` and its like say it.

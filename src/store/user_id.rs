@@ -24,7 +24,7 @@ pub enum UserId {
 }
 
 /// A user in a column; both sides of a comparison are of one column, so kinds never mix.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum UserRef<'a> {
     /// Of an integer column.
     Number(i64),

@@ -38,11 +38,11 @@ fn split(asked: &Asked, as_of: &str, number: &str) -> (Vec<f64>, Vec<f64>) {
 #[test]
 fn scores_tell_those_who_left_from_those_who_stay() {
     let folder = tempfile::tempdir().unwrap();
-    let options = tenure::store::generate::GenerateOptions {
+    let options = tenure::sample::GenerateOptions {
         seed: 11,
-        ..tenure::store::generate::GenerateOptions::new(80_000, 2_000, folder.path().join("shop"))
+        ..tenure::sample::GenerateOptions::new(80_000, 2_000, folder.path().join("shop"))
     };
-    tenure::store::generate::generate(&options, &mut |_, _| {}).unwrap();
+    tenure::sample::generate(&options, &mut |_, _| {}).unwrap();
     let asked = Asked::open(&Settings { workspace: Some(options.out_dir), ..settings(2) });
     for as_of in ["2025-03-15 00:00:00", "2025-04-15 00:00:00", "2025-05-15 00:00:00", "2025-06-15 00:00:00"] {
         let (left, stayed) = split(&asked, as_of, "c.score");

@@ -91,7 +91,7 @@ fn ordered_files(folder: &Path, rows: &[Row], period: Option<Period>) -> Vec<Sto
 async fn table(folder: &Path, parts: &[Vec<Row>], period: Option<Period>) -> TableLog {
     std::fs::create_dir_all(folder).unwrap();
     let settings = period.map(|p| ("period".to_string(), p.to_string())).into_iter().collect();
-    let definition = Definition { schema: schema(), roles: roles(), settings };
+    let definition = Definition { schema: schema(), roles: Some(roles()), settings };
     let mut log: Option<TableLog> = None;
     for rows in parts {
         let mut change = Change::new(Operation::Ingest);

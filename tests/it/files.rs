@@ -451,7 +451,7 @@ fn columns_grow_from_load_to_load() {
     assert!(
         told.starts_with("exit 0")
             && told.contains("'price' becomes double")
-            && told.contains("1 files were written anew"),
+            && told.contains("1 files were rewritten"),
         "{told}"
     );
     assert!(load("3.ndjson", &line(3, "\"price\":7,\"p\":{\"c\":{\"d\":2}}")).starts_with("exit 0"));

@@ -6,7 +6,7 @@
 //!
 //! A conversion at `t` claims the touches in `[t - lookback, t]`; with `reset` only those after the last instant before `t`
 //! that had a conversion. Conversions at one instant claim the same touches. A conversion that claims none is credited to
-//! one channel that stands for "no touch", and is no path of the chain.
+//! one channel that stands for "no touch", and is not a path of the chain.
 //!
 //! Credit is counted in whole parts, [`UNIT`] to a conversion, so that sums over users are exact and in no order. Values are
 //! summed as [`ExactSum`]s of value times parts.
@@ -212,10 +212,7 @@ impl UserCredits {
 
 /// Clears a map. One that has grown far beyond its use is let go: clearing and walking cost what it could hold.
 fn empty<K, V>(map: &mut HashMap<K, V>) {
-    match is_oversized(map) {
-        true => *map = HashMap::new(),
-        false => map.clear(),
-    }
+    if is_oversized(map) { *map = HashMap::new() } else { map.clear() }
 }
 
 fn is_oversized<K, V>(map: &HashMap<K, V>) -> bool {
@@ -331,7 +328,7 @@ impl Attribution {
                 sum.parts += 1;
                 sum.value.add(value);
             }
-            // A conversion that claims no touch is no path.
+            // A conversion that claims no touch is not a path.
             let path = &touches[window.range.clone()];
             if let ([first, ..], [.., last], true) = (path, path, self.spec.moves) {
                 let mut count = |step, times| sums.moves.entry((segment, step)).or_default().add(times, value);

@@ -5,15 +5,20 @@
 //! never decides under which value they stand, and a user whose entries carry several values counts under each.
 //!
 //! Most users have one value, and nothing is done twice for them. Where nothing is asked of what lies between steps, all values
-//! of a user cost one pass together (`plain_apart`). Else each value costs one over the events from its first entry to the end
-//! of the window of its last one.
+//! of a user cost one pass together (`plain_apart`). Else each value costs one over the events that its chains can meet, which are few:
+//! entries of other values are none of them, and
+//!
+//! * in `strict` and `strict_steps` the events of a chain follow each other, so that it ends within as many instants as it has steps;
+//! * else a value whose chain is complete early is not looked for any further: the first 64 events are asked, then twice as many.
+//!
+//! What is left is a value for each entry and chains that are never complete: those cost a pass each, over their windows.
 //! Does not deal with: what a value is (the caller's tags), or how chains are found (`held`, `method`).
 
 use std::cmp::Ordering;
 
 use super::held::Funnel;
 use super::plain_apart::{self, PlainApart};
-use super::spec::By;
+use super::spec::{Between, By, Entry, Order, Pick};
 use super::{Chain, Chains};
 use crate::algo::event::{Event, NO_CLASS};
 
@@ -30,8 +35,11 @@ pub trait Values {
 pub(super) struct Apart {
     /// The events of the step that tells the value: class, a tag of it, position.
     entries: Vec<(u32, u32, u32)>,
-    /// The events of one value.
+    /// The events of one value, and their positions among the user's.
     events: Vec<Event>,
+    positions: Vec<u32>,
+    /// The events that satisfy more than the step that tells the value.
+    rest: Vec<u32>,
     whole: Chains,
     /// The value of each event that can start a chain, and a tag of each value.
     value_of: Vec<u32>,
@@ -102,23 +110,17 @@ impl Funnel {
             self.whole(events, held, chains);
             chains.chains[from..].iter_mut().for_each(|chain| chain.value = entries.first().map(|(_, tag, _)| *tag));
         } else if held.is_some() || !self.in_one_pass(events, &entries, chains) {
+            self.read_rest(events, openings);
             for same in entries.chunk_by(|a, b| a.0 == b.0) {
                 let (class, tag, first) = same[0];
-                let first = events[first as usize].time;
-                let last = events[same[same.len() - 1].2 as usize].time;
-                let deadline = self.method.deadline(last);
-                let from = events.partition_point(|e| e.time < first);
-                let until = events.partition_point(|e| e.time <= deadline);
                 if openings.is_power_of_two() {
-                    self.with_value(
-                        &events[from..until],
-                        held,
-                        values,
-                        Own { steps: openings, class, tag },
-                        from,
-                        chains,
-                    );
+                    self.near(events, same, held, values, Own { steps: openings, class, tag }, chains);
                 } else {
+                    let first = events[first as usize].time;
+                    let last = events[same[same.len() - 1].2 as usize].time;
+                    let deadline = self.method.deadline(last);
+                    let from = events.partition_point(|e| e.time < first);
+                    let until = events.partition_point(|e| e.time <= deadline);
                     // In any order whatever comes later may be of any value.
                     let mut times: Vec<i64> = same.iter().map(|(.., at)| events[*at as usize].time).collect();
                     times.dedup();
@@ -129,6 +131,107 @@ impl Funnel {
             }
         }
         self.apart.entries = entries;
+    }
+
+    /// Lists the events that are there for every value.
+    fn read_rest(&mut self, events: &[Event], openings: u64) {
+        let spec = self.method.spec();
+        let (all, others) = (spec.every_event(), !(openings | spec.mature_bit()));
+        let told = events.iter().zip(0..).filter(|(e, _)| all || e.mask & others != 0);
+        self.apart.rest.clear();
+        self.apart.rest.extend(told.map(|(_, at)| at));
+    }
+
+    /// Appends the chains of one value, whose entries are `same`, from the events that they can meet.
+    fn near(
+        &mut self,
+        events: &[Event],
+        same: &[(u32, u32, u32)],
+        held: Option<&[u32]>,
+        values: &dyn Values,
+        own: Own,
+        chains: &mut Chains,
+    ) {
+        let time = |at: u32| events[at as usize].time;
+        let (first, last) = (time(same[0].2), time(same[same.len() - 1].2));
+        let deadline = self.method.deadline(last);
+        let rest = std::mem::take(&mut self.apart.rest);
+        let mut positions = std::mem::take(&mut self.apart.positions);
+        let spec = self.method.spec();
+        let adjacent = matches!(spec.between, Between::Strict | Between::StrictSteps)
+            && spec.order != Order::AnyOrder
+            && spec.exclusions.is_empty()
+            && held.is_none();
+        positions.clear();
+        if adjacent {
+            let steps = spec.steps;
+            for at in same.iter().map(|(.., at)| *at) {
+                positions.push(at);
+                let from = rest.partition_point(|p| time(*p) < time(at));
+                let (mut instants, mut instant) = (0, time(at));
+                for p in &rest[from..] {
+                    instants += usize::from(time(*p) > instant);
+                    instant = time(*p);
+                    if instants > steps || instant > deadline {
+                        break;
+                    }
+                    positions.push(*p);
+                }
+            }
+            positions.sort_unstable();
+            positions.dedup();
+            self.of_positions(events, &positions, held, values, own, chains);
+        } else {
+            let from = rest.partition_point(|p| time(*p) < first);
+            let until = rest.partition_point(|p| time(*p) <= deadline);
+            // The chain that completes earliest lies within the events up to its end, whatever follows.
+            let settles = spec.pick == Pick::EarliestCompletion
+                && spec.entry == Entry::Best
+                && spec.period.is_none()
+                && spec.optional == 0
+                && !spec.mature
+                && !spec.drop_excluded
+                && held.is_none();
+            let whole = until - from + same.len();
+            let mut most = if settles { 64 } else { whole };
+            loop {
+                merge(same, &rest[from..until], most, time, &mut positions);
+                let (chains_before, places_before) = (chains.chains.len(), chains.places.len());
+                self.of_positions(events, &positions, held, values, own, chains);
+                let complete = chains.chains[chains_before..].iter().any(|c| c.reached.level == self.method.most);
+                if complete || most >= whole {
+                    break;
+                }
+                chains.chains.truncate(chains_before);
+                chains.places.truncate(places_before);
+                most = most.saturating_mul(2);
+            }
+        }
+        (self.apart.rest, self.apart.positions) = (rest, positions);
+    }
+
+    /// Appends the chains of one value from the events at these positions.
+    fn of_positions(
+        &mut self,
+        events: &[Event],
+        positions: &[u32],
+        held: Option<&[u32]>,
+        values: &dyn Values,
+        Own { steps, class, tag }: Own,
+        chains: &mut Chains,
+    ) {
+        let mut own = std::mem::take(&mut self.apart.events);
+        own.clear();
+        own.extend(positions.iter().map(|at| {
+            let e = events[*at as usize];
+            let other = e.mask & steps != 0 && values.class(e.tag) != class;
+            if other { Event { mask: e.mask & !steps, ..e } } else { e }
+        }));
+        let (chains_before, places_before) = (chains.chains.len(), chains.places.len());
+        self.whole(&own, held, chains);
+        chains.chains[chains_before..].iter_mut().for_each(|chain| chain.value = Some(tag));
+        chains.places[places_before..].iter_mut().for_each(|place| place.at = positions[place.at as usize]);
+        self.apart.events = own;
     }
 
     /// Appends the chains of all values, where one pass finds them.
@@ -206,6 +309,25 @@ impl Funnel {
         chains.chains[chains_before..].iter_mut().for_each(|chain| chain.value = Some(tag));
         chains.places[places_before..].iter_mut().for_each(|place| place.at += from as u32);
         self.apart.events = own;
+    }
+}
+
+/// The first `most` positions of the entries and the rest together, and those tied with the last.
+fn merge(entries: &[(u32, u32, u32)], rest: &[u32], most: usize, time: impl Fn(u32) -> i64, positions: &mut Vec<u32>) {
+    positions.clear();
+    let (mut entries, mut rest) = (entries.iter().map(|(.., at)| *at).peekable(), rest.iter().copied().peekable());
+    loop {
+        let next = match (entries.peek(), rest.peek()) {
+            (Some(a), Some(b)) => *a.min(b),
+            (Some(only), None) | (None, Some(only)) => *only,
+            (None, None) => return,
+        };
+        if positions.len() >= most && positions.last().is_some_and(|last| time(*last) < time(next)) {
+            return;
+        }
+        entries.next_if_eq(&next);
+        rest.next_if_eq(&next);
+        positions.push(next);
     }
 }
 

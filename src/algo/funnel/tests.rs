@@ -234,3 +234,84 @@ fn sixty_four_steps() {
     }
     assert_eq!(level(&list, &plain(64, 62)), 63);
 }
+
+/// Values by the tag: `tag / 1000`.
+struct Thousands;
+
+impl Values for Thousands {
+    fn class(&self, tag: u32) -> u32 {
+        tag / 1_000
+    }
+
+    fn compare(&self, a: u32, b: u32) -> std::cmp::Ordering {
+        (a / 1_000).cmp(&(b / 1_000))
+    }
+}
+
+/// The chains of each value, each from a pass over all events in which entries of other values satisfy step 1 no more.
+fn value_by_value(list: &[Event], spec: &Spec) -> Chains {
+    let mut found = Chains::default();
+    let mut values: Vec<u32> = list.iter().filter(|e| e.mask & A != 0).map(|e| e.tag / 1_000).collect();
+    values.sort_unstable();
+    values.dedup();
+    for value in values {
+        let own = |e: &Event| Event { mask: if e.tag / 1_000 == value { e.mask } else { e.mask & !A }, ..*e };
+        let own: Vec<Event> = list.iter().map(own).collect();
+        let from = found.chains.len();
+        let spec = Spec { by: By::Nothing, ..spec.clone() };
+        Funnel::new(spec).chains(&own, None, None, &mut found);
+        found.chains[from..].iter_mut().for_each(|chain| chain.value = Some(value));
+    }
+    found
+}
+
+#[test]
+fn many_values_are_told_as_each_alone() {
+    use rand::{Rng, SeedableRng};
+    let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(5);
+    let (mut complete, mut short) = (0, 0);
+    for round in 0..400 {
+        let kinds = [Between::Anything, Between::Strict, Between::StrictSteps, Between::DedupFirst, Between::Dedup];
+        let mut spec = between(3, kinds[round % 5]);
+        spec.by = By::Entry;
+        spec.window = Window::Ticks([30, 200, 5_000][random.random_range(0..3)]);
+        spec.entry = [Entry::Best, Entry::Best, Entry::First, Entry::All][random.random_range(0..4)];
+        if random.random_bool(0.3) {
+            spec.step_within = vec![random.random_range(1..40)];
+        }
+        if random.random_bool(0.2) {
+            spec.pick = Pick::EarliestStart;
+        }
+        if random.random_bool(0.2) {
+            spec.order = Order::Increase;
+        }
+        if random.random_bool(0.2) {
+            spec.optional = 2;
+        }
+        // Rare last steps leave chains open for a long time.
+        let masks: &[u64] =
+            if random.random_bool(0.5) { &[A, A, A, B, X, A | B] } else { &[A, B, B, C, C, X, A | C, B | C] };
+        let mut list: Vec<Event> = (0..random.random_range(1..400))
+            .map(|_| Event {
+                time: random.random_range(0..300),
+                mask: if random.random_ratio(1, 40) { C } else { masks[random.random_range(0..masks.len())] },
+                tag: random.random_range(0..30) * 1_000,
+            })
+            .collect();
+        list.sort_by_key(|e| e.time);
+        let every_event = spec.every_event();
+        list.retain(|e| every_event || e.mask != 0);
+        (0..).zip(&mut list).for_each(|(at, e)| e.tag += at);
+        let want = value_by_value(&list, &spec);
+        let mut got = Chains::default();
+        Funnel::new(spec.clone()).chains(&list, None, Some(&Thousands), &mut got);
+        got.chains.iter_mut().for_each(|chain| chain.value = chain.value.map(|tag| tag / 1_000));
+        assert_eq!(got.chains, want.chains, "round {round}: {spec:?}");
+        let times =
+            |found: &Chains| found.places.iter().map(|p| (p.step, list[p.at as usize].time)).collect::<Vec<_>>();
+        assert_eq!(times(&got), times(&want), "round {round}: {spec:?}");
+        complete += got.chains.iter().filter(|c| c.reached.level == 3).count();
+        short += got.chains.iter().filter(|c| c.reached.level < 3).count();
+    }
+    assert!(complete > 500 && short > 500, "{complete} complete, {short} not");
+}

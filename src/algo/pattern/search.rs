@@ -13,7 +13,7 @@
 //! them; if it cannot, the element before must come up to this instant. A group costs its size for each such question, of
 //! which there are O(m) for each element that passes.
 //!
-//! **`!=`** is no range: it makes the pattern two patterns, below and above. Each is searched on its own, and the match that
+//! **`!=`** is not a range: it makes the pattern two patterns, below and above. Each is searched on its own, and the match that
 //! ends first is taken (of several the one whose last but one element is earliest, and so on).
 //!
 //! **Counting.** The next match begins among what the one before left: later instants, and events at its last instant that

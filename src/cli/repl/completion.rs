@@ -2,6 +2,7 @@
 //!
 //! Deals with: which words fit where the cursor is. Does not deal with: how they are shown (the editor's menu).
 
+use std::borrow::Cow;
 use std::path::{MAIN_SEPARATOR, Path};
 use std::sync::PoisonError;
 
@@ -11,7 +12,8 @@ use super::SharedWords;
 use super::commands::COMMANDS;
 use crate::cli::highlight::{Kind, stretches};
 use crate::cli::words::{KEYWORDS, Words};
-use crate::output::Format;
+use crate::engine::{arguments_of, words_of};
+use crate::output::{Format, escape};
 
 /// More would not fit a screen.
 const MOST: usize = 200;
@@ -22,8 +24,10 @@ impl Completer for SqlCompleter {
     fn complete(&mut self, line: &str, pos: usize) -> CompletionResult {
         let words = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let offers = offers(line, pos, &words);
+        // What would drive the terminal is not shown there, nor put into the line.
         let suggestions: Vec<Suggestion> = offers
             .into_iter()
+            .filter(|offer| matches!(escape(&offer.text), Cow::Borrowed(_)))
             .take(MOST)
             .map(|offer| Suggestion {
                 value: offer.text,
@@ -51,11 +55,19 @@ fn offers(line: &str, pos: usize, words: &Words) -> Vec<Offer> {
         return command(before, words);
     }
     let found = stretches(before, words);
-    // Inside an open quote: a file name.
+    // Inside an open quote: a word of the argument that it is for, or else a file name.
     if let Some((range, Kind::Text)) = found.last()
         && !(range.len() > 1 && before.ends_with('\''))
     {
-        return files(&before[range.start + 1..], range.start + 1, "'");
+        let (typed, from) = (&before[range.start + 1..], range.start + 1);
+        let allowed = argument_of(&before[..range.start]).map(|(relation, argument)| words_of(relation, argument));
+        let Some(allowed) = allowed.filter(|allowed| !allowed.is_empty()) else {
+            return if words.files { files(typed, from, "'") } else { Vec::new() };
+        };
+        let mut list = List { prefix: typed, from, found: Vec::new() };
+        list.add(allowed.iter().copied(), false);
+        list.found.iter_mut().for_each(|offer| offer.text.push('\''));
+        return list.found;
     }
     if matches!(found.last(), Some((_, Kind::Comment))) {
         return Vec::new();
@@ -88,6 +100,10 @@ fn sql_words(prefix: &str, from: usize, line: &str, before: &str, words: &Words)
     for table in words.tables.iter().filter(|t| is_named(&t.name)) {
         list.add(table.columns.iter().map(|c| c.name.as_str()), false);
     }
+    if let Some(relation) = relation_of(before).filter(|_| before.trim_end().ends_with(',')) {
+        let names: Vec<String> = arguments_of(relation).iter().map(|name| format!("{name} =>")).collect();
+        list.add(names.iter().map(String::as_str), true);
+    }
     if prefix.is_empty() {
         return list.found;
     }
@@ -108,6 +124,31 @@ fn expects_table(before: &str) -> bool {
     let before = before.trim_end();
     let word = before.rsplit(|c: char| !(c.is_alphanumeric() || c == '_')).next().unwrap_or_default();
     ["from", "join", "into", "table", "describe"].iter().any(|k| word.eq_ignore_ascii_case(k))
+}
+
+/// The name in front of the bracket that is open here.
+fn relation_of(before: &str) -> Option<&str> {
+    let (mut depth, mut quoted) = (0, false);
+    for (at, c) in before.char_indices().rev() {
+        match c {
+            '\'' => quoted = !quoted,
+            ')' | ']' | '}' if !quoted => depth += 1,
+            '(' | '[' | '{' if !quoted && depth > 0 => depth -= 1,
+            '(' if !quoted => {
+                let name = before[..at].rsplit(|c: char| !(c.is_alphanumeric() || c == '_')).next();
+                return name.filter(|name| !name.is_empty());
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+/// The relation and the argument whose value begins here.
+fn argument_of(before: &str) -> Option<(&str, &str)> {
+    let name = before.trim_end().strip_suffix("=>")?.trim_end();
+    let name = name.rsplit(|c: char| !(c.is_alphanumeric() || c == '_')).next()?;
+    Some((relation_of(before)?, name))
 }
 
 fn columns_of(qualifier: &str, prefix: &str, from: usize, words: &Words) -> Vec<Offer> {
@@ -140,7 +181,7 @@ fn command(before: &str, words: &Words) -> Vec<Offer> {
         }
         "\\format" => list.add(Format::ALL.iter().map(|f| f.name()), false),
         "\\timing" | "\\x" => list.add(["on", "off"].into_iter(), false),
-        "\\i" | "\\o" => return files(prefix, from, ""),
+        "\\i" | "\\o" if words.files => return files(prefix, from, ""),
         _ => {}
     }
     list.found
@@ -207,6 +248,7 @@ mod tests {
             tables: vec![table("events", &["user_id", "ts", "country"]), table("users", &["user_id", "plan"])],
             functions: vec!["count".into(), "window_funnel".into()],
             relations: vec!["funnel".into()],
+            files: true,
         }
     }
 
@@ -226,6 +268,19 @@ mod tests {
         assert_eq!(texts("SELECT users."), ["user_id", "plan"]);
         assert_eq!(texts("SELECT e.pl"), ["plan"]);
         assert!(texts("SELECT 1 -- sel").is_empty());
+    }
+
+    #[test]
+    fn arguments_and_their_words_are_offered() {
+        assert_eq!(texts("SELECT * FROM retention(events, uni"), ["unit =>", "union"]);
+        assert_eq!(texts("SELECT * FROM retention((SELECT 1 FROM users), start => 'a', typ"), ["type =>"]);
+        assert_eq!(
+            texts("SELECT * FROM retention(events, unit => '"),
+            ["day'", "week'", "month'", "quarter'", "year'"]
+        );
+        assert_eq!(texts("SELECT * FROM funnel(events, steps => ['a'], entry => 'b"), ["best'"]);
+        assert!(texts("SELECT * FROM funnel(events, steps => ['a").is_empty());
+        assert!(!texts("SELECT count(user_id, uni").contains(&"unit =>".to_string()));
     }
 
     #[test]

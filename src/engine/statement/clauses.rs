@@ -7,11 +7,11 @@ use std::ops::ControlFlow;
 
 use datafusion::execution::SessionState;
 use datafusion::sql::sqlparser::ast::{
-    Cte, Distinct, DuplicateTreatment, Expr, Fetch, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause,
-    FunctionArgumentList, FunctionArguments, GroupByExpr, Join, JoinConstraint, JoinOperator, LimitClause, OrderBy,
-    OrderByKind, OrderByOptions, PivotValueSource, Query, Select, SelectFlavor, SelectInto, SelectItem, SetExpr,
-    SetOperator, SetQuantifier, Statement, TableAlias, TableFactor, TableFunctionArgs, TableWithJoins, Values, Visitor,
-    WildcardAdditionalOptions, With,
+    BinaryOperator, Cte, Distinct, DuplicateTreatment, Expr, Fetch, Function, FunctionArg, FunctionArgExpr,
+    FunctionArgumentClause, FunctionArgumentList, FunctionArguments, GroupByExpr, Join, JoinConstraint, JoinOperator,
+    LimitClause, OrderBy, OrderByKind, OrderByOptions, PivotValueSource, Query, Select, SelectFlavor, SelectInto,
+    SelectItem, SetExpr, SetOperator, SetQuantifier, Statement, TableAlias, TableFactor, TableFunctionArgs,
+    TableWithJoins, Values, Visitor, WildcardAdditionalOptions, With,
 };
 
 use super::pipes::{counted, pipe};
@@ -289,6 +289,10 @@ impl Clauses<'_> {
         match expr {
             Expr::Function(function) => self.function(function),
             Expr::IsNormalized { .. } => unknown("IS NORMALIZED", "compare with the normal form that your data has"),
+            Expr::BinaryOp { op: BinaryOperator::BitwiseXor, .. } => unknown(
+                "^, which is a power in some systems and XOR in others,",
+                "power(a, b); XOR of bits is (a | b) - (a & b)",
+            ),
             Expr::InUnnest { .. } => unknown("IN UNNEST(..)", "array_has(list, value)"),
             Expr::RLike { .. } => unknown("RLIKE and REGEXP", "text ~ 'pattern', or regexp_like(text, 'pattern')"),
             Expr::Convert { .. } => unknown("CONVERT", "CAST(value AS type)"),

@@ -18,6 +18,7 @@ mod commands;
 pub mod counted;
 #[cfg(test)]
 mod fields;
+mod merged;
 mod patterns;
 mod pipes;
 pub mod pivot;

@@ -12,6 +12,9 @@
 //! | `f(..) OVER w .. WINDOW w AS (..)` | `f(..) OVER (..)` |
 //! | `if(c, a, b)` | `CASE WHEN c THEN a ELSE b END` |
 //! | `datediff(day, a, b)` | `date_diff('day', a, b)` |
+//! | `mod(a, b)`, `sign(a)` | `a % b`, `signum(a)` |
+//! | `a LIKE 'x$%' ESCAPE '$'` | `a LIKE 'x\\%'` |
+//! | `a FULL JOIN b USING (k)` | ON, and `k` as `coalesce(a.k, b.k)` ([`merged`]) |
 //! | `age(a)` | `age(current_date(), a)` |
 //! | `a IS DISTINCT FROM b AND c` | `(a IS DISTINCT FROM b) AND c` ([`precedence`]) |
 //! | `a AND b AND c AND ..`, hundreds of them | `(.. AND ..) AND (.. AND ..)`: as deep as their logarithm |
@@ -32,7 +35,7 @@ use datafusion::sql::sqlparser::ast::{
     WindowType,
 };
 
-use super::{patterns, precedence, windows};
+use super::{merged, patterns, precedence, windows};
 use crate::error::Error;
 
 /// The pass.
@@ -73,6 +76,9 @@ impl VisitorMut for Rewriter {
             return ControlFlow::Break(error);
         }
         group_by(select);
+        if let Err(error) = merged::resolve(select) {
+            return ControlFlow::Break(error);
+        }
         for from in &mut select.from {
             sided_joins(from);
         }
@@ -93,6 +99,7 @@ impl VisitorMut for Rewriter {
         precedence::put_right(expr);
         balance(expr);
         far_time(expr);
+        escape(expr);
         call(expr).map_or(GO_ON, ControlFlow::Break)
     }
 }
@@ -313,6 +320,29 @@ fn is_span(expr: &Expr) -> bool {
     matches!(expr, Expr::Interval(_) | Expr::TypedString(_) | Expr::Cast { .. } | Expr::Function(_))
 }
 
+/// The planner knows the backslash alone as the escape of a pattern.
+fn escape(expr: &mut Expr) {
+    let (Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. }) = expr else { return };
+    let Some(mark) = escape_char.as_ref().and_then(|value| as_string(value)).and_then(|text| {
+        let mut marks = text.chars();
+        marks.next().filter(|mark| marks.next().is_none() && *mark != '\\')
+    }) else {
+        return;
+    };
+    let Some(written) = as_text(pattern) else { return };
+    let mut meant = String::with_capacity(written.len());
+    let mut chars = written.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            _ if c == mark => meant.extend(['\\'].into_iter().chain(chars.next())),
+            '\\' => meant.push_str("\\\\"),
+            _ => meant.push(c),
+        }
+    }
+    **pattern = text(&meant);
+    *escape_char = None;
+}
+
 /// A time that nanoseconds since 1970 do not reach is one of microseconds.
 fn far_time(expr: &mut Expr) {
     let (kind, text) = match expr {
@@ -359,6 +389,8 @@ const REWRITTEN: &[&str] = &[
     "age",
     "datediff",
     "date_diff",
+    "mod",
+    "sign",
     "to_char",
     "date_format",
     "to_timestamp",
@@ -397,6 +429,11 @@ fn call(expr: &mut Expr) -> Option<Error> {
                     .hint("if(condition, then, otherwise)"),
             );
         }
+        ("mod", [number, by]) => {
+            let nested = |side: &Expr| Expr::Nested(Box::new(side.clone()));
+            *expr = Expr::Nested(Box::new(binary(nested(number), BinaryOperator::Modulo, nested(by))));
+        }
+        ("sign", [number]) => *expr = Expr::Function(plain_call("signum", vec![number.clone()])),
         ("age", [from]) => {
             *expr = Expr::Function(plain_call(
                 "age",

@@ -7,14 +7,14 @@ use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Date32Type, Field, FieldRef, Fields, Int64Type};
 use datafusion::error::Result;
 use datafusion::logical_expr::function::AccumulatorArgs;
-use datafusion::logical_expr::{AggregateUDF, EmitTo, GroupsAccumulator};
+use datafusion::logical_expr::{AggregateUDF, GroupsAccumulator};
 
 use crate::algo::calendar::{Calendar, Clock, Unit};
-use crate::algo::event_log::{ByGroup, EventLog, Grouped};
+use crate::algo::event_log::Grouped;
 use crate::error::Error;
 use crate::functions::columns::{Times, clock_of, coerce_condition, coerce_time, literal_text, passes};
 use crate::functions::grouped::{GroupedFunction, aggregate};
-use crate::functions::single_group::states_of_rows;
+use crate::functions::user_logs::{Taken, UserFold, UserLogs, Users};
 
 const NAME: &str = "activity_days";
 
@@ -61,7 +61,7 @@ impl GroupedFunction for ActivityDays {
         let calendar = Calendar::new(Unit::Day, &zone, 0, clock).ok_or_else(|| {
             Error::user(format!("{NAME}: unknown time zone '{zone}'; an IANA name such as 'Europe/Berlin' is needed"))
         })?;
-        Ok(Box::new(DayGroups { calendar, last: Vec::new(), log: EventLog::default() }))
+        Ok(Box::new(UserLogs::new(Days { calendar }, None)))
     }
 
     fn state_fields(&self, name: &str, _types: &[DataType]) -> Result<Vec<FieldRef>, Error> {
@@ -90,61 +90,86 @@ impl Grouped for DayEntry {
 /// No day yet: a real one has at least one event.
 const NONE: DayEntry = DayEntry { day: 0, group: 0, events: 0, transactions: 0 };
 
-struct DayGroups {
+/// Active days. Of each group the newest day is known and not yet in the log: events of one day usually follow each other.
+struct Days {
     calendar: Calendar,
-    /// Each group's newest day, not yet in the log: events of one day usually follow each other.
-    last: Vec<DayEntry>,
-    log: EventLog<DayEntry>,
 }
 
-impl DayGroups {
-    #[inline]
-    fn note(&mut self, group: usize, day: i32, events: u32, transactions: u32) {
-        let last = &mut self.last[group];
-        if last.events > 0 && last.day == day {
-            last.events = last.events.saturating_add(events);
-            last.transactions = last.transactions.saturating_add(transactions);
-            return;
-        }
-        if last.events > 0 {
-            self.log.push(DayEntry { group: group as u32, ..*last });
-        }
-        *last = DayEntry { day, group: 0, events, transactions };
+#[inline]
+fn note(users: &mut Users<Days>, group: usize, day: i32, events: u32, transactions: u32) {
+    let last = &mut users.known[group];
+    if last.events > 0 && last.day == day {
+        last.events = last.events.saturating_add(events);
+        last.transactions = last.transactions.saturating_add(transactions);
+        return;
+    }
+    if last.events > 0 {
+        users.log.push(DayEntry { group: group as u32, ..*last });
+    }
+    *last = DayEntry { day, group: 0, events, transactions };
+}
+
+impl UserFold for Days {
+    const NAME: &'static str = NAME;
+    const ENTRIES: &'static str = "active days";
+    type Known = DayEntry;
+    type Logged = DayEntry;
+    const UNKNOWN: DayEntry = NONE;
+
+    fn pending(known: &DayEntry, group: u32) -> Option<DayEntry> {
+        (known.events > 0).then_some(DayEntry { group, ..*known })
     }
 
-    fn grow(&mut self, groups: usize) -> Result<()> {
-        if groups > u32::MAX as usize {
-            return Err(Error::resources(format!("{NAME}: more than 4 billion groups in one partition")).into());
+    fn fresh(&self) -> Self {
+        Self { calendar: self.calendar.clone() }
+    }
+
+    fn update(
+        &mut self,
+        users: &mut Users<Self>,
+        values: &[ArrayRef],
+        groups: &[usize],
+        filter: Option<&BooleanArray>,
+    ) -> Result<()> {
+        let times = Times::read(&values[0])?;
+        let transactions = values[1].as_boolean();
+        for (row, group) in groups.iter().enumerate() {
+            if times.is_null(row) || !passes(filter, row) {
+                continue;
+            }
+            let time = times.values()[row];
+            let day = self.calendar.day(time).and_then(|d| i32::try_from(d).ok()).ok_or_else(|| {
+                Error::data(format!("{NAME}: time {time} (in the column's own unit) is beyond the calendar"))
+            })?;
+            let bought = transactions.is_valid(row) && transactions.value(row);
+            note(users, *group, day, 1, u32::from(bought));
         }
-        if groups > self.last.len() {
-            self.last.resize(groups, NONE);
+        Ok(())
+    }
+
+    fn merge(&mut self, users: &mut Users<Self>, values: &[ArrayRef], groups: &[usize]) -> Result<()> {
+        let lists = values[0].as_list::<i32>();
+        let structs = lists.values().as_struct();
+        let days = structs.column(0).as_primitive::<Date32Type>().values();
+        let events = structs.column(1).as_primitive::<Int64Type>().values();
+        let transactions = structs.column(2).as_primitive::<Int64Type>().values();
+        let count = |n: i64| u32::try_from(n).unwrap_or(u32::MAX);
+        for (row, group) in groups.iter().enumerate() {
+            for at in lists.value_offsets()[row] as usize..lists.value_offsets()[row + 1] as usize {
+                note(users, *group, days[at], count(events[at]), count(transactions[at]));
+            }
         }
         Ok(())
     }
 
     /// Each group's days, ascending and each once.
-    fn take(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
-        let last = emit_to.take_needed(&mut self.last);
-        let groups = last.len();
-        let mut entries = self.log.take(match emit_to {
-            EmitTo::All => None,
-            EmitTo::First(n) => Some(n as u32),
-        });
-        for (group, entry) in last.into_iter().enumerate().filter(|(_, entry)| entry.events > 0) {
-            entries.push(DayEntry { group: group as u32, ..entry });
-        }
-        let too_many = || Error::resources(format!("{NAME}: more than 2 billion active days in one partition"));
-        i32::try_from(entries.len()).map_err(|_| too_many())?;
-        let by_group = ByGroup::new(&entries, groups).ok_or_else(too_many)?;
-        let mut days: Vec<DayEntry> = Vec::new();
+    fn evaluate(&mut self, taken: &Taken<Self>, _kept: Option<ArrayRef>) -> Result<ArrayRef> {
         let (mut dates, mut events, mut transactions) = (Vec::new(), Vec::new(), Vec::new());
         let mut offsets = vec![0i32];
-        for group in 0..groups {
-            days.clear();
-            days.extend(by_group.group(group).iter().map(|at| *entries.get(*at)));
+        taken.each(|_, days| {
             days.sort_unstable_by_key(|d| d.day);
             let begin = dates.len();
-            for d in &days {
+            for d in days.iter() {
                 if dates.len() > begin && dates.last() == Some(&d.day) {
                     let at = dates.len() - 1;
                     events[at] += i64::from(d.events);
@@ -156,7 +181,8 @@ impl DayGroups {
                 }
             }
             offsets.push(dates.len() as i32);
-        }
+            Ok(())
+        })?;
         let columns: Vec<ArrayRef> = vec![
             Arc::new(Date32Array::from(dates)),
             Arc::new(Int64Array::from(events)),
@@ -166,67 +192,13 @@ impl DayGroups {
         let item = Arc::new(Field::new_list_field(DataType::Struct(day_fields()), true));
         Ok(Arc::new(ListArray::try_new(item, OffsetBuffer::new(offsets.into()), Arc::new(structs), None)?))
     }
-}
 
-impl GroupsAccumulator for DayGroups {
-    fn update_batch(
-        &mut self,
-        values: &[ArrayRef],
-        group_indices: &[usize],
-        opt_filter: Option<&BooleanArray>,
-        total_num_groups: usize,
-    ) -> Result<()> {
-        self.grow(total_num_groups)?;
-        let times = Times::read(&values[0])?;
-        let transactions = values[1].as_boolean();
-        for (row, group) in group_indices.iter().enumerate() {
-            if times.is_null(row) || !passes(opt_filter, row) {
-                continue;
-            }
-            let time = times.values()[row];
-            let day = self.calendar.day(time).and_then(|d| i32::try_from(d).ok()).ok_or_else(|| {
-                Error::data(format!("{NAME}: time {time} (in the column's own unit) is beyond the calendar"))
-            })?;
-            let bought = transactions.is_valid(row) && transactions.value(row);
-            self.note(*group, day, 1, u32::from(bought));
-        }
-        Ok(())
+    fn state(&mut self, taken: &Taken<Self>, kept: Option<ArrayRef>) -> Result<Vec<ArrayRef>> {
+        Ok(vec![self.evaluate(taken, kept)?])
     }
 
-    fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
-        self.take(emit_to)
-    }
-
-    fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
-        Ok(vec![self.take(emit_to)?])
-    }
-
-    fn merge_batch(&mut self, values: &[ArrayRef], group_indices: &[usize], total_num_groups: usize) -> Result<()> {
-        self.grow(total_num_groups)?;
-        let lists = values[0].as_list::<i32>();
-        let structs = lists.values().as_struct();
-        let days = structs.column(0).as_primitive::<Date32Type>().values();
-        let events = structs.column(1).as_primitive::<Int64Type>().values();
-        let transactions = structs.column(2).as_primitive::<Int64Type>().values();
-        let count = |n: i64| u32::try_from(n).unwrap_or(u32::MAX);
-        for (row, group) in group_indices.iter().enumerate() {
-            for at in lists.value_offsets()[row] as usize..lists.value_offsets()[row + 1] as usize {
-                self.note(*group, days[at], count(events[at]), count(transactions[at]));
-            }
-        }
-        Ok(())
-    }
-
-    fn convert_to_state(&self, values: &[ArrayRef], opt_filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
-        let single = DayGroups { calendar: self.calendar.clone(), last: Vec::new(), log: EventLog::default() };
-        states_of_rows(single, values, opt_filter)
-    }
-
-    fn size(&self) -> usize {
-        size_of_val(self)
-            + self.last.capacity() * size_of::<DayEntry>()
-            // Emission appends one entry a group to the log and sorts it by group.
-            + self.last.len() * (size_of::<DayEntry>() + 2 * size_of::<u32>())
-            + self.log.size()
+    /// Emission sorts the log by group.
+    fn bytes_at_the_end() -> (usize, usize) {
+        (size_of::<DayEntry>() + 2 * size_of::<u32>(), 0)
     }
 }

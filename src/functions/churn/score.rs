@@ -9,25 +9,26 @@ use arrow::buffer::NullBuffer;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Date32Type, Field, Fields, Float64Type, Int64Type};
 use datafusion::error::Result;
-use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
+use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF};
 
 use super::activity_days::day_fields;
 use crate::algo::activity::{ActiveDay, Features, Points, features, score};
 use crate::error::Error;
+use crate::functions::row_function::{RowFunction, row_function};
 
 /// `churn_features(days, as_of, horizon)`.
 pub fn churn_features() -> ScalarUDF {
-    ChurnFeatures { signature: Signature::user_defined(Volatility::Immutable) }.into()
+    row_function(ChurnFeatures)
 }
 
 /// `churn_score(features, horizon [, thresholds])`.
 pub fn churn_score() -> ScalarUDF {
-    ChurnScore { points_alone: false, signature: Signature::user_defined(Volatility::Immutable) }.into()
+    row_function(ChurnScore { points_alone: false })
 }
 
 /// `churn_points(features, horizon [, thresholds])`: the score of `churn_score` alone, a DOUBLE; a piece of a relation's plan.
 pub fn churn_points() -> ScalarUDF {
-    ChurnScore { points_alone: true, signature: Signature::user_defined(Volatility::Immutable) }.into()
+    row_function(ChurnScore { points_alone: true })
 }
 
 const FEATURES: [&str; 9] = [
@@ -82,20 +83,14 @@ fn list_of(item: DataType) -> DataType {
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct ChurnFeatures {
-    signature: Signature,
-}
+struct ChurnFeatures;
 
-impl ScalarUDFImpl for ChurnFeatures {
-    fn name(&self) -> &str {
+impl RowFunction for ChurnFeatures {
+    fn name(&self) -> &'static str {
         "churn_features"
     }
 
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+    fn coerce(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         match types {
             [DataType::List(_), _, _] => {
                 Ok(vec![list_of(DataType::Struct(day_fields())), DataType::Date32, DataType::Int64])
@@ -104,11 +99,11 @@ impl ScalarUDFImpl for ChurnFeatures {
         }
     }
 
-    fn return_type(&self, _types: &[DataType]) -> Result<DataType> {
+    fn answer_type(&self, _types: &[DataType]) -> Result<DataType> {
         Ok(DataType::Struct(feature_fields()))
     }
 
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+    fn call(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let columns = ColumnarValue::values_to_arrays(&args.args)?;
         let lists = columns[0].as_list::<i32>();
         let as_of = columns[1].as_primitive::<Date32Type>();
@@ -148,23 +143,18 @@ impl ScalarUDFImpl for ChurnFeatures {
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct ChurnScore {
     points_alone: bool,
-    signature: Signature,
 }
 
 fn score_fields() -> Fields {
     vec![Field::new("score", DataType::Float64, true), Field::new("reasons", list_of(DataType::Utf8), true)].into()
 }
 
-impl ScalarUDFImpl for ChurnScore {
-    fn name(&self) -> &str {
+impl RowFunction for ChurnScore {
+    fn name(&self) -> &'static str {
         if self.points_alone { "churn_points" } else { "churn_score" }
     }
 
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+    fn coerce(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         let is_features =
             matches!(types.first(), Some(DataType::Struct(f)) if FEATURES.iter().all(|name| f.find(name).is_some()));
         let is_list =
@@ -178,11 +168,11 @@ impl ScalarUDFImpl for ChurnScore {
         }
     }
 
-    fn return_type(&self, _types: &[DataType]) -> Result<DataType> {
+    fn answer_type(&self, _types: &[DataType]) -> Result<DataType> {
         Ok(if self.points_alone { DataType::Float64 } else { DataType::Struct(score_fields()) })
     }
 
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+    fn call(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let columns = ColumnarValue::values_to_arrays(&args.args)?;
         let given = columns[0].as_struct();
         let horizon = columns[1].as_primitive::<Int64Type>();

@@ -46,7 +46,7 @@ fn chain_fields(time: &DataType, kept: &Fields, shape: ChainShape) -> Fields {
     fields.into()
 }
 
-/// The values by which chains are told apart: some of the kept fields, or all of them.
+/// The values that distinguish chains: some of the kept fields, or all of them.
 struct Apart {
     fields: Vec<usize>,
     /// The class of each kept value by these fields; none where these are all, and each value is a class of its own.
@@ -162,7 +162,7 @@ pub struct ChainAnswers {
 struct Rows {
     periods: Vec<Option<i32>>,
     last_entries: Vec<i64>,
-    /// The kept value by which each chain is told apart.
+    /// The kept value that distinguishes each chain.
     values: Vec<Option<u32>>,
     levels: Vec<i32>,
     met: Vec<u64>,

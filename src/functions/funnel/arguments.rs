@@ -47,7 +47,7 @@ pub struct Layout {
 pub struct ChainShape {
     /// It stands in a list: its period and that one's latest entry.
     pub several: bool,
-    /// The value by which it is told apart.
+    /// The value that distinguishes it.
     pub by: bool,
     /// The kept values of all its events.
     pub kept: bool,
@@ -60,7 +60,7 @@ pub struct Asked {
     pub spec: Spec,
     /// Positions, in the kept struct, of the fields that all events of a chain share; empty where nothing is held.
     pub hold: Vec<usize>,
-    /// Positions of the fields by which chains are told apart.
+    /// Positions of the fields that distinguish chains.
     pub by: Vec<usize>,
 }
 

@@ -80,7 +80,7 @@ pub struct FunnelOptions {
     pub tz: String,
     /// First day of weekly periods.
     pub week_start: String,
-    /// Names of the kept fields by which chains are told apart.
+    /// Names of the kept fields that distinguish chains.
     pub by: Vec<String>,
     /// Number (from 1) of the step whose events have the value; without it, those that start a chain.
     pub by_step: Option<i64>,

@@ -7,16 +7,15 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, StructArray, UInt32Array};
 use arrow::compute::take;
-use arrow::datatypes::{DataType, Fields};
+use arrow::datatypes::{DataType, Field, FieldRef, Fields};
 use arrow::row::{RowConverter, SortField};
 use datafusion::common::ScalarValue;
 use datafusion::error::Result;
-use datafusion::logical_expr::{
-    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
-};
+use datafusion::logical_expr::{ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF};
 
 use crate::error::Error;
 use crate::functions::columns::list_of;
+use crate::functions::row_function::{RowFunction, row_function};
 
 const NAME: &str = "funnel_touches";
 
@@ -26,13 +25,11 @@ pub const TOUCHES: [&str; 3] = ["first", "last", "all"];
 /// The function: a list of the first touch, the last one, or all distinct ones in the order of the chain. Where there is no
 /// touch, one item of NULLs.
 pub fn funnel_touches() -> ScalarUDF {
-    FunnelTouches { signature: Signature::user_defined(Volatility::Immutable) }.into()
+    row_function(FunnelTouches)
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct FunnelTouches {
-    signature: Signature,
-}
+struct FunnelTouches;
 
 fn wrong() -> Error {
     Error::user(format!("{NAME}: needs (kept values of a chain, 'first', 'last' or 'all', number of values)"))
@@ -56,35 +53,31 @@ fn count_of(value: Option<&ScalarValue>) -> Option<usize> {
     }
 }
 
-impl ScalarUDFImpl for FunnelTouches {
-    fn name(&self) -> &str {
+impl RowFunction for FunnelTouches {
+    fn name(&self) -> &'static str {
         NAME
     }
 
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+    fn coerce(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         match types {
             [kept, _, _] if fields_of(kept).is_some() => Ok(vec![kept.clone(), DataType::Utf8, DataType::Int64]),
             _ => Err(wrong().into()),
         }
     }
 
-    fn return_type(&self, _types: &[DataType]) -> Result<DataType> {
+    fn answer_type(&self, _types: &[DataType]) -> Result<DataType> {
         Err(Error::internal("funnel_touches: its type depends on a constant").into())
     }
 
-    fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<arrow::datatypes::FieldRef> {
+    fn answer_field(&self, args: &ReturnFieldArgs) -> Option<Result<FieldRef>> {
         let fields = fields_of(args.arg_fields[0].data_type());
         let count = count_of(args.scalar_arguments.get(2).copied().flatten());
-        let (Some(fields), Some(count)) = (fields, count) else { return Err(wrong().into()) };
+        let (Some(fields), Some(count)) = (fields, count) else { return Some(Err(wrong().into())) };
         let touch = DataType::Struct(fields.iter().take(count).cloned().collect());
-        Ok(Arc::new(arrow::datatypes::Field::new(NAME, DataType::new_list(touch, true), true)))
+        Some(Ok(Arc::new(Field::new(NAME, DataType::new_list(touch, true), true))))
     }
 
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+    fn call(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let [kept, ColumnarValue::Scalar(which), ColumnarValue::Scalar(count)] = args.args.as_slice() else {
             return Err(wrong().into());
         };

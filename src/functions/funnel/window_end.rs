@@ -5,36 +5,31 @@
 
 use arrow::datatypes::DataType;
 use datafusion::error::Result;
-use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
+use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF};
 
 use super::options::{FunnelOptions, WindowEnd};
 use crate::algo::calendar::Clock;
 use crate::algo::funnel::{Deadline, Deadlines};
 use crate::error::Error;
 use crate::functions::columns::{Times, clock_of, coerce_time, interval_type, times_array};
+use crate::functions::row_function::{RowFunction, row_function};
 
 const NAME: &str = "funnel_window_end";
 
 /// The function.
 pub fn funnel_window_end() -> ScalarUDF {
-    FunnelWindowEnd { signature: Signature::user_defined(Volatility::Immutable) }.into()
+    row_function(FunnelWindowEnd)
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct FunnelWindowEnd {
-    signature: Signature,
-}
+struct FunnelWindowEnd;
 
-impl ScalarUDFImpl for FunnelWindowEnd {
-    fn name(&self) -> &str {
+impl RowFunction for FunnelWindowEnd {
+    fn name(&self) -> &'static str {
         NAME
     }
 
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+    fn coerce(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         match types {
             [time, DataType::Interval(_), options] => {
                 Ok(vec![coerce_time(NAME, 1, time)?, interval_type(), options.clone()])
@@ -43,11 +38,11 @@ impl ScalarUDFImpl for FunnelWindowEnd {
         }
     }
 
-    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+    fn answer_type(&self, types: &[DataType]) -> Result<DataType> {
         Ok(types[0].clone())
     }
 
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+    fn call(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let [times, ColumnarValue::Scalar(window), ColumnarValue::Scalar(options)] = args.args.as_slice() else {
             return Err(Error::user(format!("{NAME}: arguments 2 and 3 must be constants")).into());
         };

@@ -7,32 +7,27 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, IntervalMonthDayNano, IntervalUnit, TimeUnit, TimestampMicrosecondType};
 use chrono::{DateTime, Datelike, Months, NaiveDateTime};
 use datafusion::error::Result;
-use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
+use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF};
 
 use crate::error::Error;
+use crate::functions::row_function::{RowFunction, row_function};
 
 const NAME: &str = "age";
 
 /// The function.
 pub fn age() -> ScalarUDF {
-    Age { signature: Signature::user_defined(Volatility::Immutable) }.into()
+    row_function(Age)
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct Age {
-    signature: Signature,
-}
+struct Age;
 
-impl ScalarUDFImpl for Age {
-    fn name(&self) -> &str {
+impl RowFunction for Age {
+    fn name(&self) -> &'static str {
         NAME
     }
 
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+    fn coerce(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         if types.len() != 2 {
             return Err(Error::user(format!("{NAME}: needs (to [, from]), got {} arguments", types.len())).into());
         }
@@ -49,11 +44,11 @@ impl ScalarUDFImpl for Age {
         coerced.collect()
     }
 
-    fn return_type(&self, _types: &[DataType]) -> Result<DataType> {
+    fn answer_type(&self, _types: &[DataType]) -> Result<DataType> {
         Ok(DataType::Interval(IntervalUnit::MonthDayNano))
     }
 
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+    fn call(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let read = |side: &ColumnarValue| -> Result<ArrayRef> {
             Ok(cast(&side.to_array(args.number_rows)?, &DataType::Timestamp(TimeUnit::Microsecond, None))?)
         };

@@ -7,38 +7,38 @@ use arrow::datatypes::DataType;
 use datafusion::error::Result;
 use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::{
-    ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility, cast as cast_expr,
+    ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, Signature, Volatility, cast as cast_expr,
 };
+
+use crate::functions::row_function::{RowFunction, row_function};
 
 /// The function.
 pub fn as_number() -> ScalarUDF {
-    AsNumber { signature: Signature::any(1, Volatility::Immutable) }.into()
+    row_function(AsNumber)
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct AsNumber {
-    signature: Signature,
-}
+struct AsNumber;
 
-impl ScalarUDFImpl for AsNumber {
-    fn name(&self) -> &str {
+impl RowFunction for AsNumber {
+    fn name(&self) -> &'static str {
         "as_number"
     }
 
     /// The column goes on being called `sum(x)`.
-    fn schema_name(&self, args: &[Expr]) -> Result<String> {
-        Ok(args[0].schema_name().to_string())
+    fn column_name(&self, args: &[Expr]) -> Option<String> {
+        Some(args[0].schema_name().to_string())
     }
 
-    fn display_name(&self, args: &[Expr]) -> Result<String> {
-        Ok(args[0].to_string())
+    fn shown(&self, args: &[Expr]) -> Option<String> {
+        Some(args[0].to_string())
     }
 
-    fn signature(&self) -> &Signature {
-        &self.signature
+    fn signature(&self) -> Signature {
+        Signature::any(1, Volatility::Immutable)
     }
 
-    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+    fn answer_type(&self, types: &[DataType]) -> Result<DataType> {
         Ok(if types[0] == DataType::Boolean { DataType::Int64 } else { types[0].clone() })
     }
 
@@ -48,7 +48,7 @@ impl ScalarUDFImpl for AsNumber {
         Ok(ExprSimplifyResult::Simplified(if is_condition { cast_expr(argument, DataType::Int64) } else { argument }))
     }
 
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+    fn call(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         match &args.args[0] {
             value if value.data_type() != DataType::Boolean => Ok(value.clone()),
             value => Ok(ColumnarValue::Array(cast(&value.to_array(args.number_rows)?, &DataType::Int64)?)),

@@ -4,12 +4,13 @@ use arrow::array::{Array, Int64Array};
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::error::Result;
-use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
+use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF};
 
 use crate::algo::calendar::{Calendar, Clock, Unit};
 use crate::config::TenureOptions;
 use crate::error::{Error, suggest};
 use crate::functions::columns::{Times, clock_of, coerce_time};
+use crate::functions::row_function::{RowFunction, row_function};
 
 const NAME: &str = "date_diff";
 
@@ -18,40 +19,33 @@ const UNITS: [&str; 10] =
 
 /// The function.
 pub fn date_diff() -> ScalarUDF {
-    DateDiff { signature: Signature::user_defined(Volatility::Immutable), aliases: vec!["datediff".into()] }.into()
+    row_function(DateDiff)
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct DateDiff {
-    signature: Signature,
-    aliases: Vec<String>,
-}
+struct DateDiff;
 
-impl ScalarUDFImpl for DateDiff {
-    fn name(&self) -> &str {
+impl RowFunction for DateDiff {
+    fn name(&self) -> &'static str {
         NAME
     }
 
-    fn aliases(&self) -> &[String] {
-        &self.aliases
+    fn aliases(&self) -> Vec<String> {
+        vec!["datediff".into()]
     }
 
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+    fn coerce(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         let [_, from, to] = types else {
             return Err(Error::user(format!("{NAME}: needs (unit, from, to), got {} arguments", types.len())).into());
         };
         Ok(vec![DataType::Utf8, coerced(2, from)?, coerced(3, to)?])
     }
 
-    fn return_type(&self, _types: &[DataType]) -> Result<DataType> {
+    fn answer_type(&self, _types: &[DataType]) -> Result<DataType> {
         Ok(DataType::Int64)
     }
 
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+    fn call(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let unit = match &args.args[0] {
             ColumnarValue::Scalar(ScalarValue::Utf8(Some(unit))) => unit.to_lowercase(),
             _ => return Err(Error::user(format!("{NAME}: the unit must be a constant text, such as 'day'")).into()),

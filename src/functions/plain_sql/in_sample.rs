@@ -7,34 +7,29 @@ use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::error::Result;
-use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
+use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF};
 use twox_hash::XxHash64;
 
 use crate::error::Error;
+use crate::functions::row_function::{RowFunction, row_function};
 use crate::functions::session::check_user;
 
 const NAME: &str = "in_sample";
 
 /// The function.
 pub fn in_sample() -> ScalarUDF {
-    InSample { signature: Signature::user_defined(Volatility::Immutable) }.into()
+    row_function(InSample)
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct InSample {
-    signature: Signature,
-}
+struct InSample;
 
-impl ScalarUDFImpl for InSample {
-    fn name(&self) -> &str {
+impl RowFunction for InSample {
+    fn name(&self) -> &'static str {
         NAME
     }
 
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+    fn coerce(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         let user = match types {
             [user, _] | [user, _, _] => user,
             _ => {
@@ -49,11 +44,11 @@ impl ScalarUDFImpl for InSample {
         Ok([DataType::Utf8, DataType::Float64, DataType::Int64][..types.len()].to_vec())
     }
 
-    fn return_type(&self, _types: &[DataType]) -> Result<DataType> {
+    fn answer_type(&self, _types: &[DataType]) -> Result<DataType> {
         Ok(DataType::Boolean)
     }
 
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+    fn call(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let share = match &args.args[1] {
             ColumnarValue::Scalar(ScalarValue::Float64(Some(share))) if (0.0..=1.0).contains(share) => *share,
             ColumnarValue::Scalar(other) => {

@@ -5,14 +5,24 @@
 
 mod age;
 mod as_number;
+mod checked;
 mod date_diff;
 mod in_sample;
+mod local_midnight;
+mod percentile;
+mod single_row;
+mod sum;
 mod time_length;
 
 pub use age::age;
 pub use as_number::as_number;
+pub use checked::{checked, is_checked};
 pub use date_diff::date_diff;
 pub use in_sample::in_sample;
+pub use local_midnight::local_midnight;
+pub use percentile::percentile_cont;
+pub use single_row::single_row;
+pub use sum::sum;
 pub use time_length::{nanoseconds, time_length};
 
 use super::{ArgumentDoc, FunctionDoc, FunctionKind};

@@ -11,16 +11,17 @@ use arrow::datatypes::{
     IntervalMonthDayNano, IntervalMonthDayNanoType, IntervalUnit, TimeUnit,
 };
 use datafusion::error::Result;
-use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
+use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, Signature, Volatility};
 
 use crate::error::Error;
+use crate::functions::row_function::{RowFunction, row_function};
 
 /// Nanoseconds: 38 digits hold every interval.
 const LENGTH: DataType = DataType::Decimal128(38, 0);
 
 /// The function.
 pub fn time_length() -> ScalarUDF {
-    TimeLength { signature: Signature::any(1, Volatility::Immutable) }.into()
+    row_function(TimeLength)
 }
 
 /// Nanoseconds of an interval.
@@ -30,31 +31,29 @@ pub fn nanoseconds(interval: IntervalMonthDayNano) -> i128 {
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct TimeLength {
-    signature: Signature,
-}
+struct TimeLength;
 
-impl ScalarUDFImpl for TimeLength {
-    fn name(&self) -> &str {
+impl RowFunction for TimeLength {
+    fn name(&self) -> &'static str {
         "time_length"
     }
 
-    fn display_name(&self, args: &[datafusion::logical_expr::Expr]) -> Result<String> {
-        Ok(format!("length of {}", args[0]))
+    fn shown(&self, args: &[datafusion::logical_expr::Expr]) -> Option<String> {
+        Some(format!("length of {}", args[0]))
     }
 
-    fn signature(&self) -> &Signature {
-        &self.signature
+    fn signature(&self) -> Signature {
+        Signature::any(1, Volatility::Immutable)
     }
 
-    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+    fn answer_type(&self, types: &[DataType]) -> Result<DataType> {
         match &types[0] {
             DataType::Duration(_) | DataType::Interval(_) | DataType::Null => Ok(LENGTH),
             other => Err(Error::internal(format!("the length of {other} was asked for")).into()),
         }
     }
 
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+    fn call(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let is_scalar = matches!(args.args[0], ColumnarValue::Scalar(_));
         let spans = args.args[0].to_array(if is_scalar { 1 } else { args.number_rows })?;
         let lengths: ArrayRef = Arc::new(lengths(&spans)?.with_data_type(LENGTH));

@@ -5,35 +5,30 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type};
 use datafusion::common::ScalarValue;
 use datafusion::error::Result;
-use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
+use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF};
 
 use super::arguments::Counting;
 use crate::algo::calendar::Clock;
 use crate::error::Error;
 use crate::functions::columns::{Times, clock_of, coerce_time, times_array};
+use crate::functions::row_function::{RowFunction, row_function};
 
 const NAME: &str = "period_end";
 
 /// The function.
 pub fn period_end() -> ScalarUDF {
-    PeriodEnd { signature: Signature::user_defined(Volatility::Immutable) }.into()
+    row_function(PeriodEnd)
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct PeriodEnd {
-    signature: Signature,
-}
+struct PeriodEnd;
 
-impl ScalarUDFImpl for PeriodEnd {
-    fn name(&self) -> &str {
+impl RowFunction for PeriodEnd {
+    fn name(&self) -> &'static str {
         NAME
     }
 
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+    fn coerce(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         if types.len() != 7 {
             return Err(Error::user(format!(
                 "{NAME}: needs (birth, period, unit, time zone, week_start, index, whole_cohort), got {} arguments",
@@ -47,11 +42,11 @@ impl ScalarUDFImpl for PeriodEnd {
         Ok(coerced)
     }
 
-    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+    fn answer_type(&self, types: &[DataType]) -> Result<DataType> {
         Ok(types[0].clone())
     }
 
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+    fn call(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let words: Vec<&ScalarValue> = args.args[2..7]
             .iter()
             .map(|a| match a {

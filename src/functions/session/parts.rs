@@ -26,7 +26,7 @@ pub fn by_field(name: &str) -> String {
     format!("by {name}")
 }
 
-/// The name of the field of a value that is told by the first event of a session that has one.
+/// The name of the field of the value of the first event of a session that has one.
 pub fn first_field(name: &str) -> String {
     format!("first {name}")
 }
@@ -80,7 +80,7 @@ pub struct Parts {
     known: Vec<Known>,
 }
 
-/// A value told by the first or the last event of a session that has one.
+/// The value of the first or the last event of a session that has one.
 #[derive(Debug)]
 pub struct Known {
     /// The order of kept values by it; 0 where it is NULL.
@@ -113,7 +113,7 @@ impl Parts {
         Ok(())
     }
 
-    /// The values told by the first and the last event that has one, in the order of [`by_fields`].
+    /// The values of the first and the last event that has one, in the order of [`by_fields`].
     pub fn known(&self) -> &[Known] {
         &self.known
     }
@@ -162,7 +162,7 @@ pub fn page_columns(kept: Option<&KeptValues>, tags: Vec<UInt32Array>) -> Result
 }
 
 /// The columns of an answer that come from the session's properties, in the order of [`by_fields`]; `known` has a list of tags
-/// for each that is told by a known value.
+/// for each that a known value gives.
 pub fn by_columns(kept: Option<&KeptValues>, tags: Vec<u32>, known: Vec<Vec<Option<u32>>>) -> Result<Vec<ArrayRef>> {
     let Some(kept) = kept else { return Ok(Vec::new()) };
     if !kept.fields().iter().any(|field| is_by(field) || is_known(field)) {

@@ -6,35 +6,30 @@ use arrow::array::{Array, AsArray, Int64Array};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use datafusion::error::Result;
-use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
+use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF};
 use twox_hash::XxHash64;
 
 use crate::algo::calendar::Clock;
 use crate::error::Error;
 use crate::functions::columns::{Times, clock_of, coerce_time};
+use crate::functions::row_function::{RowFunction, row_function};
 
 const NAME: &str = "session_id";
 
 /// The function.
 pub fn session_id() -> ScalarUDF {
-    SessionId { signature: Signature::user_defined(Volatility::Immutable) }.into()
+    row_function(SessionId)
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct SessionId {
-    signature: Signature,
-}
+struct SessionId;
 
-impl ScalarUDFImpl for SessionId {
-    fn name(&self) -> &str {
+impl RowFunction for SessionId {
+    fn name(&self) -> &'static str {
         NAME
     }
 
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+    fn coerce(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         let [user, time] = types else {
             return Err(Error::user(format!("{NAME}: needs (user, started_at), got {} arguments", types.len())).into());
         };
@@ -42,11 +37,11 @@ impl ScalarUDFImpl for SessionId {
         Ok(vec![DataType::Utf8, coerce_time(NAME, 2, time)?])
     }
 
-    fn return_type(&self, _types: &[DataType]) -> Result<DataType> {
+    fn answer_type(&self, _types: &[DataType]) -> Result<DataType> {
         Ok(DataType::Int64)
     }
 
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+    fn call(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let users = cast(&args.args[0].to_array(args.number_rows)?, &DataType::Utf8)?;
         let users = users.as_string::<i32>();
         let starts = args.args[1].to_array(args.number_rows)?;
@@ -54,16 +49,19 @@ impl ScalarUDFImpl for SessionId {
         let starts = Times::read(&starts)?;
         let mut key = Vec::new();
         let ids: Int64Array = (0..args.number_rows)
-            .map(|row| match users.is_valid(row) && !starts.is_null(row) {
-                true => Ok(Some(id(&mut key, users.value(row), starts.values()[row], clock)?)),
-                false => Ok(None),
+            .map(|row| {
+                if users.is_valid(row) && !starts.is_null(row) {
+                    Ok(Some(id(&mut key, users.value(row), starts.values()[row], clock)?))
+                } else {
+                    Ok(None)
+                }
             })
             .collect::<std::io::Result<_>>()?;
         Ok(ColumnarValue::Array(std::sync::Arc::new(ids)))
     }
 }
 
-/// A user is told apart by its text: the number 7 and the text '7' are one.
+/// A user is identified by its text: the number 7 and the text '7' are one.
 pub fn check_user(function: &str, user: &DataType) -> Result<(), Error> {
     match user {
         DataType::Dictionary(_, value) => check_user(function, value),

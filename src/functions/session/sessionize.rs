@@ -11,7 +11,9 @@ use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::ScalarValue;
 use datafusion::error::Result;
 use datafusion::logical_expr::function::{PartitionEvaluatorArgs, WindowFunctionSimplification, WindowUDFFieldArgs};
-use datafusion::logical_expr::{Expr, PartitionEvaluator, Signature, Volatility, WindowUDF, WindowUDFImpl};
+use datafusion::logical_expr::{
+    Documentation, Expr, PartitionEvaluator, Signature, Volatility, WindowUDF, WindowUDFImpl,
+};
 
 use super::arguments::beyond_calendar;
 use super::parts::{campaign_ranks, ranks};
@@ -21,12 +23,13 @@ use crate::algo::event::{Event, tie_end};
 use crate::algo::session::{BeyondCalendar, Cutter, Ranks, role};
 use crate::error::{Error, suggest};
 use crate::functions::columns::{Times, clock_of, coerce_condition, coerce_time, interval_type, literal};
+use crate::functions::documentation::documentation;
 
 const NAME: &str = "sessionize";
 
 /// Options that are the same for all rows.
 const CONSTANTS: [&str; 4] = ["boundary", "cut_midnight", "tz", "max_length"];
-/// Options that are told by each row.
+/// Options that each row gives.
 const CONDITIONS: [&str; 3] = ["start_when", "end_when", "exclude"];
 const VALUES: [&str; 2] = ["cut_campaign", "order_key"];
 
@@ -96,6 +99,10 @@ impl WindowUDFImpl for Sessionize {
         let clock = args.input_fields().first().and_then(|f| clock_of(f.data_type())).unwrap_or(Clock::Dates);
         Ok(Box::new(Numbering { gap, clock }))
     }
+
+    fn documentation(&self) -> Option<&Documentation> {
+        Some(documentation(NAME))
+    }
 }
 
 /// Name and type of an option.
@@ -117,7 +124,7 @@ fn check_option(field: &Field) -> Result<(), Error> {
     Err(Error::user(format!("{NAME}: unknown option '{name}'; {}", suggest(name, known))))
 }
 
-/// What can be told of the constants while the query is planned.
+/// What is known of the constants while the query is planned.
 fn check_constants(arguments: &[Expr]) -> Result<(), Error> {
     let gap = match arguments.get(1) {
         Some(Expr::Literal(gap, _)) => gap,

@@ -157,7 +157,7 @@ struct SessionColumns {
     entries: Vec<Option<u32>>,
     exits: Vec<Option<u32>>,
     by: Vec<u32>,
-    /// A list for each value that is told by the first or last event with one.
+    /// A list for each value that the first or last event with one gives.
     known: Vec<Vec<Option<u32>>>,
 }
 
@@ -238,9 +238,10 @@ impl Question for Sessions {
             flags(found.bounces),
             flags(found.converted),
             flags(found.firsts),
-            match self.visits.has_period() {
-                true => Arc::new(Date32Array::from(found.periods)),
-                false => Arc::new(Date32Array::new_null(sessions)),
+            if self.visits.has_period() {
+                Arc::new(Date32Array::from(found.periods))
+            } else {
+                Arc::new(Date32Array::new_null(sessions))
             },
         ];
         columns.extend(page_columns(kept, vec![found.entries.into(), found.exits.into()])?);

@@ -129,7 +129,7 @@ fn start(merged: &[(Customer, f64)]) -> Point {
     [0.0, (time / repeats).ln().clamp(-BOUND, BOUND), 0.0, 2.0_f64.ln()]
 }
 
-/// L-BFGS from `point`, begun anew where the line search gives up, with Nelder-Mead between when that does not help.
+/// L-BFGS from `point`, restarted where the line search gives up, with Nelder-Mead between when that does not help.
 /// The result is what the likelihood remembers as the best point, so no error of a solver can lose it.
 fn climb(likelihood: &Likelihood, point: Point) {
     let mut from = point;

@@ -93,10 +93,7 @@ impl Params {
             }
             let p = ln_p.exp();
             // Where p t is tiny the quotient is its limit (r+x) tau.
-            let purchases = match p * tau > 1e-300 {
-                true => -(-(r + x) * (p * tau).ln_1p()).exp_m1() / p,
-                false => (r + x) * tau,
-            };
+            let purchases = if p * tau > 1e-300 { -(-(r + x) * (p * tau).ln_1p()).exp_m1() / p } else { (r + x) * tau };
             weighted += weight * purchases;
             weights += weight;
         }

@@ -1,14 +1,16 @@
-//! Arguments that are lists of constants, switches, and events that exclude.
+//! Arguments that are lists: of constants, and of events that exclude.
 //!
 //! Does not deal with: what the numbers or limits may be; the relation knows.
 
 use arrow::datatypes::DataType;
-use datafusion::common::ScalarValue;
+use datafusion::common::{DFSchema, ScalarValue};
+use datafusion::logical_expr::Expr;
 use datafusion::sql::sqlparser::ast::{DictionaryField, Expr as SqlExpr};
 
-use super::{Call, Condition};
+use super::{Call, Condition, string_literal};
 use crate::error::{Error, Result, suggest};
 use crate::functions::columns::interval_type;
+use crate::relations::argument::{Argument, Kind};
 
 /// Events that must not happen between two steps.
 #[derive(Debug, Clone)]
@@ -24,23 +26,50 @@ pub struct ExcludedEvents {
 const PARTS: [&str; 3] = ["when", "after", "before"];
 
 impl Call<'_> {
-    /// Whether an argument was written.
-    pub fn given(&self, key: &str) -> bool {
-        self.arguments.iter().any(|(k, _)| k == key)
+    /// A list of as many numbers as the argument takes; `None` where there is none.
+    pub fn numbers(&mut self, argument: &Argument) -> Result<Option<Vec<f64>>> {
+        let Kind::Numbers(count) = argument.kind else {
+            return Err(Error::internal(format!("argument '{}' is not a list of numbers", argument.name)));
+        };
+        let Some(written) = self.given_or_default(argument)? else { return Ok(None) };
+        let key = argument.name;
+        let wrong = self.error(format!("argument '{key}' must be a list of {count} numbers, got {written}"));
+        let SqlExpr::Array(array) = &written else { return Err(wrong) };
+        let mut numbers = Vec::with_capacity(array.elem.len());
+        for element in &array.elem {
+            let number = match self.context.sql_to_expr(element.clone(), &DFSchema::empty()) {
+                Ok(Expr::Literal(value, _)) => match value.cast_to(&DataType::Float64) {
+                    Ok(ScalarValue::Float64(Some(number))) if value.data_type().is_numeric() => Some(number),
+                    _ => None,
+                },
+                _ => None,
+            };
+            match number {
+                Some(number) => numbers.push(number),
+                None => return Err(wrong),
+            }
+        }
+        if numbers.len() == count { Ok(Some(numbers)) } else { Err(wrong) }
     }
 
-    /// `true` or `false`.
-    pub fn switch(&mut self, key: &str, default: bool) -> Result<bool> {
-        match self.constant(key)? {
-            None => Ok(default),
-            Some(ScalarValue::Boolean(Some(value))) => Ok(value),
-            Some(other) => Err(self.error(format!("argument '{key}' must be true or false, got {other}"))),
+    /// One string or a list of strings; `None` where there is none.
+    pub fn texts(&mut self, argument: &Argument) -> Result<Option<Vec<String>>> {
+        let Some(written) = self.given_or_default(argument)? else { return Ok(None) };
+        let key = argument.name;
+        let elements = match &written {
+            SqlExpr::Array(array) => array.elem.as_slice(),
+            one => std::slice::from_ref(one),
+        };
+        match elements.iter().map(string_literal).collect::<Option<Vec<String>>>() {
+            Some(texts) if !texts.is_empty() => Ok(Some(texts)),
+            _ => Err(self.error(format!("argument '{key}' must be a string or a list of strings, got {written}"))),
         }
     }
 
     /// A list of intervals, some of them NULL.
-    pub fn intervals(&mut self, key: &str) -> Result<Vec<ScalarValue>> {
-        let Some(written) = self.take(key) else { return Ok(Vec::new()) };
+    pub fn intervals(&mut self, argument: &Argument) -> Result<Vec<ScalarValue>> {
+        let Some(written) = self.take(argument) else { return Ok(Vec::new()) };
+        let key = argument.name;
         let wrong = self.error(format!(
             "argument '{key}' must be a list such as [INTERVAL '1 hour', NULL], an item for each step but the last; got {written}"
         ));
@@ -59,8 +88,9 @@ impl Call<'_> {
     }
 
     /// A list of step numbers, or one of them.
-    pub fn step_numbers(&mut self, key: &str) -> Result<Vec<i64>> {
-        let Some(written) = self.take(key) else { return Ok(Vec::new()) };
+    pub fn step_numbers(&mut self, argument: &Argument) -> Result<Vec<i64>> {
+        let Some(written) = self.take(argument) else { return Ok(Vec::new()) };
+        let key = argument.name;
         let elements = match written {
             SqlExpr::Array(array) => array.elem,
             one => vec![one],
@@ -75,13 +105,14 @@ impl Call<'_> {
         let value = self.folded(key, written)?;
         match value.cast_to(&DataType::Int64) {
             Ok(ScalarValue::Int64(Some(n))) if value.data_type().is_integer() => Ok(n),
-            _ => Err(self.error(format!("argument '{key}': a step is told by its number, got {value}"))),
+            _ => Err(self.error(format!("argument '{key}': a step is given by its number, got {value}"))),
         }
     }
 
     /// `{'when': condition, 'after': step, 'before': step}`, a condition alone, or a list of either.
-    pub fn exclusions(&mut self, key: &str) -> Result<Vec<ExcludedEvents>> {
-        let Some(written) = self.take(key) else { return Ok(Vec::new()) };
+    pub fn exclusions(&mut self, argument: &Argument) -> Result<Vec<ExcludedEvents>> {
+        let Some(written) = self.take(argument) else { return Ok(Vec::new()) };
+        let key = argument.name;
         let elements = match written {
             SqlExpr::Array(array) => array.elem,
             one => vec![one],

@@ -1,16 +1,17 @@
 //! What the manual says of the funnel relations.
 
-use crate::functions::{ArgumentDoc, FunctionDoc, FunctionKind};
-use crate::relations::roles::with_roles;
+use super::arguments;
+use crate::functions::{FunctionDoc, FunctionKind};
+use crate::relations::argument::docs;
 
 /// The entry of `funnel`.
 pub fn funnel() -> FunctionDoc {
-    with_roles(FunctionDoc {
+    FunctionDoc {
         name: "funnel",
         kind: FunctionKind::Relation,
         summary: "How many users reach each step within a window, and how long it takes them",
         syntax: "funnel(table, steps => [..], within => INTERVAL '..' [, by => ..] [, mode => '..'])",
-        arguments: arguments(),
+        arguments: docs(&arguments::funnel()),
         returns: vec![
             ("by ..", "The breakdown columns, under their own names."),
             ("period DATE", "First local day of the period in which the chain starts; only with `period`."),
@@ -41,39 +42,17 @@ pub fn funnel() -> FunctionDoc {
         ],
         text: TEXT,
         example: "SELECT * FROM funnel(events, steps => ['view_item', 'add_to_cart', 'purchase'],\n  within => INTERVAL '7 days', by => country)\nORDER BY country, step LIMIT 6",
-    })
+    }
 }
 
 /// The entry of `funnel_users`.
 pub fn funnel_users() -> FunctionDoc {
-    let mut arguments = arguments();
-    arguments.extend([
-        ArgumentDoc {
-            name: "at_step",
-            kind: "BIGINT",
-            default: Some("all users of step 1"),
-            text: "Lists the users who reach this step: those that `funnel` counts in `users`.",
-        },
-        ArgumentDoc {
-            name: "dropped_after",
-            kind: "BIGINT",
-            default: Some("all users of step 1"),
-            text: "Lists those who reach this step and not the next one (that is not optional): those that `funnel` counts \
-                   in `dropped` of the next one.",
-        },
-        ArgumentDoc {
-            name: "columns",
-            kind: "column or list",
-            default: Some("nothing"),
-            text: "Values of the event at the step asked for; without one, of the last event of the chain.",
-        },
-    ]);
-    with_roles(FunctionDoc {
+    FunctionDoc {
         name: "funnel_users",
         kind: FunctionKind::Relation,
         summary: "The users at a step of a funnel, or lost after it",
         syntax: "funnel_users(table, steps => [..], within => INTERVAL '..' [, at_step => i] [, columns => [..]])",
-        arguments,
+        arguments: docs(&arguments::funnel_users()),
         returns: vec![
             ("by ..", "The breakdown columns, under their own names."),
             ("period DATE", "First local day of the period in which the chain starts; only with `period`."),
@@ -87,132 +66,7 @@ pub fn funnel_users() -> FunctionDoc {
         ],
         text: USERS_TEXT,
         example: "SELECT * FROM funnel_users(events, steps => ['add_to_cart', 'purchase'], within => INTERVAL '7 days',\n  dropped_after => 1, columns => [country])\nORDER BY step_1_at, user_id LIMIT 5",
-    })
-}
-
-fn arguments() -> Vec<ArgumentDoc> {
-    let argument = |name, kind, default, text| ArgumentDoc { name, kind, default, text };
-    vec![
-        argument("table", "table or (SELECT ..)", None, "The events."),
-        argument(
-            "steps",
-            "list",
-            None,
-            "Event names and conditions, `['view', 'cart', event = 'buy' AND price > 10]`, or named ones, \
-             `{'Saw it': event = 'view', 'Bought': event = 'buy'}`; 1 to 64.",
-        ),
-        argument("within", "INTERVAL", None, "The longest time from the first to the last step, inclusive."),
-        argument(
-            "by",
-            "column or list",
-            Some("nothing"),
-            "Breaks the funnel down by the value at step 1, each value on its own: the row of a value is the funnel whose first \
-             step also asks for it.",
-        ),
-        argument(
-            "mode",
-            "TEXT",
-            Some("'ordered'"),
-            "`ordered`, `increase`, `any_order`, and `strict`, `strict_steps`, `dedup`, `dedup_first`, `reuse`, several \
-             separated by commas: as for `window_funnel`.",
-        ),
-        argument("reuse", "BOOLEAN", Some("false"), "One event may serve several steps: the mode word `reuse`."),
-        argument(
-            "window_end",
-            "TEXT",
-            Some("'inclusive'"),
-            "`exclusive`: less than the window. `calendar`: the window is whole local days or months, of which that of the \
-             first event is the first: `within => INTERVAL '3 days'` ends with the second day after it.",
-        ),
-        argument(
-            "step_within",
-            "list of INTERVAL",
-            Some("no limit"),
-            "The largest time from each step to the next, `[INTERVAL '1 hour', NULL]`; NULL is no limit.",
-        ),
-        argument("step_after", "list of INTERVAL", Some("no limit"), "The smallest time, likewise."),
-        argument(
-            "exclude",
-            "event, condition, STRUCT or list",
-            Some("nothing"),
-            "Events that end a chain where they come between two of its steps: `'refund'`, or `{'when': event = 'refund', \
-             'after': 1, 'before': 2}` with the steps between which they count (the first and the last by default), or a \
-             list of these.",
-        ),
-        argument(
-            "exclude_policy",
-            "TEXT",
-            Some("'truncate'"),
-            "`truncate`: the chain counts up to the step before the exclusion. `drop`: the user leaves the funnel.",
-        ),
-        argument("optional", "list of BIGINT", Some("none"), "Numbers of the steps that may be skipped."),
-        argument(
-            "hold",
-            "column or list",
-            Some("nothing"),
-            "All events of a chain have the same value here, and none is NULL.",
-        ),
-        argument(
-            "anchors",
-            "list of BIGINT",
-            Some("none"),
-            "Numbers of the steps that keep their place in mode `any_order`.",
-        ),
-        argument(
-            "entry",
-            "TEXT",
-            Some("'best'"),
-            "`best`: the chain may start at any event. `first`: only at the user's first. `all`: every passage is counted, one \
-             after the other in the order of time, failed ones too.",
-        ),
-        argument(
-            "chain",
-            "TEXT",
-            Some("'canonical'"),
-            "Which of the longest chains is reported: `canonical`, the one that completes earliest, or `earliest_start`.",
-        ),
-        argument(
-            "by_entry",
-            "TEXT",
-            Some("'each'"),
-            "`each`: a user counts under each value that their step-1 events carry, as far as they come from there. `first`: \
-             only under that of their first step-1 event, however far they come.",
-        ),
-        argument(
-            "by_step",
-            "BIGINT",
-            Some("step 1"),
-            "Reads the `by` values at this step instead, each value on its own; whoever never comes that far is under NULL.",
-        ),
-        argument(
-            "by_touch",
-            "TEXT",
-            Some("step 1"),
-            "Reads the `by` values at the `first` or the `last` event of the chain that has one; `all`: a user counts once \
-             under every value along the chain.",
-        ),
-        argument(
-            "period",
-            "TEXT",
-            Some("none"),
-            "`day`, `week`, `month`, `quarter` or `year`: a funnel for each period, of the chains that start in it.",
-        ),
-        argument(
-            "mature",
-            "BOOLEAN",
-            Some("false"),
-            "Leaves out entries whose window has not ended at `as_of`: who came in last has had no time to convert.",
-        ),
-        argument(
-            "as_of",
-            "TIMESTAMP or DATE",
-            Some("the largest time"),
-            "How far the data reach; what comes later is not looked at. A DATE is the midnight in `tz` with which it begins: \
-             everything before that day.",
-        ),
-        argument("tz", "TEXT", Some("'UTC'"), "IANA time zone of `period`, of calendar windows and of `as_of`."),
-        argument("week_start", "TEXT", Some("'monday'"), "The day on which weeks start."),
-    ]
+    }
 }
 
 const TEXT: &str = "\

@@ -1,8 +1,9 @@
 //! `FROM funnel(...)`: how many users reach each step within a window, and how long it takes them; `FROM
 //! funnel_users(...)`: who they are.
 
+mod arguments;
+mod call;
 mod manual;
-mod question;
 mod users;
 
 use datafusion::functions::core::expr_ext::FieldAccessor;
@@ -11,9 +12,11 @@ use datafusion::functions_aggregate::expr_fn::max;
 use datafusion::functions_nested::expr_fn::array_element;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, SortExpr, col, lit};
 
-use self::question::{Question, free_name};
+use self::call::{FunnelCall, free_name};
 use super::Relation;
-use super::call::{Call, column, unkeyed};
+use super::argument::Argument;
+use super::call::Call;
+use super::expressions::{column, unkeyed};
 use super::reach::AS_OF;
 use crate::error::{Error, Result};
 use crate::functions::FunctionDoc;
@@ -26,12 +29,16 @@ pub use self::users::FunnelUsers;
 pub struct Funnel;
 
 impl Relation for Funnel {
+    fn arguments(&self) -> Vec<Argument> {
+        arguments::funnel()
+    }
+
     fn doc(&self) -> FunctionDoc {
         manual::funnel()
     }
 
     fn plan(&self, call: &mut Call) -> Result<LogicalPlan> {
-        let question = Question::read(call)?;
+        let question = FunnelCall::read(call)?;
         let output = output(&question);
         let mut reserved = output.to_vec();
         if question.by_period() {
@@ -43,7 +50,7 @@ impl Relation for Funnel {
 }
 
 /// The columns after the `by` columns and the period.
-fn output(question: &Question) -> [&'static str; 10] {
+fn output(question: &FunnelCall) -> [&'static str; 10] {
     [
         "step",
         "name",
@@ -59,7 +66,7 @@ fn output(question: &Question) -> [&'static str; 10] {
 }
 
 /// The chains, then the report over them.
-fn report(call: &Call, question: &Question, output: &[&str]) -> datafusion::error::Result<LogicalPlan> {
+fn report(call: &Call, question: &FunnelCall, output: &[&str]) -> datafusion::error::Result<LogicalPlan> {
     let (chains, names) = question.chains(call, None, &[])?;
     let groups = question.by_names();
     let group_columns = || groups.iter().map(|name| column(name));
@@ -105,7 +112,7 @@ fn report(call: &Call, question: &Question, output: &[&str]) -> datafusion::erro
 const LAST_ENTRY: &str = "(last entry)";
 
 /// What the rows are called. Where steps come in any order, a row is about how many of them were met.
-fn step_names(question: &Question) -> Vec<String> {
+fn step_names(question: &FunnelCall) -> Vec<String> {
     let count = question.steps();
     if !question.any_order() {
         return question.names.clone();
@@ -116,9 +123,10 @@ fn step_names(question: &Question) -> Vec<String> {
             // Steps between two anchors change places among themselves alone.
             let first = (1..step).rev().take_while(|s| !anchored(*s)).last().unwrap_or(step);
             let last = (step + 1..=count).take_while(|s| !anchored(*s)).last().unwrap_or(step);
-            match anchored(step) || first == last {
-                true => question.names[step - 1].clone(),
-                false => format!("{} of steps {first} to {last}", step - first + 1),
+            if anchored(step) || first == last {
+                question.names[step - 1].clone()
+            } else {
+                format!("{} of steps {first} to {last}", step - first + 1)
             }
         })
         .collect()

@@ -4,12 +4,15 @@ use datafusion::functions::core::expr_ext::FieldAccessor;
 use datafusion::functions_nested::expr_fn::array_element;
 use datafusion::logical_expr::{Expr, LogicalPlan, SortExpr, lit};
 
+use super::arguments::{self, AT_STEP, COLUMNS, DROPPED_AFTER};
+use super::call::{ChainColumns, FunnelCall};
 use super::manual;
-use super::question::{ChainColumns, Question};
 use crate::error::{Error, Result};
 use crate::functions::FunctionDoc;
 use crate::relations::Relation;
-use crate::relations::call::{Breakdown, Call, column, unkeyed};
+use crate::relations::argument::Argument;
+use crate::relations::call::{Breakdown, Call};
+use crate::relations::expressions::{column, unkeyed};
 use crate::relations::roles::declared;
 
 /// The relation.
@@ -28,14 +31,18 @@ enum Which {
 }
 
 impl Relation for FunnelUsers {
+    fn arguments(&self) -> Vec<Argument> {
+        arguments::funnel_users()
+    }
+
     fn doc(&self) -> FunctionDoc {
         manual::funnel_users()
     }
 
     fn plan(&self, call: &mut Call) -> Result<LogicalPlan> {
-        let question = Question::read(call)?;
+        let question = FunnelCall::read(call)?;
         let which = which(call, &question)?;
-        let columns = call.breakdowns("columns")?;
+        let columns = call.breakdowns(&COLUMNS)?;
         let mut reserved = vec!["level".to_string()];
         reserved.extend((1..=question.steps()).map(step_column));
         reserved.extend(question.by_period().then(|| "period".to_string()));
@@ -56,19 +63,19 @@ fn step_column(step: usize) -> String {
     format!("step_{step}_at")
 }
 
-fn which(call: &mut Call, question: &Question) -> Result<Which> {
-    let steps = question.steps() as i64;
-    let (at, after) = (call.given("at_step"), call.given("dropped_after"));
+fn which(call: &mut Call, question: &FunnelCall) -> Result<Which> {
+    let steps = question.steps();
+    let (at, after) = (call.given(&AT_STEP), call.given(&DROPPED_AFTER));
     if at && after {
         return Err(call.error("arguments 'at_step' and 'dropped_after' exclude each other"));
     }
     if at {
-        return Ok(Which::At(call.integer("at_step", 1..=steps, 1)? as usize));
+        return Ok(Which::At(call.step(&AT_STEP, steps)?));
     }
     if !after {
         return Ok(Which::All);
     }
-    let step = call.integer("dropped_after", 1..=steps, 1)? as usize;
+    let step = call.step(&DROPPED_AFTER, steps)?;
     if question.is_optional(step) {
         return Err(
             call.error(format!("argument 'dropped_after': step {step} is optional, so nobody is lost after it"))
@@ -83,7 +90,7 @@ fn which(call: &mut Call, question: &Question) -> Result<Which> {
 }
 
 /// Whether a chain reaches a step, as `funnel` counts it.
-fn reaches(question: &Question, chain: &str, step: usize) -> Expr {
+fn reaches(question: &FunnelCall, chain: &str, step: usize) -> Expr {
     let chain = column(chain);
     match question.optional_bits() {
         0 => chain.field("level").gt_eq(lit(step as i32)),
@@ -93,7 +100,7 @@ fn reaches(question: &Question, chain: &str, step: usize) -> Expr {
 
 fn list(
     call: &Call,
-    question: &Question,
+    question: &FunnelCall,
     which: Which,
     columns: &[Breakdown],
 ) -> datafusion::error::Result<LogicalPlan> {

@@ -15,7 +15,7 @@ use futures::StreamExt;
 
 use super::layout::{FILE_BYTES, Layout, discard};
 use super::managed::commit::{Change, Operation, Refused};
-use super::managed::log::{At, TableLog};
+use super::managed::log::{At, ORDER, TableLog};
 use super::managed::{Roles, StoredFile};
 use super::sort::{self, Sorter, StoredSource, Target};
 use super::staging::{Staging, place, sweep};
@@ -76,7 +76,7 @@ impl Default for CompactOptions {
 
 /// Compacts a table. Files that need nothing stay as they are, so that a second compaction finds nothing to do.
 ///
-/// A commit of another that takes one of the files away makes it start anew. After an error or a kill the table holds the
+/// A commit of another that takes one of the files away makes it start over. After an error or a kill the table holds the
 /// same rows; files that were written for nothing are left to `tenure vacuum`.
 pub async fn compact(folder: &Path, options: &CompactOptions, progress: Progress) -> Result<Compacted> {
     let mut done = Compacted::default();
@@ -110,7 +110,15 @@ pub async fn compact(folder: &Path, options: &CompactOptions, progress: Progress
             total,
             progress: Arc::clone(&progress),
         };
-        change.add = rewrite.all(part).await?;
+        change.add = match rewrite.all(part).await {
+            // Another took a file out meanwhile, and a vacuum removed it.
+            Err(error) if error.is_stale() && misses < ATTEMPTS => {
+                misses += 1;
+                log = newer(&log, error).await?;
+                continue;
+            }
+            written => written?,
+        };
         if change.remove.is_empty() {
             done.files = log.files().len();
             return Ok(done);
@@ -147,6 +155,12 @@ pub async fn compact(folder: &Path, options: &CompactOptions, progress: Progress
     }
 }
 
+/// The newest version, where a file of this one is gone; the error itself where there is none that is newer.
+pub(super) async fn newer(log: &TableLog, error: Error) -> Result<TableLog> {
+    let newest = log.newest().await?;
+    if newest.version() > log.version() { Ok(newest) } else { Err(error) }
+}
+
 /// What a table says of how it is to be written.
 #[derive(Debug, Clone)]
 pub(super) struct Writable {
@@ -158,6 +172,12 @@ pub(super) struct Writable {
 /// How a table is to be written, if this program may.
 pub(super) fn writable(log: &TableLog) -> Result<Writable> {
     let Some(roles) = log.roles() else {
+        if log.setting(ORDER).is_some() {
+            return Err(Error::data(format!(
+                "'{}' has no user and time columns: its rows are in no order, and of no user",
+                log.folder().display()
+            )));
+        }
         return Err(Error::data(format!(
             "'{}' was not made by tenure: it does not say which column is the user and which is the time",
             log.folder().display()
@@ -194,7 +214,7 @@ struct Rewrite {
 }
 
 impl Rewrite {
-    /// Writes groups anew, several at the same time: a small one keeps no more than one thread busy. After an error nothing is left.
+    /// Rewrites groups, several at the same time: a small one keeps no more than one thread busy. After an error nothing is left.
     async fn all(mut self, groups: Vec<Vec<StoredFile>>) -> Result<Vec<StoredFile>> {
         let threads = self.options.threads.or(std::thread::available_parallelism().ok().map(usize::from)).unwrap_or(1);
         let at_once = threads.min(groups.len()).max(1);

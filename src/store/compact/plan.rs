@@ -1,4 +1,4 @@
-//! Which files of a table are to be written anew together.
+//! Which files of a table are to be rewritten together.
 //!
 //! Deals with: users that several files hold, files without an order, files that are too small, time slices; all from what the
 //! commit log says. Does not deal with: rows.
@@ -10,7 +10,7 @@ use crate::store::layout::Period;
 use crate::store::managed::StoredFile;
 use crate::store::user_id::UserId;
 
-/// Files to be written anew together: positions among the table's files.
+/// Files to be rewritten together: positions among the table's files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Group {
     pub files: Vec<usize>,

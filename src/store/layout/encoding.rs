@@ -81,7 +81,7 @@ pub(super) fn properties(schema: &SchemaRef, roles: &Roles, dedup: Option<&str>)
             properties = properties
                 .set_column_dictionary_enabled(column.clone(), false)
                 .set_column_bloom_filter_enabled(column.clone(), true)
-                // Keys of events are all different and in no order: pages of them cannot be told apart.
+                // Keys of events are all different and in no order: their pages cannot be distinguished.
                 .set_column_statistics_enabled(column, EnabledStatistics::Chunk);
         }
     }

@@ -230,9 +230,10 @@ impl Appending {
 
 impl Write for Appending {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        match self.bytes.len() + bytes.len() > Self::ROOM {
-            true => self.append(bytes)?,
-            false => self.bytes.extend_from_slice(bytes),
+        if self.bytes.len() + bytes.len() > Self::ROOM {
+            self.append(bytes)?
+        } else {
+            self.bytes.extend_from_slice(bytes)
         }
         Ok(bytes.len())
     }

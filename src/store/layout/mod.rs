@@ -5,7 +5,7 @@
 //!
 //! # Where a file ends
 //! At the first new user after [`FILE_BYTES`]. A user whose own rows reach that size is the exception: the file ends
-//! inside the user, and the next one goes on with later (or equal) times, so that reading the files one after the other still
+//! inside the user, and the next one continues with later (or equal) times, so that reading the files one after the other still
 //! gives the order. Row groups end between users too, as soon as they hold [`ROW_GROUP_ROWS`] rows, with the same exception.
 //! With time slices each period has files of its own.
 
@@ -24,7 +24,7 @@ use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
 
 pub use encoding::ORDERED_KEY;
 pub use period::Period;
-pub(super) use plain::write_plain;
+pub(super) use plain::{PlainWriter, write_plain};
 
 use crate::error::{Error, Result};
 use crate::store::managed::{Roles, StoredFile};
@@ -164,9 +164,10 @@ impl OrderedWriter {
             if full || group_full {
                 let users = Users::new(step.column(self.columns.user))?;
                 let old = if file.ends_with(users.at(0)) { users.run_end(0) } else { 0 };
-                let inside = match full {
-                    true => file.size_of_last_user() >= file_bytes,
-                    false => file.group_full(2 * rows, 2 * ROW_GROUP_BYTES),
+                let inside = if full {
+                    file.size_of_last_user() >= file_bytes
+                } else {
+                    file.group_full(2 * rows, 2 * ROW_GROUP_BYTES)
                 };
                 let at = if inside { 0 } else { old };
                 if at > 0 {

@@ -31,9 +31,10 @@ fn schema(text_users: bool) -> SchemaRef {
 }
 
 fn batch(rows: &[(i64, i64)], text_users: bool) -> RecordBatch {
-    let users: ArrayRef = match text_users {
-        true => Arc::new(StringArray::from_iter_values(rows.iter().map(|(u, _)| format!("{u:0>70}")))),
-        false => Arc::new(Int64Array::from_iter_values(rows.iter().map(|(u, _)| *u))),
+    let users: ArrayRef = if text_users {
+        Arc::new(StringArray::from_iter_values(rows.iter().map(|(u, _)| format!("{u:0>70}"))))
+    } else {
+        Arc::new(Int64Array::from_iter_values(rows.iter().map(|(u, _)| *u)))
     };
     let times = TimestampMicrosecondArray::from_iter_values(rows.iter().map(|(_, t)| *t)).with_timezone("UTC");
     let names =

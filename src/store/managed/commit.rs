@@ -25,7 +25,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::checksum::{self, Sum, VersionSum};
-use super::log::{At, FOOTER_TAG, ORDER_TAG, OURS, TableLog, connect_new, failed, order_of};
+use super::log::{At, FOOTER_TAG, ORDER, ORDER_TAG, OURS, TableLog, UNORDERED, connect_new, failed, order_of};
 use super::{LOG_FOLDER, Roles, StoredFile, schema, versions};
 use crate::error::{Error, Result};
 use crate::store::layout::sync_folder;
@@ -41,8 +41,8 @@ const ATTEMPTS: u32 = 200;
 pub struct Definition {
     /// Its columns (see [`schema::to_delta`] for the types).
     pub schema: SchemaRef,
-    /// Which of them are user, time and event.
-    pub roles: Roles,
+    /// Which of them are user, time and event; `None` for a table whose rows have no order.
+    pub roles: Option<Roles>,
     /// Whatever else is to be remembered (the period of its slices, the column that tells duplicates), by a name without `tenure.`.
     pub settings: Vec<(String, String)>,
 }
@@ -52,6 +52,8 @@ pub struct Definition {
 pub enum Operation {
     /// New rows.
     Ingest,
+    /// New rows, by a statement.
+    Insert,
     /// The same rows in other files.
     Compact,
     /// Rows of some users are gone.
@@ -128,7 +130,9 @@ impl TableLog {
     /// made one there.
     pub async fn create(folder: &Path, definition: &Definition, first: &Change) -> Result<Self, Refused> {
         let fields = definition.schema.fields();
-        schema::check_roles(fields, &definition.roles)?;
+        if let Some(roles) = &definition.roles {
+            schema::check_roles(fields, roles)?;
+        }
         let stored = schema::to_delta(fields)?;
         if TableLog::exists(folder) {
             return Err(Refused::Conflict(format!("'{}' is a managed table already", folder.display())));
@@ -142,7 +146,7 @@ impl TableLog {
         let mut actions = vec![Action::CommitInfo(info(first, None, 0))];
         actions.push(Action::Protocol(protocol(&stored)?));
         actions.push(Action::Metadata(metadata));
-        actions.extend(added(first, &definition.roles));
+        actions.extend(added(first, definition.roles.as_ref()));
         actions.extend(transaction(first));
         let sum = match write(&table.log_store(), 0, &actions).await {
             Ok(entry) => totals(&actions, (0, 0), None, entry)?,
@@ -195,7 +199,7 @@ impl TableLog {
             return Err(Error::data(message).into());
         }
         if self.version() < seen.version() || self.identity()? != seen.identity()? {
-            return Err(Refused::Conflict("the table was made anew".into()));
+            return Err(Refused::Conflict("the table was removed and made again".into()));
         }
         if let Some((application, number)) = &change.transaction
             && let Some(last) = self.transaction_version(application).await?
@@ -272,10 +276,7 @@ impl TableLog {
                 ..Remove::default()
             })
         }));
-        match self.roles() {
-            Some(roles) => actions.extend(added(change, roles)),
-            None => actions.extend(change.add.iter().map(|f| Action::Add(add(f, change, None)))),
-        }
+        actions.extend(added(change, self.roles()));
         actions.extend(transaction(change));
         Ok(actions)
     }
@@ -395,13 +396,16 @@ fn totals(
 const LOCAL_TIMES: &str = "timestampNtz";
 
 fn settings(definition: &Definition) -> Vec<(String, String)> {
-    let roles = &definition.roles;
-    let mut settings = vec![
-        (format!("{OURS}user"), roles.user.clone()),
-        (format!("{OURS}time"), roles.time.clone()),
-        (format!("{OURS}order"), order_of(roles)),
-    ];
-    settings.extend(roles.event.iter().map(|event| (format!("{OURS}event"), event.clone())));
+    let mut settings = Vec::new();
+    match &definition.roles {
+        Some(roles) => {
+            settings.push((format!("{OURS}user"), roles.user.clone()));
+            settings.push((format!("{OURS}time"), roles.time.clone()));
+            settings.push((format!("{OURS}{ORDER}"), order_of(roles)));
+            settings.extend(roles.event.iter().map(|event| (format!("{OURS}event"), event.clone())));
+        }
+        None => settings.push((format!("{OURS}{ORDER}"), UNORDERED.to_string())),
+    }
     settings.extend(definition.settings.iter().map(|(name, value)| (format!("{OURS}{name}"), value.clone())));
     settings
 }
@@ -421,6 +425,7 @@ fn protocol(schema: &StructType) -> Result<Protocol> {
 fn info(change: &Change, read: Option<u64>, rows_removed: u64) -> CommitInfo {
     let (delta, ours) = match change.operation {
         Operation::Ingest => ("WRITE", "ingest"),
+        Operation::Insert => ("WRITE", "insert"),
         Operation::Compact => ("OPTIMIZE", "compact"),
         Operation::Erase => ("DELETE", "erase"),
     };
@@ -431,7 +436,9 @@ fn info(change: &Change, read: Option<u64>, rows_removed: u64) -> CommitInfo {
         operation: Some(delta.to_string()),
         operation_parameters: Some(if delta == "WRITE" { mode } else { HashMap::new() }),
         read_version: read,
-        is_blind_append: Some(change.operation == Operation::Ingest && change.unless_data_since.is_none()),
+        is_blind_append: Some(
+            matches!(change.operation, Operation::Ingest | Operation::Insert) && change.unless_data_since.is_none(),
+        ),
         engine_info: Some(concat!("tenure/", env!("CARGO_PKG_VERSION")).to_string()),
         info: HashMap::from([
             ("tenureOperation".to_string(), Value::from(ours)),
@@ -448,9 +455,9 @@ fn info(change: &Change, read: Option<u64>, rows_removed: u64) -> CommitInfo {
     }
 }
 
-fn added<'a>(change: &'a Change, roles: &Roles) -> impl Iterator<Item = Action> + use<'a> {
-    let order = order_of(roles);
-    change.add.iter().map(move |file| Action::Add(add(file, change, Some(&order))))
+fn added<'a>(change: &'a Change, roles: Option<&Roles>) -> impl Iterator<Item = Action> + use<'a> {
+    let order = roles.map(order_of);
+    change.add.iter().map(move |file| Action::Add(add(file, change, order.as_deref())))
 }
 
 fn add(file: &StoredFile, change: &Change, order: Option<&str>) -> Add {

@@ -23,6 +23,10 @@ use crate::files::parquet::Renamed;
 pub(super) const ORDER_TAG: &str = "tenure.order";
 /// Tag of a file that says where its footer begins and what its CRC32 is; only tenure writes it.
 pub(super) const FOOTER_TAG: &str = "tenure.footer";
+/// Setting that says by which columns a table's rows are ordered; only tenure writes it.
+pub const ORDER: &str = "order";
+/// The order of a table without users and times.
+pub(super) const UNORDERED: &str = "none";
 /// Prefix of our keys in a table's configuration.
 pub(super) const OURS: &str = "tenure.";
 
@@ -383,8 +387,15 @@ fn explain(folder: &Path, wanted: Option<u64>, error: &DeltaTableError) -> Error
     if let Some(damage) = versions::damage(folder) {
         return damage;
     }
+    let text = error.to_string();
+    if text.contains("_last_checkpoint") {
+        let note = folder.join(LOG_FOLDER).join("_last_checkpoint");
+        return Error::data(format!("'{}' tells of a checkpoint that is not there", note.display())).hint(
+            "take the checkpoint from a backup; where all entries of the log are there, remove the note: it is made anew",
+        );
+    }
     match wanted {
-        Some(version) => versions::unreadable(folder, version, &error.to_string()),
+        Some(version) => versions::unreadable(folder, version, &text),
         None => failed("read the log of", folder, error),
     }
 }

@@ -381,8 +381,10 @@ impl TableProvider for ManagedTable {
         _op: InsertOp,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let folder = self.snapshot.log.folder().display();
-        let refused = Error::user(format!("INSERT: '{folder}' is a managed table, whose files SQL does not write"));
-        Err(refused.hint("COPY the rows TO 'new.parquet', then take that file in with tenure ingest").into())
+        // The planner has cast the columns by now, whatever that cut off.
+        let refused =
+            Error::user(format!("INSERT into the managed table '{folder}' is planned by tenure's own statements"));
+        Err(refused.hint("run it with tenure -c, or Engine::run").into())
     }
 
     async fn scan(

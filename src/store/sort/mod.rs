@@ -1,6 +1,6 @@
 //! Sorting events by (user, time) in bounded memory, and writing them as ordered files.
 //!
-//! Deals with: rows in any order in, ordered files out; runs on disk where memory does not hold all rows; going on after a
+//! Deals with: rows in any order in, ordered files out; runs on disk where memory does not hold all rows; resuming after a
 //! kill; repeated events. Does not deal with: where rows come from, or committing the files.
 //!
 //! ```text
@@ -36,6 +36,7 @@ use arrow::datatypes::SchemaRef;
 
 pub(super) use chain::divide;
 pub use run::Run;
+pub(super) use run::run_holds;
 pub use source::UserRange;
 pub(super) use stored::StoredSource;
 pub use unique::can_be_key;
@@ -87,7 +88,7 @@ impl Sorter {
         Self { staging, columns, roles, memory, threads, buffer: Buffer::new(), runs, saved }
     }
 
-    /// Goes on with the runs that a journal lists, as [`runs`](Self::runs) gave them out. Other runs in the folder, of which the
+    /// Resumes from the runs that a journal lists, as [`runs`](Self::runs) gave them out. Other runs in the folder, of which the
     /// journal does not know, are removed: their rows are to be pushed again.
     ///
     /// Errors: a run that is not there or not whole.
@@ -165,7 +166,12 @@ impl Sorter {
         self.runs.iter().map(|r| r.rows).sum::<u64>() + self.buffer.rows() as u64
     }
 
-    /// Writes all rows as ordered files below the target's folder. `progress` is told rows written and rows in all, from any
+    /// Bytes of rows, keys and words in memory.
+    pub fn held(&self) -> usize {
+        self.buffer.size() + self.columns.size()
+    }
+
+    /// Writes all rows as ordered files below the target's folder. `progress` hears rows written and rows in all, from any
     /// thread; its error stops the work, and nothing is left in the folder, as with every other error.
     ///
     /// The files are durable. They are the caller's: what is not committed is to be given to [`discard`](super::layout::discard).

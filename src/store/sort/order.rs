@@ -221,9 +221,10 @@ mod tests {
     fn check(chunks: &[Vec<(i64, i64)>], text: bool) {
         let held: Vec<Rows> = (chunks.iter())
             .map(|chunk| {
-                let users: ArrayRef = match text {
-                    true => Arc::new(StringArray::from_iter_values(chunk.iter().map(|(u, _)| u.to_string()))),
-                    false => Arc::new(Int64Array::from_iter_values(chunk.iter().map(|(u, _)| *u))),
+                let users: ArrayRef = if text {
+                    Arc::new(StringArray::from_iter_values(chunk.iter().map(|(u, _)| u.to_string())))
+                } else {
+                    Arc::new(Int64Array::from_iter_values(chunk.iter().map(|(u, _)| *u)))
                 };
                 rows(users, chunk.iter().map(|(_, t)| *t).collect())
             })

@@ -7,6 +7,7 @@
 //! can write one. Text of few values is numbered; the words that are new since the run before lie in a file of their own.
 //! The footer of a piece lists the first user of each of its batches.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use super::columns::{Columns, Rows};
 use super::source::{Fence, Reader, Source, UserRange};
 use crate::error::{Error, Result};
+use crate::store::user_id::{UserId, UserRef, Users};
 
 /// Key of the footer's list of fences.
 const FENCES: &str = "tenure.fences";
@@ -106,6 +108,27 @@ impl Drop for ArrowFile {
             let _ = std::fs::remove_file(&self.path);
         }
     }
+}
+
+/// Whether a file of a run holds rows of one of these users; one that cannot be read may.
+pub fn run_holds(path: &Path, column: &str, users: &[UserId]) -> bool {
+    let found = || -> std::result::Result<bool, ArrowError> {
+        let file = File::open(path)?;
+        let at = FileReader::try_new(file.try_clone()?, None)?.schema().index_of(column)?;
+        let wanted: HashSet<UserRef<'_>> = users.iter().map(UserId::as_ref).collect();
+        for batch in FileReader::try_new(file, Some(vec![at]))? {
+            let Ok(users) = Users::new(batch?.column(0)) else { return Ok(true) };
+            let mut row = 0;
+            while row < users.len() {
+                if wanted.contains(&users.at(row)) {
+                    return Ok(true);
+                }
+                row = users.run_end(row);
+            }
+        }
+        Ok(false)
+    };
+    found().unwrap_or(true)
 }
 
 /// Writes a piece of a run; returns its name and how many rows it has. Without a row there is no piece.

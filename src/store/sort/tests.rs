@@ -56,16 +56,18 @@ fn schema(text_users: bool) -> SchemaRef {
 
 /// Rows of (user, time, event), made to the columns of the schema; `arrival` counts on from `first`.
 fn batch(rows: &[(i64, i64, Option<u32>)], first: i64, text_users: bool, as_text: bool) -> RecordBatch {
-    let users: ArrayRef = match text_users {
-        true => Arc::new(StringArray::from_iter_values(rows.iter().map(|(u, ..)| format!("u{u}")))),
-        false => Arc::new(Int64Array::from_iter_values(rows.iter().map(|(u, ..)| *u))),
+    let users: ArrayRef = if text_users {
+        Arc::new(StringArray::from_iter_values(rows.iter().map(|(u, ..)| format!("u{u}"))))
+    } else {
+        Arc::new(Int64Array::from_iter_values(rows.iter().map(|(u, ..)| *u)))
     };
     let times = TimestampMicrosecondArray::from_iter_values(rows.iter().map(|(_, t, _)| *t)).with_timezone("UTC");
     let arrival = Int64Array::from_iter_values((0..rows.len() as i64).map(|at| first + at));
     let names: Vec<Option<String>> = rows.iter().map(|(.., e)| e.map(|e| format!("event {e}"))).collect();
-    let events: ArrayRef = match as_text {
-        true => Arc::new(StringArray::from(names)),
-        false => Arc::new(names.iter().map(|n| n.as_deref()).collect::<DictionaryArray<Int32Type>>()),
+    let events: ArrayRef = if as_text {
+        Arc::new(StringArray::from(names))
+    } else {
+        Arc::new(names.iter().map(|n| n.as_deref()).collect::<DictionaryArray<Int32Type>>())
     };
     let keys = rows.iter().map(|(_, t, e)| e.filter(|e| e % 3 > 0).map(|e| format!("{}{e}", t.rem_euclid(2))));
     let keys: StringArray = keys.collect::<Vec<_>>().into();

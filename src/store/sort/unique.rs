@@ -3,8 +3,8 @@
 //! Deals with: which rows of a merge repeat an event, of the merge itself or of files that stay as they are.
 //! Does not deal with: finding those files, or the order of rows.
 //!
-//! Of rows with the same key the first in the order of the merge stays; a NULL is no key. Keys are compared by 128 bits:
-//! integers as they are, texts by two hashes whose seeds are drawn anew for each program, so that nobody can prepare two
+//! Of rows with the same key the first in the order of the merge stays; a NULL is not a key. Keys are compared by 128 bits:
+//! integers as they are, texts by two hashes whose seeds each program draws for itself, so that nobody can prepare two
 //! texts that are taken for the same, and chance needs some 10^16 events of one user for one in a million.
 
 use std::hash::{BuildHasher, RandomState};

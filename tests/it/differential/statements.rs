@@ -42,7 +42,7 @@ fn maybe(rng: &mut ChaCha8Rng, one_in: u32, value: impl Fn(&mut ChaCha8Rng) -> S
     if rng.random_ratio(1, one_in) { "NULL".into() } else { value(rng) }
 }
 
-fn one<'a>(rng: &mut ChaCha8Rng, of: &[&'a str]) -> &'a str {
+pub fn one<'a>(rng: &mut ChaCha8Rng, of: &[&'a str]) -> &'a str {
     of[rng.random_range(0..of.len())]
 }
 
@@ -118,7 +118,7 @@ fn value(rng: &mut ChaCha8Rng, a: &str) -> String {
     }
 }
 
-fn condition(rng: &mut ChaCha8Rng, a: &str) -> String {
+pub fn condition(rng: &mut ChaCha8Rng, a: &str) -> String {
     let forms = [
         "{a}.x > 3",
         "{a}.u = 'a'",

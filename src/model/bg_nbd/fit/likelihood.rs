@@ -9,7 +9,7 @@ use statrs::function::gamma::{digamma, ln_gamma};
 
 use super::{Customer, Point};
 
-/// Parameters outside e^-25..e^25 are not told apart: the likelihood has a ridge there (no churn, or equal customers).
+/// Parameters outside e^-25..e^25 are not distinguished: the likelihood has a ridge there (no churn, or equal customers).
 pub const BOUND: f64 = 25.0;
 
 /// The negative mean log-likelihood at a point, with its gradient.
