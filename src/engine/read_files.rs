@@ -151,9 +151,9 @@ The same options stand in `OPTIONS (..)` of CREATE EXTERNAL TABLE, in `[tables.x
 Types are those that every value of the sample fits: whole numbers BIGINT, with decimals DOUBLE, ISO dates DATE, ISO times TIMESTAMP (with \
 a zone where one names one), `true` and `false` BOOLEAN, all else TEXT. Identifiers stay text where a number would change them: leading zeros, \
 more digits than a BIGINT, exponents without decimals, and in the column `user_id` signs too. A value behind the sample that does not fit is an error with \
-file, line, column and value. An empty CSV field is NULL, `\"\"` is an empty text. Columns are found by name in every file; one that a file lacks is NULL there.
+file, line, column and value. An empty CSV field is NULL, `\"\"` is an empty text. Columns are found by name in every file, Parquet among them; one that a file lacks is NULL there.
 
-Lines of `#`, a title above a blank line and `sep=;` before a header are passed over. Columns without a name are `column_3`, repeated names get a \
+Lines of `#`, a title above a blank line and `sep=;` before a header are passed over, and the second row of SurveyMonkey's headers becomes part of the names. Columns without a name are `column_3`, repeated names get a \
 number (`value_1`). JSON is an object a line, an array of objects, or objects one after the other. gzip, zstd, bzip2 and xz are told by their first bytes.
 
 Cost: the sample is read twice; memory is two blocks of 4 MiB a thread.";

@@ -117,7 +117,7 @@ impl Cells {
     }
 
     /// Rows.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.valid.len()
     }
 

@@ -90,7 +90,7 @@ impl DeclaredFiles {
         };
         let declared = Declared { order: self.order.clone(), columns: self.columns.clone(), roles: Some(&roles) };
         let stored = match self.read.said.format {
-            Some(format) if format == SourceFormat::Parquet => files.len(),
+            Some(SourceFormat::Parquet) => files.len(),
             Some(_) => 0,
             None => files.iter().filter(|file| is_parquet(file)).count(),
         };

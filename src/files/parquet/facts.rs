@@ -16,6 +16,7 @@ use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use parquet::arrow::{ARROW_SCHEMA_META_KEY, parquet_to_arrow_schema};
 use parquet::basic::{ConvertedType, LogicalType, Type};
 use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
+use parquet::schema::types::Type as SchemaType;
 
 /// Key of a field's metadata: what the file says of its bytes beyond Arrow's type.
 pub const BYTES_ARE: &str = "tenure.bytes";
@@ -76,6 +77,9 @@ pub fn in_microseconds(footer: &ParquetMetaData, schema: Schema) -> Schema {
 pub fn columns(footer: &ParquetMetaData) -> Result<Schema, String> {
     let file = footer.file_metadata();
     let parquet = file.schema_descr();
+    if let Some(name) = parquet.root_schema().get_fields().iter().find_map(|root| without_fields(root)) {
+        return Err(format!("its column '{name}' is a group without fields, which cannot be read"));
+    }
     let schema = parquet_to_arrow_schema(parquet, file.key_value_metadata()).map_err(|e| e.to_string())?;
     let schema = in_microseconds(footer, schema);
     let mut first: HashMap<&str, usize> = HashMap::new();
@@ -103,6 +107,15 @@ pub fn columns(footer: &ParquetMetaData) -> Result<Schema, String> {
         Field::new(field.name(), field.data_type().clone(), field.is_nullable()).with_metadata(metadata)
     });
     Ok(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+/// A group without fields, which the decoder passes over as if the column were not there.
+fn without_fields(column: &SchemaType) -> Option<&str> {
+    if column.is_primitive() {
+        return None;
+    }
+    let fields = column.get_fields();
+    if fields.is_empty() { Some(column.name()) } else { fields.iter().find_map(|field| without_fields(field)) }
 }
 
 fn column(footer: &ParquetMetaData, schema: &Schema, field: &Field, rows: usize) -> ColumnFacts {
@@ -182,4 +195,21 @@ fn order(footer: &ParquetMetaData) -> Vec<(String, SortOptions)> {
 /// Whether the file does not say if the bytes of a column are text.
 pub fn is_untold(field: &Field) -> bool {
     field.metadata().get(BYTES_ARE).is_some_and(|bytes| bytes == UNTOLD)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_without_fields_are_found_at_any_depth() {
+        let primitive = || Arc::new(SchemaType::primitive_type_builder("x", Type::INT32).build().unwrap());
+        let group = |name: &str, fields: Vec<Arc<SchemaType>>| {
+            Arc::new(SchemaType::group_type_builder(name).with_fields(fields).build().unwrap())
+        };
+        assert_eq!(without_fields(&primitive()), None);
+        assert_eq!(without_fields(&group("g", vec![primitive()])), None);
+        assert_eq!(without_fields(&group("g", vec![])), Some("g"));
+        assert_eq!(without_fields(&group("g", vec![primitive(), group("h", vec![])])), Some("h"));
+    }
 }

@@ -34,7 +34,7 @@ use datafusion::logical_expr::SortExpr;
 
 pub use adapt::{ByName, Renamed, as_field};
 pub use alone::{Alone, alone};
-pub use footers::{Footers, undecoded, unreadable};
+pub use footers::{Footers, undecoded};
 pub use partitions::has_type;
 pub use schema::widen;
 pub use source::{FilePath, parquet_scan, path_of, scan};
