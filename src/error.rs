@@ -32,12 +32,13 @@ pub struct Error {
     kind: Kind,
     message: String,
     hints: Vec<String>,
+    stale: bool,
 }
 
 impl Error {
     fn new(kind: Kind, message: impl Into<String>) -> Self {
         let message = one_line(&message.into()).replace("Parquet error: Parquet error:", "Parquet error:");
-        Self { kind, message, hints: Vec::new() }
+        Self { kind, message, hints: Vec::new(), stale: false }
     }
 
     /// The command line is wrong.
@@ -69,9 +70,23 @@ impl Error {
     pub fn io(doing: &str, path: &Path, cause: &std::io::Error) -> Self {
         let message = format!("cannot {doing} '{}': {cause}", path.display());
         match cause.kind() {
-            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Self::resources(message),
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded | std::io::ErrorKind::FileTooLarge => {
+                Self::resources(message)
+            }
             _ => Self::data(message),
         }
+    }
+
+    /// Marks an error of files that others replaced meanwhile: the same work, begun anew, sees the new ones.
+    #[must_use]
+    pub fn stale(mut self) -> Self {
+        self.stale = true;
+        self
+    }
+
+    /// Whether the same work, begun anew, may succeed.
+    pub fn is_stale(&self) -> bool {
+        self.stale
     }
 
     /// Adds a line that helps to mend it.
@@ -193,8 +208,10 @@ fn from_datafusion(error: DataFusionError) -> Error {
             let named = |from: &str, to: &str| said.split_once(from)?.1.split(to).next().map(str::to_string);
             let column = named("qualified field name ", " and ").unwrap_or_default();
             let name = named("unqualified field name ", " which").unwrap_or_default();
-            Error::user(format!("'{name}' is a column of the result, and the order needs the column {column} of the same name"))
-                .hint(format!("give the column of the result another name, AS {name}_2"))
+            Error::user(format!(
+                "'{name}' is a column of the result, and the order needs the column {column} of the same name"
+            ))
+            .hint(format!("give the column of the result another name, AS {name}_2"))
         }
         DataFusionError::Configuration(message) => Error::user(message),
         DataFusionError::NotImplemented(message) => {
@@ -223,7 +240,7 @@ fn from_shared(error: &DataFusionError) -> Error {
     if let DataFusionError::External(inner) = root
         && let Some(ours) = inner.downcast_ref::<Error>()
     {
-        return Error { kind: ours.kind, message: ours.message.clone(), hints: ours.hints.clone() };
+        return Error { kind: ours.kind, message: ours.message.clone(), hints: ours.hints.clone(), stale: ours.stale };
     }
     match root {
         DataFusionError::ResourcesExhausted(message) => out_of_memory(message),
@@ -231,6 +248,18 @@ fn from_shared(error: &DataFusionError) -> Error {
         DataFusionError::Internal(message) => internal(message),
         other => Error::data(other.to_string()),
     }
+}
+
+/// Whether an error that a query gives is [`Error::is_stale`], at whatever depth.
+pub fn is_stale(error: &DataFusionError) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(found) = cause {
+        if let Some(ours) = found.downcast_ref::<Error>() {
+            return ours.is_stale();
+        }
+        cause = found.source();
+    }
+    false
 }
 
 /// How DataFusion marks what it takes for its own fault.

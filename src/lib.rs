@@ -16,7 +16,7 @@
 //! ```
 //!
 //! Arrows point down only: `main → cli → engine → relations, plan → functions, exec, store → files → algo, model`, `cli → ingest → store`, and
-//! `cli → output`, which knows arrow and nothing else of ours. `error` and `config` are for all. A test reads the `use` lines and checks it.
+//! `cli → output`, which knows arrow, and of ours the writer of Parquet with checksums alone. `error` and `config` are for all. A test reads the `use` lines and checks it.
 //!
 //! # Where a funnel is computed
 //!

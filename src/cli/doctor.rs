@@ -1,6 +1,6 @@
 //! `tenure doctor`: what is damaged in a managed table, a line for each place.
 //!
-//! Deals with: the words about it. Does not deal with: finding it (`store::managed::damage`).
+//! Deals with: the words about it. Does not deal with: finding it (`store::managed::damage`, `store::loads`).
 
 use super::args::DoctorArgs;
 use super::compact::{bar, files};
@@ -10,6 +10,7 @@ use super::terminal::Terminal;
 use super::vacuum::table_folder;
 use crate::error::Error;
 use crate::output::thousands;
+use crate::store::loads;
 use crate::store::managed::damage::{Examined, Found, examine};
 
 const TEMPLATE: &str = "{bar:24.cyan/dim} {percent:>3}%  {human_pos} of {human_len} files  {elapsed}, {eta} left";
@@ -26,8 +27,14 @@ pub(super) async fn run(args: DoctorArgs, terminal: Terminal) -> Result<(), Stop
     };
     let examined = examine(folder, args.verify, &progress).await;
     bar.finish_and_clear();
-    let examined = stopping.ended(examined)?;
-    print(&examined.damage.iter().map(line).collect::<String>())?;
+    let mut examined = stopping.ended(examined)?;
+    let records = loads::damaged(folder).into_iter();
+    examined.damage.extend(records.map(|(file, why)| Found {
+        file,
+        column: None,
+        what: format!("it is no record of a load: {why}"),
+    }));
+    print(&examined.damage.iter().map(|found| line(found, terminal)).collect::<String>())?;
     if !args.quiet {
         told(&examined, args.verify).iter().for_each(|line| terminal.print_note(line));
     }
@@ -39,8 +46,10 @@ pub(super) async fn run(args: DoctorArgs, terminal: Terminal) -> Result<(), Stop
 }
 
 /// File, column and what is wrong, with a tab between.
-fn line(found: &Found) -> String {
-    format!("{}\t{}\t{}\n", found.file, found.column.as_deref().unwrap_or_default(), found.what)
+fn line(found: &Found, terminal: Terminal) -> String {
+    let [file, column, what] =
+        [&found.file, found.column.as_deref().unwrap_or_default(), &found.what].map(|text| terminal.name(text));
+    format!("{file}\t{column}\t{what}\n")
 }
 
 fn told(examined: &Examined, verified: bool) -> Vec<String> {
@@ -67,7 +76,7 @@ mod tests {
     #[test]
     fn what_was_found_is_told() {
         let found = Found { file: "a.parquet".into(), column: Some("price".into()), what: "wrong".into() };
-        assert_eq!(line(&found), "a.parquet\tprice\twrong\n");
+        assert_eq!(line(&found, Terminal::pipes()), "a.parquet\tprice\twrong\n");
         let none = told(&Examined::default(), true);
         assert_eq!(none, ["the log cannot be read"]);
         let examined =

@@ -40,11 +40,45 @@ pub(super) async fn run(args: EraseArgs, terminal: Terminal) -> Result<(), Stop>
     let done = erase(folder, &users, args.dry_run, progress).await;
     bar.finish_and_clear();
     let done = stopping.ended(done)?;
-    print(&listed(&done))?;
+    print(&listed(&done, terminal))?;
     if !args.quiet {
         told(&done, args.dry_run).iter().for_each(|line| terminal.print_note(line));
     }
+    // An erasure that is not complete is said in any case.
+    if let Some(running) = still_coming(done.unfinished.running) {
+        terminal.print_warning(&running);
+    }
     Ok(())
+}
+
+/// Sources may be called after them.
+fn called(named: u64, dry_run: bool) -> Option<String> {
+    let gone = if dry_run { "would be forgotten" } else { "are forgotten" };
+    (named > 0).then(|| format!("{} names of sources that mention them {gone}", thousands(named)))
+}
+
+/// Ingests that had been stopped may have put rows of theirs aside.
+fn staged(stopped: usize, dry_run: bool) -> Option<String> {
+    let ingests = match stopped {
+        0 => return None,
+        1 => "1 unfinished ingest".to_string(),
+        n => format!("{} unfinished ingests", thousands(n as u64)),
+    };
+    Some(match dry_run {
+        true => format!("what {ingests} had put aside would go, too"),
+        false => {
+            format!("what {ingests} had put aside is gone, too: the same command reads its sources from the start")
+        }
+    })
+}
+
+fn still_coming(running: usize) -> Option<String> {
+    let (ingests, they) = if running == 1 { ("ingest", "it has") } else { ("ingests", "they have") };
+    (running > 0).then(|| {
+        format!(
+            "rows of theirs may still come in with {running} {ingests} into this table; erase again when {they} ended"
+        )
+    })
 }
 
 fn read(path: &Path) -> Result<String> {
@@ -67,8 +101,8 @@ fn lines(text: &str) -> impl Iterator<Item = String> {
 const NAMED: usize = 5;
 
 /// Files and the users' rows in them, a line for each, with a tab between.
-fn listed(done: &Erased) -> String {
-    done.files.iter().map(|file| format!("{}\t{}\n", file.path, file.rows)).collect()
+fn listed(done: &Erased, terminal: Terminal) -> String {
+    done.files.iter().map(|file| format!("{}\t{}\n", terminal.name(&file.path), file.rows)).collect()
 }
 
 fn told(done: &Erased, dry_run: bool) -> Vec<String> {
@@ -77,14 +111,8 @@ fn told(done: &Erased, dry_run: bool) -> Vec<String> {
         let gone = if dry_run { "would go" } else { "are gone" };
         told.push(format!("{} rows of theirs that ingest had put aside {gone}", thousands(done.aside)));
     }
-    if done.unfinished.removed > 0 {
-        let of = if done.unfinished.removed == 1 { "1 stopped ingest" } else { "stopped ingests" };
-        let gone = if dry_run { "would go: its command would start" } else { "is gone: its command starts" };
-        told.push(format!("what {of} had read, rows of theirs among it, {gone} from the beginning"));
-    }
-    if done.unfinished.running > 0 {
-        told.push("an ingest into this table is running: rows of theirs may come in with it".into());
-    }
+    told.extend(called(done.named, dry_run));
+    told.extend(staged(done.unfinished.removed, dry_run));
     let absent: Vec<String> = done.users.iter().filter(|(_, rows)| **rows == 0).map(|(u, _)| u.to_string()).collect();
     let found = done.users.len() - absent.len();
     if !absent.is_empty() {
@@ -124,11 +152,19 @@ mod tests {
     }
 
     #[test]
+    fn ingests_are_told() {
+        assert_eq!((staged(0, false), still_coming(0)), (None, None));
+        assert!(staged(1, false).unwrap().starts_with("what 1 unfinished ingest had put aside is gone"));
+        assert!(staged(2, true).unwrap().contains("2 unfinished ingests had put aside would go"));
+        assert!(still_coming(1).unwrap().ends_with("1 ingest into this table; erase again when it has ended"));
+    }
+
+    #[test]
     fn what_was_erased_is_told() {
         let mut done = Erased::default();
         done.users.extend([(UserId::Number(4), 1_200), (UserId::Number(9), 0)]);
         done.files.push(Found { path: "a.parquet".into(), rows: 1_200, others: 5 });
-        assert_eq!(listed(&done), "a.parquet\t1200\n");
+        assert_eq!(listed(&done, Terminal::pipes()), "a.parquet\t1200\n");
         let dry = told(&done, true);
         assert_eq!(
             dry,
@@ -141,9 +177,6 @@ mod tests {
         done.files.clear();
         assert_eq!(told(&done, false)[1], "nothing to erase");
         done.aside = 2;
-        done.unfinished.running = 1;
-        let told = told(&done, false);
-        assert_eq!(told[0], "2 rows of theirs that ingest had put aside are gone");
-        assert_eq!(told[1], "an ingest into this table is running: rows of theirs may come in with it");
+        assert_eq!(told(&done, false)[0], "2 rows of theirs that ingest had put aside are gone");
     }
 }

@@ -36,7 +36,7 @@ pub(super) async fn run(args: IngestArgs, terminal: Terminal) -> Result<(), Stop
     let name = args.table.clone();
     let options = options(args)?;
     let stop = Arc::new(AtomicBool::new(false));
-    let mut signals = Signals::listen(true)?;
+    let mut signals = Signals::listen()?;
     let watch = Shown::new(terminal, quiet, stop.clone());
     let table = options.table.display().to_string();
     let mut work = tokio::task::spawn_blocking(move || {

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
 
+use super::terminal::Terminal;
 use crate::error::{Error, Result};
 
 /// Number of the signal that Ctrl-C sends.
-const INTERRUPT: u8 = 2;
+pub(super) const INTERRUPT: u8 = 2;
 
 /// Numbers of the other requests to end: the terminal has gone, the quit key, the request as such.
 #[cfg(unix)]
@@ -17,17 +19,54 @@ const ENDS: [u8; 3] = [1, 3, 15];
 pub(super) const GRACE: Duration = Duration::from_secs(2);
 
 /// Ends the process some time after a signal, however it is stuck then: a script may be blocked in a write to a pipe that
-/// nobody reads.
-pub(super) fn end_in_any_case(queries: &Handle) -> Result<()> {
+/// nobody reads. At a prompt Ctrl-C ends nothing.
+pub(super) fn end_in_any_case(queries: &Handle, interactive: bool) -> Result<()> {
     let _on_its_threads = queries.enter();
-    let mut signals = Signals::listen(true)?;
+    let mut signals = Signals::listen()?;
     queries.spawn(async move {
-        let signal = signals.next().await;
+        let signal = loop {
+            let signal = signals.next().await;
+            if !(interactive && signal == INTERRUPT) {
+                break signal;
+            }
+        };
         tokio::time::sleep(GRACE + GRACE).await;
         std::process::exit(i32::from(exit_code(signal)));
     });
     Ok(())
 }
+
+/// Ends the process some time after a limit has passed, unless what this gives is dropped before: the script may be blocked in a write.
+pub(super) fn end_after(queries: &Handle, limit: Duration, error: Error, terminal: Terminal) -> Watch {
+    let watch = queries.spawn(async move {
+        tokio::time::sleep(limit + GRACE + GRACE).await;
+        terminal.print_error(&error);
+        std::process::exit(1);
+    });
+    Watch(watch.abort_handle())
+}
+
+/// What ends the process, as long as this lives.
+pub(super) struct Watch(AbortHandle);
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// A limit of sizes is an error of the write that passes it, and not the end of the process, which would leave half a file.
+#[cfg(unix)]
+pub(super) fn write_errors_are_told() {
+    /// `SIGXFSZ`.
+    const TOO_LARGE: i32 = libc::SIGXFSZ;
+    let kind = tokio::signal::unix::SignalKind::from_raw(TOO_LARGE);
+    // From its making on, the signal does nothing.
+    let _ = tokio::signal::unix::signal(kind);
+}
+
+#[cfg(not(unix))]
+pub(super) fn write_errors_are_told() {}
 
 /// Exit code after a signal, as shells count it.
 pub(super) fn exit_code(signal: u8) -> u8 {
@@ -43,11 +82,10 @@ pub(super) struct Signals {
 
 #[cfg(unix)]
 impl Signals {
-    /// Requests to end are listened to only where something must be tidied up: a prompt should just end.
-    pub fn listen(ends: bool) -> Result<Self> {
+    pub fn listen() -> Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
         let failed = |e: std::io::Error| Error::internal(format!("cannot listen for signals: {e}"));
-        let ends = ENDS.into_iter().filter(|number| ends && !ignored(*number)).map(|number| {
+        let ends = ENDS.into_iter().filter(|number| !ignored(*number)).map(|number| {
             let kind = SignalKind::from_raw(i32::from(number));
             Ok((number, signal(kind).map_err(failed)?))
         });
@@ -93,7 +131,7 @@ pub(super) struct Stopping {
 impl Stopping {
     /// Listens from now on, for as long as the process lives. A second signal ends it at once.
     pub fn listen() -> Result<Self> {
-        let mut signals = Signals::listen(true)?;
+        let mut signals = Signals::listen()?;
         let asked = std::sync::Arc::<std::sync::atomic::AtomicU8>::default();
         let told = std::sync::Arc::clone(&asked);
         tokio::spawn(async move {
@@ -128,7 +166,7 @@ pub(super) struct Signals;
 
 #[cfg(not(unix))]
 impl Signals {
-    pub fn listen(_ends: bool) -> Result<Self> {
+    pub fn listen() -> Result<Self> {
         Ok(Self)
     }
 

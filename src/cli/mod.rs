@@ -40,6 +40,7 @@ use tokio::runtime::Handle;
 /// stay free to hear signals.
 pub async fn run(cli: Cli, queries: Handle) -> ExitCode {
     let terminal = Terminal::detect();
+    interrupt::write_errors_are_told();
     match dispatch(cli, terminal, queries).await {
         Ok(()) | Err(Stop::BrokenPipe) => ExitCode::SUCCESS,
         Err(Stop::Interrupted(signal)) => ExitCode::from(interrupt::exit_code(signal)),
@@ -98,9 +99,9 @@ async fn statements(cli: Cli, terminal: Terminal, queries: Handle) -> Result<(),
     session.quiet = cli.output.quiet;
     session.timeout = cli.session.timeout;
     session.out = out;
+    interrupt::end_in_any_case(&queries, interactive)?;
     if interactive {
         return repl::run(&mut session).await;
     }
-    interrupt::end_in_any_case(&queries)?;
     script::run(&mut session, scripts).await
 }

@@ -8,7 +8,8 @@ use crate::error::Error;
 static LAST: Mutex<Option<String>> = Mutex::new(None);
 
 /// Replaces the default report. A panic on the main thread is told at once; one inside a query is kept for
-/// the session that ran the query, because it goes on. With `RUST_BACKTRACE` set the default report comes too.
+/// the session that ran the query, because it goes on. With `RUST_BACKTRACE` set the default report comes too, unless what panicked
+/// decodes files: that is the file's fault.
 pub fn install() {
     let default = std::panic::take_hook();
     let backtrace = std::env::var_os("RUST_BACKTRACE").is_some_and(|v| v != "0");
@@ -16,13 +17,13 @@ pub fn install() {
         if crate::error::is_quiet() {
             return;
         }
-        if backtrace {
+        let text = describe(info);
+        if backtrace && !decodes(&text) {
             default(info);
         }
-        let text = describe(info);
         if std::thread::current().name() == Some("main") {
             use std::io::Write;
-            let _ = writeln!(std::io::stderr(), "error: {text}");
+            let _ = writeln!(std::io::stderr(), "error: {}", crate::output::escape(&text));
         }
         *LAST.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
     }));
@@ -33,7 +34,7 @@ pub(super) fn as_error() -> Error {
     let text = LAST.lock().unwrap_or_else(PoisonError::into_inner).take();
     match text {
         // That crate only decodes what is in files, and takes some nonsense there for granted.
-        Some(text) if text.contains(PARQUET) => {
+        Some(text) if decodes(&text) => {
             Error::data(format!("a Parquet file is damaged, its contents make no sense: {}", cause(&text)))
                 .hint("tenure doctor DIR --verify finds the file in a managed table")
         }
@@ -41,8 +42,13 @@ pub(super) fn as_error() -> Error {
     }
 }
 
-/// The library that decodes Parquet, in the place of a panic.
-const PARQUET: &str = "(parquet-";
+/// The libraries that decode Parquet, in the place of a panic.
+const DECODERS: [&str; 6] = ["(parquet-", "(brotli-", "(snap-", "(lz4_flex-", "(flate2-", "(miniz_oxide-"];
+
+/// Whether a panic came from a library that decodes files.
+fn decodes(text: &str) -> bool {
+    DECODERS.iter().any(|library| text.contains(library))
+}
 
 /// What a panic said, without its place.
 fn cause(text: &str) -> &str {

@@ -15,7 +15,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::interrupt::{GRACE, Signals};
+use super::interrupt::{GRACE, Signals, end_after};
 use super::progress::Progress;
 use super::terminal::Terminal;
 use crate::engine::{Engine, Params, ProgressMeter, Stop as StopPlanning};
@@ -128,13 +128,20 @@ impl Session {
     }
 
     async fn execute_until_done(&mut self, statement: &str, started: Instant) -> Result<(), Stop> {
-        let mut signals = Signals::listen(!self.interactive)?;
+        let mut signals = Signals::listen()?;
         let (task, mut events) = self.start(statement);
         let mut progress = Progress::new(started, self.terminal.stderr && !self.quiet);
         let mut ticks = tokio::time::interval(Duration::from_millis(100));
         let faults = Faults::default();
         let mut used = Use::Nothing;
         let timeout = self.timeout;
+        let too_long = || {
+            let limit = timeout.unwrap_or_default().as_secs();
+            Error::resources(format!("stopped after {limit} s")).hint("--timeout sets the limit")
+        };
+        // At a prompt who holds back the output is who typed the statement.
+        let watched = timeout.filter(|_| !self.interactive);
+        let _watch = watched.map(|limit| end_after(&self.queries, limit, too_long(), self.terminal));
         let over = async {
             match timeout {
                 Some(limit) => tokio::time::sleep(limit).await,
@@ -151,8 +158,7 @@ impl Session {
                 }
                 () = &mut over => {
                     task.stop().await;
-                    let limit = timeout.unwrap_or_default().as_secs();
-                    return Err(Error::resources(format!("stopped after {limit} s")).hint("--timeout sets the limit").into());
+                    return Err(too_long().into());
                 }
                 event = events.recv() => event,
                 _ = ticks.tick() => {

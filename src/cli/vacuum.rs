@@ -22,7 +22,7 @@ pub(super) async fn run(args: VacuumArgs, terminal: Terminal) -> Result<(), Stop
     done.files.extend(left.iter().map(|left| (left.name.clone(), left.bytes)));
     let mut list = String::new();
     for (file, _) in done.files.iter().chain(&done.log) {
-        list.push_str(file);
+        list.push_str(&terminal.name(file));
         list.push('\n');
     }
     print(&list)?;

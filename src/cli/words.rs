@@ -34,6 +34,8 @@ pub(super) struct Words {
     pub functions: Vec<String>,
     /// Functions that stand in FROM.
     pub relations: Vec<String>,
+    /// Whether files may be named.
+    pub files: bool,
 }
 
 impl Words {
@@ -57,6 +59,7 @@ impl Words {
             tables: engine.tables().await?,
             functions: functions.into_iter().collect(),
             relations: relations.into_iter().collect(),
+            files: !engine.is_read_only(),
         })
     }
 

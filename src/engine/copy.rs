@@ -1,15 +1,17 @@
 //! `COPY ... TO`: the file appears whole or not at all.
 //!
 //! DataFusion writes to a neighbour of the target, which is renamed when the last byte is on disk and removed where
-//! anything failed or the query was stopped.
+//! anything failed or the query was stopped. Parquet gets its checksums before that.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::logical_expr::dml::CopyTo;
+use parquet::errors::ParquetError;
 
 use crate::error::{Error, Result};
+use crate::files::checksums::seal::Seal;
 
 /// A target being written.
 pub struct Pending {
@@ -17,6 +19,7 @@ pub struct Pending {
     folder: tempfile::TempDir,
     temporary: PathBuf,
     target: PathBuf,
+    parquet: bool,
 }
 
 /// Redirects a COPY to a temporary neighbour; plans that are no COPY to a local path come back as they are.
@@ -66,24 +69,32 @@ pub fn redirect(plan: LogicalPlan) -> Result<(LogicalPlan, Option<Pending>)> {
     if folder {
         url.push('/');
     }
-    let pending = Pending { folder: own, temporary, target };
+    let parquet = copy.file_type.get_ext() == "parquet";
+    let pending = Pending { folder: own, temporary, target, parquet };
     Ok((LogicalPlan::Copy(CopyTo { output_url: url, input: Arc::clone(&copy.input), ..copy }), Some(pending)))
 }
 
 impl Pending {
     /// What becomes of the file when the query has ended: it appears where that went well.
-    pub fn end(self, written: Result<()>) -> Result<()> {
+    pub async fn end(self, written: Result<()>) -> Result<()> {
         match written {
-            Ok(()) => self.commit(),
+            Ok(()) => self.commit().await,
             Err(error) => Err(self.explain(error)),
         }
     }
 
-    /// Puts the finished file in its place.
-    fn commit(self) -> Result<()> {
+    /// Puts the finished file in its place. Whoever stops waiting for it stops it.
+    async fn commit(self) -> Result<()> {
         if !self.temporary.exists() {
             // A query without rows may write no file at all.
             return Err(Error::data(format!("COPY: nothing was written to '{}'", self.target.display())));
+        }
+        if self.parquet {
+            let mut files = Vec::new();
+            parquet_files(&self.temporary, &mut files).map_err(|e| Error::io("write", &self.target, &e))?;
+            for file in files {
+                seal(&file).await.map_err(|e| unsealed(&self.target, e))?;
+            }
         }
         let failed = |e: std::io::Error| Error::io("write", &self.target, &e);
         sync(&self.temporary).map_err(failed)?;
@@ -102,6 +113,9 @@ impl Pending {
             _ if message.contains("No space left on device") => {
                 Error::resources(format!("COPY: cannot write '{}': no space left on device", self.target.display()))
             }
+            _ if message.contains("File too large") => {
+                Error::resources(format!("COPY: cannot write '{}': file too large", self.target.display()))
+            }
             // The writer folds the cause away; what is left of the file goes with `self`.
             _ if message.contains("finalizing writes") => Error::resources(format!(
                 "COPY: cannot finish '{}': the write failed, as on a full disk; nothing is left behind",
@@ -109,6 +123,41 @@ impl Pending {
             )),
             _ => error,
         }
+    }
+}
+
+/// A file, or the files of a folder.
+fn parquet_files(path: &Path, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    if path.is_dir() {
+        return std::fs::read_dir(path)?.try_for_each(|entry| parquet_files(&entry?.path(), found));
+    }
+    found.push(path.to_path_buf());
+    Ok(())
+}
+
+/// Gives the pages of a file their checksums.
+async fn seal(path: &Path) -> Result<(), ParquetError> {
+    let mut sealed = path.to_path_buf().into_os_string();
+    sealed.push(".sealed");
+    let from = std::fs::File::open(path)?;
+    let to = std::fs::File::create_new(&sealed)?;
+    let Some(mut seal) = Seal::new(from, to)? else { return Ok(std::fs::remove_file(&sealed)?) };
+    while seal.step()? {
+        // A statement that is stopped ends here.
+        tokio::task::yield_now().await;
+    }
+    seal.finish()?;
+    Ok(std::fs::rename(&sealed, path)?)
+}
+
+/// The error of a copy with checksums, which for want of room may be the disk's.
+fn unsealed(target: &Path, error: ParquetError) -> Error {
+    match error {
+        ParquetError::External(cause) => match cause.downcast::<std::io::Error>() {
+            Ok(cause) => Error::io("write", target, &cause),
+            Err(cause) => Error::data(format!("cannot write '{}': {cause}", target.display())),
+        },
+        error => Error::data(format!("cannot write '{}': {error}", target.display())),
     }
 }
 

@@ -13,6 +13,7 @@ mod options;
 mod params;
 mod read_files;
 mod read_only;
+mod repeated;
 mod script;
 mod statement;
 mod writes;
@@ -95,6 +96,8 @@ pub struct Answer {
     /// The batches.
     pub stream: SendableRecordBatchStream,
     plan: Arc<dyn ExecutionPlan>,
+    /// Whether it may be run again as long as it has given no row: it changes nothing before.
+    repeatable: bool,
 }
 
 /// How far a running query is.
@@ -213,6 +216,11 @@ impl Engine {
         Notes::of(self.context.state().config_options()).take()
     }
 
+    /// Whether statements only read, and only what the session was opened with.
+    pub fn is_read_only(&self) -> bool {
+        self.read_only
+    }
+
     /// The session below, for callers that build plans themselves.
     pub fn context(&self) -> &SessionContext {
         &self.context
@@ -223,9 +231,14 @@ impl Engine {
         stop.heard_by(self.run(statement, params)).await
     }
 
-    /// Plans exactly one statement and starts it.
+    /// Plans exactly one statement and starts it. Where a file that it reads is replaced before it has given a row, it starts over.
     pub async fn run(&self, statement: &str, params: &Params) -> Result<Answer> {
         deep::check(statement)?;
+        repeated::run(self, statement, params).await
+    }
+
+    /// The same once.
+    async fn once(&self, statement: &str, params: &Params) -> Result<Answer> {
         deep::on_large_stack(statement, self.planned_and_started(statement, params)).await
     }
 
@@ -255,11 +268,13 @@ impl Engine {
         if let LogicalPlan::Statement(PlanStatement::SetVariable(set)) = &plan {
             options::check_setting(state.config_options(), &set.variable, &set.value)?;
         }
+        let repeatable = !matches!(plan, LogicalPlan::Dml(_));
         let sets_zone = matches!(&plan, LogicalPlan::Statement(PlanStatement::SetVariable(set)) if set.variable == options::TIME_ZONE);
         let (plan, pending) = copy::redirect(plan)?;
         let mut answer = self.start(plan).await?;
+        answer.repeatable = repeatable;
         if let Some(pending) = pending {
-            answer.stream = after(answer.stream, |written| async move { pending.end(written) });
+            answer.stream = after(answer.stream, |written| async move { pending.end(written).await });
         }
         if sets_zone {
             options::follow_time_zone(self.context.state_ref().write().config_mut().options_mut())?;
@@ -299,7 +314,7 @@ impl Engine {
         let task = Arc::new(frame.task_ctx());
         let plan = frame.create_physical_plan().await?;
         let stream = execute_stream(Arc::clone(&plan), task)?;
-        Ok(Answer { schema, stream, plan })
+        Ok(Answer { schema, stream, plan, repeatable: false })
     }
 
     /// A missing table's message with its name as written, and the tables there are.

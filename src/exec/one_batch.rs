@@ -113,7 +113,11 @@ fn together(batches: Vec<RecordBatch>, schema: SchemaRef, held: &MemoryReservati
         let bytes = parts.iter().map(|part| part.to_data().get_slice_memory_size()).sum::<Result<usize, _>>()?;
         held.try_grow(bytes)?;
         let arrays: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
-        columns.push(if arrays.is_empty() { arrow::array::new_empty_array(field.data_type()) } else { concat(&arrays)? });
+        columns.push(if arrays.is_empty() {
+            arrow::array::new_empty_array(field.data_type())
+        } else {
+            concat(&arrays)?
+        });
         drop(parts);
         held.shrink(bytes);
     }

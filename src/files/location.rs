@@ -20,6 +20,9 @@ use crate::error::{Error, Result};
 /// The folder of a managed table's log.
 pub const LOG_FOLDER: &str = "_delta_log";
 
+/// The folder of ingests that are not committed, in that of their table.
+pub const UNCOMMITTED: &str = "_ingest";
+
 /// What Hive writes in a folder's name for NULL.
 const HIVE_NULL: &str = "__HIVE_DEFAULT_PARTITION__";
 
@@ -95,7 +98,10 @@ pub fn find(location: &str, base: &Path) -> Result<Vec<DataFile>> {
     let whole = base.join(expanded(location));
     let text = text_of(&whole)?;
     match std::fs::metadata(&whole) {
-        Ok(found) if found.is_dir() => return in_folder(&whole, location),
+        Ok(found) if found.is_dir() => {
+            plain(&whole)?;
+            return in_folder(&whole, location);
+        }
         Ok(found) => return Ok(vec![file(&whole, &found, Vec::new())?]),
         Err(e) if !is_absent(&e) => return Err(Error::io("open", &whole, &e)),
         Err(_) => {}
@@ -107,7 +113,10 @@ pub fn find(location: &str, base: &Path) -> Result<Vec<DataFile>> {
     for alternative in alternatives(&text) {
         let whole = Path::new(&alternative);
         match std::fs::metadata(whole) {
-            Ok(found) if found.is_dir() => files.extend(in_folder(whole, &alternative)?),
+            Ok(found) if found.is_dir() => {
+                plain(whole)?;
+                files.extend(in_folder(whole, &alternative)?);
+            }
             Ok(found) => files.push(file(whole, &found, Vec::new())?),
             Err(_) => files.extend(matching(&alternative)?),
         }
@@ -115,6 +124,34 @@ pub fn find(location: &str, base: &Path) -> Result<Vec<DataFile>> {
     files.sort_by(|a, b| a.path.cmp(&b.path));
     files.dedup_by(|a, b| a.path == b.path);
     if files.is_empty() { Err(Error::data(format!("no file matches '{text}'"))) } else { Ok(files) }
+}
+
+/// Whether a folder is that of a managed table, or of one that is being made.
+fn is_managed(folder: &Path) -> bool {
+    folder.join(LOG_FOLDER).is_dir() || folder.join(UNCOMMITTED).is_dir()
+}
+
+/// Refuses the folder of a managed table, in which there are files that are no part of it: replaced, erased, not committed yet. Whoever
+/// reads the table itself does not ask for a list of its files.
+fn plain(folder: &Path) -> Result<()> {
+    if folder.join(LOG_FOLDER).is_dir() {
+        let entries = std::fs::read_dir(folder.join(LOG_FOLDER)).into_iter().flatten().flatten();
+        let any = entries.map(|entry| entry.path()).any(|path| path.extension().is_some_and(|e| e == "json"));
+        let name = folder.display();
+        return Err(match any {
+            true => {
+                Error::data(format!("'{name}' is a managed table, whose folder may hold rows that are no longer in it"))
+                    .hint(format!("read the table: FROM '{name}'"))
+            }
+            false => Error::data(format!("'{name}' is a managed table, and its log ('{LOG_FOLDER}') has no entry"))
+                .hint("take the log from a backup; without it nobody knows which of the files are the table"),
+        });
+    }
+    if folder.join(UNCOMMITTED).is_dir() {
+        let message = format!("'{}' is not a table yet: its first ingest has not been committed", folder.display());
+        return Err(Error::data(message).hint("the same tenure ingest goes on where that was stopped"));
+    }
+    Ok(())
 }
 
 fn is_absent(error: &std::io::Error) -> bool {
@@ -177,7 +214,7 @@ fn walk(folder: &Path, below: &mut Below) -> Result<()> {
             Err(e) => return Err(Error::io("open", &path, &e)),
         };
         match found.is_dir() {
-            true if path.join(LOG_FOLDER).is_dir() => below.tables.push(path),
+            true if is_managed(&path) => below.tables.push(path),
             true => walk(&path, below)?,
             false => below.files.push((path, found)),
         }
@@ -228,9 +265,10 @@ fn descend(from: PathBuf, steps: &[&str], pattern: &str, found: &mut Vec<PathBuf
     };
     let here = if from.as_os_str().is_empty() { Path::new(".") } else { &from };
     if *step == "**" {
+        plain(here)?;
         descend(from.clone(), rest, pattern, found)?;
         for entry in entries(here)?.into_iter().filter(|entry| !is_hidden(entry) && entry.is_dir()) {
-            if !entry.join(LOG_FOLDER).is_dir() {
+            if !is_managed(&entry) {
                 descend(named(&from, &entry), steps, pattern, found)?;
             }
         }
@@ -250,6 +288,7 @@ fn descend(from: PathBuf, steps: &[&str], pattern: &str, found: &mut Vec<PathBuf
     if !here.is_dir() {
         return Ok(());
     }
+    plain(here)?;
     let hidden = step.starts_with(['.', '_']);
     for entry in entries(here)?.into_iter().filter(|entry| hidden || !is_hidden(entry)) {
         let name = entry.file_name().and_then(|name| name.to_str()).unwrap_or_default();
@@ -365,11 +404,31 @@ mod tests {
     }
 
     #[test]
+    fn half_made_tables_are_no_folders_of_files() {
+        let folder =
+            folder(&["new/_ingest/key/lock", "new/x.parquet", "lost/_delta_log/3.crc", "lost/x.parquet", "a.csv"]);
+        assert_eq!(found(&folder, "."), ["a.csv"]);
+        let message = |location| find(location, folder.path()).unwrap_err().message().to_string();
+        for pattern in ["new", "new/*"] {
+            assert!(message(pattern).contains("its first ingest has not been committed"), "{}", message(pattern));
+        }
+        for pattern in ["lost", "lost/*.parquet", "{lost,a.csv}"] {
+            assert!(message(pattern).contains("lost' is a managed table, and its log"), "{}", message(pattern));
+        }
+    }
+
+    #[test]
     fn a_managed_table_below_is_not_part_of_a_folder() {
         let folder =
             folder(&["d/a.CSV", "d/t/_delta_log/0.json", "d/t/x.parquet", "d/README.md", "only/t/_delta_log/0.json"]);
         assert_eq!(found(&folder, "d"), ["d/a.CSV"]);
         assert_eq!(found(&folder, "d/**/*.{CSV,parquet}"), ["d/a.CSV"]);
+        // Its files are named one by one, or not at all.
+        assert_eq!(found(&folder, "d/t/x.parquet"), ["d/t/x.parquet"]);
+        for pattern in ["d/t", "d/t/*.parquet", "d/t/**/*.parquet", "d/*/*.parquet"] {
+            let message = find(pattern, folder.path()).unwrap_err().message().to_string();
+            assert!(message.contains("d/t' is a managed table, whose folder"), "{message}");
+        }
         let error = find("only", folder.path()).unwrap_err();
         assert!(error.message().contains("holds no data file"), "{}", error.message());
     }

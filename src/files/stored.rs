@@ -17,6 +17,7 @@ use parquet::arrow::arrow_reader::{
 use parquet::file::metadata::ParquetMetaData;
 
 use super::blocks::BLOCK;
+use super::checksums::read::decoded;
 use super::columns::{Columns, Origin, Shape};
 use super::infer::Seen;
 use super::parquet::{Alone, alone, undecoded, unreadable};
@@ -67,6 +68,10 @@ fn batch_rows(file: &ParquetMetaData, mask: &ProjectionMask, bytes: usize) -> us
 
 /// The columns of a file, with what its first rows show (texts among `nulls` are NULL), and how many rows it has.
 pub fn shape(path: &Path, name: &str, rows: usize, nulls: &[String]) -> Result<(Shape, u64)> {
+    decoded(path, || seen(path, name, rows, nulls))?
+}
+
+fn seen(path: &Path, name: &str, rows: usize, nulls: &[String]) -> Result<(Shape, u64)> {
     let file = alone(path)?;
     let builder = open(path, &file, Arc::clone(&file.schema))?;
     let all = u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
@@ -124,6 +129,10 @@ fn look(array: &Arc<dyn Array>, nulls: &[String], seen: &mut Seen) {
 
 /// The rows of a file from number `from` on, with the columns that the layout needs, in batches of about `bytes` bytes.
 pub fn rows(path: &Path, layout: &Columns, from: u64, bytes: usize) -> Result<Rows> {
+    decoded(path, || reader(path, layout, from, bytes))?
+}
+
+fn reader(path: &Path, layout: &Columns, from: u64, bytes: usize) -> Result<Rows> {
     let file = alone(path)?;
     let plain = open(path, &file, Arc::clone(&file.schema))?;
     let wanted = |name: &str| {
@@ -165,10 +174,7 @@ pub fn rows(path: &Path, layout: &Columns, from: u64, bytes: usize) -> Result<Ro
 
 /// The next batch.
 pub fn next(rows: &mut Rows, path: &Path) -> Result<Option<RecordBatch>> {
-    // Some nonsense in a file makes decoders panic.
-    let next = crate::error::quietly(|| catch_unwind(AssertUnwindSafe(|| rows.reader.next())));
-    let batch = next.map_err(|_| unreadable(path, "it is damaged: its contents make no sense"))?;
-    let batch = batch.transpose().map_err(|e| unread(path, e))?;
+    let batch = decoded(path, || rows.reader.next())?.transpose().map_err(|e| unread(path, e))?;
     batch.map(|batch| plain_rows(batch, &rows.uuids)).transpose()
 }
 

@@ -16,14 +16,19 @@ pub mod churn;
 pub mod columns;
 pub mod data_reach;
 pub mod documentation;
+pub mod engagement;
 pub mod event_groups;
+pub mod exact_sum;
 pub mod funnel;
 pub mod grouped;
 pub mod kept_values;
 pub mod lifecycle;
 pub mod middle;
+pub mod moving_mean;
 pub mod path;
+pub mod period;
 pub mod plain_sql;
+pub mod proportions;
 pub mod retention;
 pub mod room;
 pub mod row_function;
@@ -89,9 +94,14 @@ pub fn docs() -> Vec<FunctionDoc> {
         session::docs(),
         retention::docs(),
         lifecycle::docs(),
+        engagement::docs(),
+        period::docs(),
         churn::docs(),
         bg_nbd::docs(),
         wilson::docs(),
+        exact_sum::docs(),
+        moving_mean::docs(),
+        proportions::docs(),
         plain_sql::docs(),
     ]
     .concat()
@@ -113,6 +123,7 @@ fn aggregates() -> Vec<AggregateUDF> {
         retention::retention_cells(),
         lifecycle::user_lifecycle(),
         lifecycle::lifecycle_counts(),
+        engagement::engagement_counts(),
         session::user_sessions(),
         session::user_views(),
         path::user_transitions(),
@@ -122,6 +133,9 @@ fn aggregates() -> Vec<AggregateUDF> {
         attribution::user_attribution(),
         attribution::attribution_credits(),
         bg_nbd::bg_nbd_fit(),
+        exact_sum::exact_sum(),
+        exact_sum::exact_sum_state(),
+        exact_sum::exact_sum_merge(),
         plain_sql::sum(),
         plain_sql::percentile_cont(),
     ]
@@ -135,7 +149,12 @@ fn scalars() -> Vec<ScalarUDF> {
         funnel::funnel_touches(),
         funnel::funnel_window_end(),
         retention::period_end(),
-        lifecycle::lifecycle_rows(),
+        period::period_date(),
+        period::period_number(),
+        period::period_rows(),
+        period::period_reached(),
+        period::periods_within(),
+        period::active_streaks(),
         session::session_id(),
         churn::churn_features(),
         churn::churn_score(),
@@ -143,6 +162,7 @@ fn scalars() -> Vec<ScalarUDF> {
         bg_nbd::expected_purchases(),
         wilson::wilson_low(),
         wilson::wilson_high(),
+        proportions::proportions_p_value(),
         plain_sql::date_diff(),
         plain_sql::age(),
         plain_sql::in_sample(),
@@ -153,7 +173,7 @@ fn scalars() -> Vec<ScalarUDF> {
 
 /// Every window function.
 fn windows() -> Vec<WindowUDF> {
-    vec![session::sessionize()]
+    vec![session::sessionize(), moving_mean::moving_mean()]
 }
 
 /// Registers every function with a session.

@@ -97,15 +97,27 @@ impl Journal {
         self.staging.folder()
     }
 
-    /// Forgets everything that was done, the files too.
+    /// Whether this very ingest was committed, and stopped before it could clear up.
+    pub fn has_landed(&self) -> bool {
+        self.staging.has_landed()
+    }
+
+    /// Starts from the beginning.
     pub fn restart(&mut self, begin: &Begin) -> Result<()> {
+        self.clear()?;
+        self.begun = true;
+        self.write(&Line::Begin(begin.clone()))?;
+        sync_folder(self.staging.folder())
+    }
+
+    /// Forgets everything that was done, the files too.
+    pub fn clear(&mut self) -> Result<()> {
         let failed = |e: std::io::Error| Error::io("write", self.staging.folder(), &e);
         self.file.set_len(0).map_err(failed)?;
         self.file.seek(SeekFrom::Start(0)).map_err(failed)?;
         self.file.sync_all().map_err(failed)?;
         self.staging.clear_but(JOURNAL)?;
-        self.begun = true;
-        self.write(&Line::Begin(begin.clone()))?;
+        self.begun = false;
         sync_folder(self.staging.folder())
     }
 

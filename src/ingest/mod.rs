@@ -13,14 +13,13 @@
 //! # What is durable when
 //! Nothing of the table changes before the commit, which adds all files at once. Until then `TABLE/_ingest/<key>` holds
 //! sorted runs, rejected rows, and a journal of how far the sources are in them ([`journal`]): the same command resumes from there.
-//! Before the commit the rejected rows and the names of the sources get their places ([`rejects`], [`loads`]); the commit carries
+//! Before the commit the rejected rows and the names of the sources get their places ([`rejects`], [`loads`](crate::store::loads)); the commit carries
 //! a transaction number, so that one that was made just before a kill is not made again.
 
 pub mod columns;
 mod drafts;
 pub mod journal;
 mod left;
-pub mod loads;
 pub mod mapping;
 mod order;
 pub mod rejects;

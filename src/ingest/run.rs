@@ -11,7 +11,6 @@ use arrow::datatypes::DataType;
 use super::columns::Layout;
 use super::journal::{self, Begin, Done, Journal};
 use super::left::tell_left;
-use super::loads;
 use super::mapping::Mapping;
 use super::order::{Options, Outcome, Watch};
 use super::target::{key, open_table, period};
@@ -19,8 +18,10 @@ use super::work::Work;
 use crate::error::{Error, Result};
 use crate::files::source::{self, Said, Source};
 use crate::files::types::type_name;
+use crate::store::loads;
 use crate::store::managed::log::TableLog;
 use crate::store::retype::retype;
+use crate::store::staging;
 
 /// How often an ingest starts over because others committed first.
 const TRIES: usize = 20;
@@ -107,8 +108,14 @@ fn once(
     }
     clear_up(&work);
     std::fs::create_dir_all(&options.table).map_err(|e| Error::io("create", &options.table, &e))?;
-    let (journal, earlier) = Journal::open(&options.table, &own)?;
+    let (mut journal, earlier) = Journal::open(&options.table, &own)?;
     let earlier = match earlier {
+        // Another ingest of the same sources was faster: what this one has put aside is of no use.
+        Some((begin, _)) if is_committed(&work, &begin) && !journal.has_landed() => {
+            journal.clear()?;
+            None
+        }
+        // A kill came between commit and clean-up.
         Some((begin, done)) if is_committed(&work, &begin) => {
             if begin.sources == loads::identities(&sources) {
                 return committed_before(&work, journal, done);
@@ -154,12 +161,13 @@ fn is_committed(work: &Work<'_>, begin: &Begin) -> bool {
 /// Removes what earlier ingests left and nobody can use, and names what others may want to resume.
 fn clear_up(work: &Work<'_>) {
     let table = &work.options.table;
+    staging::sweep(table);
     // What was read of standard input cannot be resumed, and what was committed need not be.
     journal::sweep(table, work.key, |begin| begin.sources.is_empty() || is_committed(work, begin));
     tell_left(table, work.key, work.watch);
 }
 
-/// A kill came between commit and clean-up.
+/// What was loaded is there, and only the clean-up is left.
 fn committed_before(work: &Work<'_>, journal: Journal, done: Done) -> Result<Step> {
     journal.remove()?;
     work.watch.note("this ingest was committed before it was interrupted; nothing was left to do");

@@ -6,11 +6,11 @@
 use std::path::Path;
 
 use super::columns::Existing;
-use super::loads;
 use super::order::Options;
 use crate::error::{Error, Result, suggest};
 use crate::files::source::Source;
 use crate::store::layout::Period;
+use crate::store::loads;
 use crate::store::managed::log::{ORDER, TableLog};
 use crate::store::write::{DEDUP_KEY, Ground, PERIOD, ground};
 

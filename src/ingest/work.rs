@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 use super::columns::Layout;
 use super::journal::{Begin, Done, Journal};
 use super::left::too_many;
-use super::loads::{self, Load};
 use super::mapping::Mapping;
 use super::order::{MaxRejects, Options, Outcome, Phase, Plan, Progress, Watch};
 use super::rejects::Rejects;
@@ -25,6 +24,7 @@ use crate::files::read::{Place, Sources};
 use crate::files::source::{self, Source, SourceFormat};
 use crate::files::unseen::Unseen;
 use crate::store::layout::Period;
+use crate::store::loads::{self, Load};
 use crate::store::managed::commit::{Definition, Operation, Refused};
 use crate::store::managed::log::TableLog;
 use crate::store::write::{DEDUP_KEY, Destination, Limits, PERIOD, Writer};
@@ -294,7 +294,13 @@ impl Work<'_> {
             if self.watch.stopped() { Err(interrupted()) } else { Ok(()) }
         };
         self.watch.progress(Progress { phase: Phase::Sorting, done: 0, all: 0, rows });
-        let written = writer.finish(&progress)?;
+        let written = match writer.finish(&progress) {
+            // A file whose rows these are compared with was replaced, and the old one removed.
+            Err(error) if error.is_stale() && self.log.as_ref().is_some_and(|log| !log.is_newest()) => {
+                return Ok(Step::StartOver(error.message().to_string()));
+            }
+            written => written?,
+        };
         let counts = written.counts();
         let name = format!("{}-{}", begin.load, begin.attempt);
         let (load, attempt, sources) = (begin.load.clone(), begin.attempt, begin.sources.clone());

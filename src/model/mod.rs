@@ -5,5 +5,6 @@
 
 pub mod bg_nbd;
 pub mod markov;
+pub mod proportions;
 pub mod shapley;
 pub mod wilson;

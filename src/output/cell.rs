@@ -150,7 +150,7 @@ pub fn escape(text: &str) -> Cow<'_, str> {
 /// C0, C1, DEL, and the marks that reorder or break the text around them.
 fn is_unsafe(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 /// The text cut to `width` columns, the last one being `…` where something is missing.

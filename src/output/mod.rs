@@ -28,7 +28,7 @@ use crate::error::{Error, Result, suggest};
 
 pub use cell::escape;
 pub use file::{Faults, NewFile, Watched};
-pub use visible::Visible;
+pub use visible::{Visible, visible};
 
 /// Writes one result.
 pub trait Sink: Send {

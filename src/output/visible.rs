@@ -2,6 +2,7 @@
 //!
 //! Line ends and tabs pass, since the formats write them themselves. Does not deal with: tables, which draw their cells so themselves.
 
+use std::borrow::Cow;
 use std::io::{Result, Write};
 
 use super::escape;
@@ -20,14 +21,27 @@ impl<W: Write> Visible<W> {
     }
 
     fn show(&mut self, text: &str) -> Result<()> {
-        for piece in text.split_inclusive(['\n', '\t', '\r']) {
-            let plain = piece.trim_end_matches(['\n', '\t', '\r']);
-            let mut shown = escape(plain).into_owned();
-            shown.push_str(&piece[plain.len()..]);
-            self.writer.write_all(shown.as_bytes())?;
-        }
-        Ok(())
+        self.writer.write_all(visible(text).as_bytes())
     }
+}
+
+/// A text with the control characters in it as escapes, but for line ends and tabs. A carriage return within a line would let its end
+/// hide its beginning.
+pub fn visible(text: &str) -> Cow<'_, str> {
+    if matches!(escape(text), Cow::Borrowed(_)) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 8);
+    for piece in text.split_inclusive(['\n', '\t']) {
+        let plain = piece.trim_end_matches(['\n', '\t']);
+        let end = &piece[plain.len()..];
+        match plain.strip_suffix('\r').filter(|_| end == "\n") {
+            Some(plain) => shown.extend([&*escape(plain), "\r"]),
+            None => shown.push_str(&escape(plain)),
+        }
+        shown.push_str(end);
+    }
+    Cow::Owned(shown)
 }
 
 impl<W: Write> Write for Visible<W> {
@@ -70,6 +84,7 @@ mod tests {
         assert_eq!(shown(&[b"a\x1b[2Jb\x07\nc\td\r\n"]), "a\\x1b[2Jb\\x07\nc\td\r\n");
         assert_eq!(shown(&["\u{202e}x\u{9b}".as_bytes()]), "\\u{202e}x\\x9b");
         assert_eq!(shown(&[b"\x1b[8mx"]), "\\x1b[8mx");
+        assert_eq!(shown(&[b"true\rfalse\r\n\r"]), "true\\rfalse\r\n\\r");
         let text = "na\u{ef}ve".as_bytes();
         assert_eq!(shown(&[&text[..3], &text[3..]]), "na\u{ef}ve");
     }

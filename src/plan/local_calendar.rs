@@ -25,9 +25,7 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::Result;
 use datafusion::functions::datetime::to_local_time;
-use datafusion::logical_expr::expr::{
-    Between, BinaryExpr, Case, Cast, InList, InSubquery, ScalarFunction, TryCast,
-};
+use datafusion::logical_expr::expr::{Between, BinaryExpr, Case, Cast, InList, InSubquery, ScalarFunction, TryCast};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
@@ -107,7 +105,8 @@ fn of_expr(expr: Expr, schema: &DFSchema, zone: Option<&Arc<str>>) -> Result<Tra
         }
         (Expr::ScalarFunction(ScalarFunction { func, args }), zone) if mixes(&args, func.name(), schema, zone) => {
             let args = at_one_zone(args, schema, zone);
-            of_expr(Expr::ScalarFunction(ScalarFunction { func, args }), schema, zone).map(|done| Transformed::yes(done.data))
+            of_expr(Expr::ScalarFunction(ScalarFunction { func, args }), schema, zone)
+                .map(|done| Transformed::yes(done.data))
         }
         (Expr::Case(case), zone) => of_case(case, schema, zone),
         (Expr::InList(InList { expr, list, negated }), zone) => {
@@ -126,7 +125,8 @@ fn of_expr(expr: Expr, schema: &DFSchema, zone: Option<&Arc<str>>) -> Result<Tra
             let Some((asked, item)) = item.and_then(|item| paired((&expr, schema), (&item, items), zone)) else {
                 return Ok(Transformed::no(Expr::InSubquery(InSubquery { expr, subquery, negated })));
             };
-            let plan = LogicalPlanBuilder::from(Arc::unwrap_or_clone(subquery.subquery.clone())).project([item])?.build()?;
+            let plan =
+                LogicalPlanBuilder::from(Arc::unwrap_or_clone(subquery.subquery.clone())).project([item])?.build()?;
             let subquery = Subquery { subquery: Arc::new(plan), ..subquery };
             Ok(Transformed::yes(Expr::InSubquery(InSubquery { expr: Box::new(asked), subquery, negated })))
         }

@@ -48,10 +48,7 @@ pub use self::stoppable::{AtEachTable, Stop, check as check_stop};
 /// requires: what we build is checked like anything else. `footers` tell where users lie, `limited` whether memory is.
 ///
 /// Errors: a rule of DataFusion's has another name by now, so that nobody knows where ours belong.
-pub fn physical_rules(
-    footers: Footers,
-    limited: bool,
-) -> Result<Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>>> {
+pub fn physical_rules(footers: Footers, limited: bool) -> Result<Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>>> {
     let mut rules = PhysicalOptimizer::new().rules;
     let at = last(&rules, "OutputRequirements")?;
     rules.insert(at, Arc::new(order_check::OrderCheck));

@@ -55,9 +55,8 @@ impl OptimizerRule for Unmixed {
     }
 
     fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
-        let by_nulls = |join: &Join| {
-            join.join_type == JoinType::Inner && join.null_equality == NullEquality::NullEqualsNull
-        };
+        let by_nulls =
+            |join: &Join| join.join_type == JoinType::Inner && join.null_equality == NullEquality::NullEqualsNull;
         if plan.exists(|node| Ok(matches!(node, LogicalPlan::Join(join) if by_nulls(join))))? {
             return Ok(Transformed::no(plan));
         }

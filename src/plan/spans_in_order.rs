@@ -188,6 +188,8 @@ fn refused(place: &str, expr: &str) -> DataFusionError {
     Error::user(format!(
         "{place} an INTERVAL ({expr}) is not supported: 30 days and 1 month are one length and would be two values"
     ))
-    .hint(format!("use its length in seconds: extract(epoch FROM {expr}); the difference of two timestamps needs none of this"))
+    .hint(format!(
+        "use its length in seconds: extract(epoch FROM {expr}); the difference of two timestamps needs none of this"
+    ))
     .into()
 }

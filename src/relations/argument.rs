@@ -30,6 +30,8 @@ pub enum Kind {
     Column,
     /// The same, which must be a moment.
     MomentColumn,
+    /// The same, which must be a number.
+    NumberColumn,
     /// One column or a list of them.
     Columns,
     /// The name of an event, or a condition over the input's columns.
@@ -38,6 +40,8 @@ pub enum Kind {
     Node,
     /// Names of events and conditions, in order; they may be given names.
     Steps,
+    /// Conditions over the answer's own columns, each with a name.
+    NamedConditions,
     /// Events that exclude, each with the steps between which they do.
     Exclusions,
     /// One of these words, in any case.
@@ -58,6 +62,8 @@ pub enum Kind {
     Number(f64, f64),
     /// A list of exactly so many numbers.
     Numbers(usize),
+    /// A list of at most so many numbers.
+    UpToNumbers(usize),
     /// An INTERVAL.
     Span,
     /// An INTERVAL of whole days.
@@ -134,10 +140,12 @@ impl Kind {
             Self::ManagedTable => "table",
             Self::Column => "column",
             Self::MomentColumn => "TIMESTAMP or DATE column",
+            Self::NumberColumn => "column of numbers",
             Self::Columns => "column or list",
             Self::Condition => "event name or condition",
             Self::Node => "node or condition",
             Self::Steps => "list",
+            Self::NamedConditions => "{'name': condition, ..}",
             Self::Exclusions => "event, condition, STRUCT or list",
             Self::Word(_) | Self::Text => "TEXT",
             Self::Texts => "TEXT or list",
@@ -148,7 +156,7 @@ impl Kind {
             Self::Numbers(2) => "list of 2 numbers",
             Self::Numbers(3) => "list of 3 numbers",
             Self::Numbers(4) => "list of 4 numbers",
-            Self::Numbers(_) => "list of numbers",
+            Self::Numbers(_) | Self::UpToNumbers(_) => "list of numbers",
             Self::Span => "INTERVAL",
             Self::Days => "INTERVAL of whole days",
             Self::Spans => "list of INTERVAL",

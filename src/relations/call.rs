@@ -5,6 +5,7 @@
 
 mod conditions;
 mod lists;
+mod over_answer;
 mod tables;
 mod values;
 

@@ -17,7 +17,8 @@ use super::shared::{AS_OF, BY, TZ, UNIT, WEEK_START, week_start, with_roles, zon
 use crate::algo::calendar::Clock;
 use crate::error::{Error, Result};
 use crate::functions::columns::clock_of;
-use crate::functions::lifecycle::{calendar, lifecycle_counts, lifecycle_rows, user_lifecycle};
+use crate::functions::lifecycle::{calendar, lifecycle_counts, user_lifecycle};
+use crate::functions::period::period_rows;
 use crate::functions::{FunctionDoc, FunctionKind};
 
 /// The relation.
@@ -167,11 +168,13 @@ impl LifecycleCall {
         let gained = cast(row("new") + row("resurrected"), DataType::Float64);
         let quick_ratio = when(row("dormant").gt(lit(0i64)), gained / cast(row("dormant"), DataType::Float64)).end()?;
         let mut output: Vec<Expr> = self.by.iter().map(|b| unkeyed(&b.name)).collect();
-        output.extend(RESERVED[..6].iter().map(|name| row(name).alias(*name)));
+        let active = row("new") + row("returning") + row("resurrected");
+        output.extend([row("period").alias("period"), active.alias("active")]);
+        output.extend(RESERVED[2..6].iter().map(|name| row(name).alias(*name)));
         output.extend([quick_ratio.alias("quick_ratio"), row("complete").alias("complete")]);
         let order = by().chain([col("period")]).map(|c| c.sort(true, true));
         dated
-            .project(by().chain([lifecycle_rows().call(rows).alias("row")]))?
+            .project(by().chain([period_rows().call(rows).alias("row")]))?
             .unnest_column_with_options(
                 Column::from_name("row"),
                 UnnestOptions::new().with_null_handling(NullHandling::Drop),

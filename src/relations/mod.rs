@@ -7,26 +7,34 @@
 //! **Adding a relation** is one file that implements [`Relation`] and one line in [`RELATIONS`]. Each of its arguments is a constant of
 //! its own ([`argument`]), or one of those that several relations share ([`shared`]).
 
+mod active;
 mod argument;
 mod as_of;
 mod attribution;
 mod call;
 mod churn_scores;
+mod engagement;
 mod expressions;
 mod funnel;
 mod history;
 mod lifecycle;
+mod measure;
 mod names;
 mod pages;
 mod paths;
+mod portrait;
 mod reach;
 mod retention;
+mod rfm;
 mod roles;
 mod session_call;
 mod session_summary;
 mod sessions;
 mod shared;
+mod stickiness;
+mod top;
 mod transitions;
+mod trend;
 mod walks;
 
 use std::fmt;
@@ -62,6 +70,11 @@ pub const RELATIONS: &[&dyn Relation] = &[
     &retention::Retention,
     &retention::RetentionCurve,
     &lifecycle::Lifecycle,
+    &engagement::Engagement,
+    &stickiness::Stickiness,
+    &stickiness::Streaks,
+    &trend::Trend,
+    &top::Top,
     &sessions::Sessions,
     &session_summary::SessionSummary,
     &pages::Pages,
@@ -69,6 +82,8 @@ pub const RELATIONS: &[&dyn Relation] = &[
     &paths::Paths,
     &attribution::Attribution,
     &churn_scores::ChurnScores,
+    &rfm::Rfm,
+    &portrait::Portrait,
     &history::History,
 ];
 

@@ -34,6 +34,22 @@ pub struct Roles {
     missing_event: String,
 }
 
+/// The user column of a call whose rows need no time, and its name.
+pub fn user_of(call: &mut Call) -> Result<(Expr, String)> {
+    let options = call.options();
+    let user = resolve(call, &USER, &options.user_column)?.map_err(|why| call.error(why))?;
+    let name = named(&user);
+    Ok((user, name))
+}
+
+/// Name of the user column in an answer.
+fn named(user: &Expr) -> String {
+    match user {
+        Expr::Column(column) => column.name.clone(),
+        _ => "user_id".to_string(),
+    }
+}
+
 impl Roles {
     /// Resolves the three roles of a call.
     pub fn of(call: &mut Call) -> Result<Self> {
@@ -51,10 +67,7 @@ impl Roles {
             }
         };
         let (time, time_type) = typed_time(call, time, unit.as_deref())?;
-        let user_name = match &user {
-            Expr::Column(column) => column.name.clone(),
-            _ => "user_id".to_string(),
-        };
+        let user_name = named(&user);
         Ok(Self { user, user_name, time, time_type, event, missing_event })
     }
 

@@ -11,7 +11,6 @@ use arrow::array::{
     TimestampMicrosecondArray,
 };
 use arrow::datatypes::{DataType, Field, Int32Type, Schema, SchemaRef, TimeUnit};
-use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::SortingColumn;
@@ -22,6 +21,7 @@ use super::session::{EVENTS, Event, PAGES};
 use super::user::{CAMPAIGNS, CHANNELS, COUNTRIES, PLANS, PLATFORMS, User};
 use super::{GenerateOptions, Order};
 use crate::error::{Error, Result};
+use crate::files::checksums::write::Writer;
 
 /// Rows of a batch and of a row group.
 pub const BATCH: usize = 32_768;
@@ -101,7 +101,7 @@ fn instant(name: &str, nullable: bool) -> Field {
 struct Sink {
     path: PathBuf,
     schema: SchemaRef,
-    writer: ArrowWriter<File>,
+    writer: Writer<File>,
 }
 
 impl Sink {
@@ -118,19 +118,29 @@ impl Sink {
             .set_max_row_group_row_count(Some(ROW_GROUP))
             .set_sorting_columns(Some(sorting))
             .build();
-        let writer = ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties));
+        let writer = Writer::plain(file, Arc::clone(&schema), properties);
         let writer = writer.map_err(|error| unwritten(&path, error))?;
         Ok(Self { path, schema, writer })
     }
 
     fn write(&mut self, columns: Vec<ArrayRef>) -> Result<()> {
         let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns)?;
-        self.writer.write(&batch).map_err(|error| unwritten(&self.path, error))
+        let mut from = 0;
+        while from < batch.num_rows() {
+            let rows = (ROW_GROUP - self.writer.in_progress_rows()).min(batch.num_rows() - from);
+            self.writer.write(&batch.slice(from, rows)).map_err(|error| unwritten(&self.path, error))?;
+            from += rows;
+            if self.writer.in_progress_rows() == ROW_GROUP {
+                self.writer.flush().map_err(|error| unwritten(&self.path, error))?;
+            }
+        }
+        Ok(())
     }
 
-    fn finish(self) -> Result<()> {
-        let file = self.writer.into_inner().map_err(|error| unwritten(&self.path, error))?;
-        file.sync_all().map_err(|error| Error::io("write", &self.path, &error))
+    fn finish(mut self) -> Result<()> {
+        self.writer.finish().map_err(|error| unwritten(&self.path, error))?;
+        let synced = self.writer.sync().and_then(|()| self.writer.inner().sync_all());
+        synced.map_err(|error| Error::io("write", &self.path, &error))
     }
 }
 

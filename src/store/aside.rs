@@ -13,11 +13,15 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::layout::sync_folder;
+use super::unfinished::remove_all;
 use super::user_id::UserId;
 use crate::error::{Error, Result};
 
 /// Folder of rows put aside, below the table's.
 pub const FOLDER: &str = "_rejects";
+
+/// Begins the names of copies from which rows are being taken out.
+const ASIDE: &str = ".rejects-";
 
 /// One line of a file.
 #[derive(Debug, Serialize, Deserialize)]
@@ -47,22 +51,24 @@ pub fn forget(table: &Path, users: &[UserId], dry_run: bool) -> Result<u64> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(0),
         Err(e) => return Err(Error::io("list", &folder, &e)),
     };
+    // Of two erasures at once each would write down again what the other takes out.
+    let own = File::open(&folder).map_err(|e| Error::io("open", &folder, &e))?;
+    own.lock().map_err(|e| Error::io("lock", &folder, &e))?;
     let mut gone = 0;
     for entry in entries {
         let path = entry.map_err(|e| Error::io("list", &folder, &e))?.path();
+        // Half a copy of one that was killed.
+        if !dry_run && path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(ASIDE)) {
+            remove_all(&path)?;
+        }
         if path.extension().is_some_and(|e| e == "ndjson") {
             gone += forget_in(&path, users, dry_run)?;
         }
     }
-    if gone > 0 && !dry_run {
+    if !dry_run {
         sync_folder(&folder)?;
     }
     Ok(gone)
-}
-
-/// How many of the rows put aside in a file are of these users, whether or not the file is in its place yet.
-pub fn counted(path: &Path, users: &[UserId]) -> Result<u64> {
-    forget_in(path, users, true)
 }
 
 fn forget_in(path: &Path, users: &[UserId], dry_run: bool) -> Result<u64> {
@@ -73,10 +79,10 @@ fn forget_in(path: &Path, users: &[UserId], dry_run: bool) -> Result<u64> {
     let mut output = if dry_run {
         None
     } else {
-        let aside = tempfile::Builder::new().prefix(".rejects-").tempfile_in(folder);
+        let aside = tempfile::Builder::new().prefix(ASIDE).tempfile_in(folder);
         Some(BufWriter::new(aside.map_err(written)?))
     };
-    let mut gone = 0;
+    let (mut gone, mut changed) = (0, false);
     let mut text = Vec::new();
     loop {
         text.clear();
@@ -91,15 +97,27 @@ fn forget_in(path: &Path, users: &[UserId], dry_run: bool) -> Result<u64> {
             Err(_) => users.iter().any(|u| mentions(&String::from_utf8_lossy(&text), u)),
         };
         gone += u64::from(theirs);
+        let renamed = if theirs { None } else { unnamed(&text, users) };
+        changed |= theirs || renamed.is_some();
         if let Some(output) = output.as_mut().filter(|_| !theirs) {
-            output.write_all(&text).map_err(written)?;
+            output.write_all(renamed.as_ref().unwrap_or(&text)).map_err(written)?;
         }
     }
-    let Some(output) = output.filter(|_| gone > 0) else { return Ok(gone) };
+    let Some(output) = output.filter(|_| changed) else { return Ok(gone) };
     let aside = output.into_inner().map_err(|e| written(e.into_error()))?;
     aside.as_file().sync_all().map_err(written)?;
     aside.persist(path).map_err(|e| written(e.error))?;
     Ok(gone)
+}
+
+/// A line without the name of its source, where that is called after one of the users.
+fn unnamed(text: &[u8], users: &[UserId]) -> Option<Vec<u8>> {
+    let mut line = serde_json::from_slice::<Line<'_>>(text).ok()?;
+    users.iter().any(|user| mentions(&line.source, user)).then_some(())?;
+    line.source = "(name erased)".into();
+    let mut text = serde_json::to_vec(&line).ok()?;
+    text.push(b'\n');
+    Some(text)
 }
 
 /// Whether a source's text names a user.
@@ -117,7 +135,7 @@ fn is_called(user: &UserId, text: &str) -> bool {
 }
 
 /// Whether a user stands in a text, as a word of it, also where JSON writes letters by their numbers.
-fn mentions(text: &str, user: &UserId) -> bool {
+pub fn mentions(text: &str, user: &UserId) -> bool {
     let unescaped = unescaped(text);
     stands_in(text, user) || unescaped.is_some_and(|text| stands_in(&text, user))
 }
@@ -217,6 +235,17 @@ mod tests {
         assert!(left.contains("\"line\":2") && left.contains("\"line\":4") && left.lines().count() == 2, "{left}");
         assert_eq!(forget(table.path(), &seven, false).unwrap(), 0);
         assert_eq!(std::fs::read_dir(placed.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn sources_that_are_called_after_a_user_lose_their_names() {
+        let table = tempfile::tempdir().unwrap();
+        let placed = aside(table.path(), &[(1, Some("u8"), "u8,x"), (2, Some("u7"), "u7,x")]);
+        let text = std::fs::read_to_string(&placed).unwrap();
+        std::fs::write(&placed, text.replace("\"source\":\"a\"", "\"source\":\"/in/user=u7/a.csv\"")).unwrap();
+        assert_eq!(forget(table.path(), &[UserId::Text("u7".into())], false).unwrap(), 1);
+        let left = std::fs::read_to_string(&placed).unwrap();
+        assert!(left.starts_with(r#"{"source":"(name erased)","line":1,"#) && !left.contains("u7"), "{left}");
     }
 
     #[test]

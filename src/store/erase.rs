@@ -14,9 +14,10 @@ use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Int64Type, Schema, SchemaRef};
 use parking_lot::Mutex;
 
-use super::aside::forget;
-use super::compact::{Writable, finished, writable};
+use super::aside;
+use super::compact::{Writable, finished, newer, writable};
 use super::layout::{Layout, OrderedWriter, discard, write_plain};
+use super::loads;
 use super::managed::commit::{Change, Operation, Refused};
 use super::managed::log::{At, TableLog};
 use super::managed::{Roles, StoredFile};
@@ -55,6 +56,8 @@ pub struct Erased {
     pub version: Option<u64>,
     /// Rows that had been put aside and are of them.
     pub aside: u64,
+    /// Names of sources that mention them.
+    pub named: u64,
     /// Work on the table that is not finished.
     pub unfinished: Held,
 }
@@ -78,8 +81,11 @@ pub async fn erase(folder: &Path, users: &[String], dry_run: bool, progress: Pro
     }
     let (mut erased, column) = from_table(folder, users, dry_run, progress).await?;
     let (beside, users) = (folder.to_path_buf(), erased.users.keys().cloned().collect::<Vec<UserId>>());
-    let work = move || Ok((forget(&beside, &users, dry_run)?, unfinished::forget(&beside, &column, &users, dry_run)?));
-    (erased.aside, erased.unfinished) = finished(tokio::task::spawn_blocking(work).await)?;
+    let work = move || {
+        let (aside, named) = (aside::forget(&beside, &users, dry_run)?, loads::forget(&beside, &users, dry_run)?);
+        Ok((aside, named, unfinished::forget(&beside, &column, &users, dry_run)?))
+    };
+    (erased.aside, erased.named, erased.unfinished) = finished(tokio::task::spawn_blocking(work).await)?;
     Ok(erased)
 }
 
@@ -98,14 +104,27 @@ async fn from_table(folder: &Path, users: &[String], dry_run: bool, progress: Pr
             files: log.files().to_vec(),
         });
         let searching = Arc::clone(&search);
-        let (found, mut erased) = finished(tokio::task::spawn_blocking(move || searching.find()).await)?;
+        let (found, mut erased) = match finished(tokio::task::spawn_blocking(move || searching.find()).await) {
+            // Another took a file out meanwhile, and a vacuum removed it.
+            Err(error) if error.is_stale() => {
+                log = newer(&log, error).await?;
+                continue;
+            }
+            found => found?,
+        };
         if found.is_empty() || dry_run {
             return Ok((erased, column));
         }
         let staging = Arc::new(Staging::make(folder, "erase")?);
         let (rewriting, told, into) = (Arc::clone(&search), Arc::clone(&progress), staging.files());
         let of: Vec<usize> = found.clone();
-        let written = finished(tokio::task::spawn_blocking(move || rewriting.rewrite(&of, &into, &told)).await)?;
+        let written = match finished(tokio::task::spawn_blocking(move || rewriting.rewrite(&of, &into, &told)).await) {
+            Err(error) if error.is_stale() => {
+                log = newer(&log, error).await?;
+                continue;
+            }
+            written => written?,
+        };
         let mut change = Change::new(Operation::Erase);
         change.add = written;
         change.remove = found.iter().map(|file| search.files[*file].path.clone()).collect();

@@ -19,7 +19,7 @@ use parquet::file::metadata::ColumnChunkMetaData;
 
 use super::managed::provider::ManagedTable;
 use crate::files::checksums::FooterSum;
-use crate::files::checksums::read::CheckedFile;
+use crate::files::checksums::read::{CheckedFile, decoded};
 use crate::files::followed::Followed;
 use crate::files::parquet::ParquetTable;
 
@@ -42,7 +42,7 @@ pub fn of(table: &dyn TableProvider, column: &str) -> Option<BTreeSet<String>> {
     let mut names = BTreeSet::new();
     let mut budget = MAX_ROW_GROUPS;
     for (file, sum) in &files {
-        read_dictionaries(file, *sum, column, &mut budget, &mut names)?;
+        decoded(file, || read_dictionaries(file, *sum, column, &mut budget, &mut names)).ok().flatten()?;
     }
     (!names.is_empty()).then_some(names)
 }

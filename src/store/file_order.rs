@@ -9,6 +9,7 @@
 
 use std::cmp::Ordering;
 use std::fs::File;
+use std::path::Path;
 
 use arrow::array::{Array, ArrayRef, make_comparator};
 use arrow::compute::SortOptions;
@@ -23,6 +24,7 @@ use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use parquet::file::metadata::ParquetMetaData;
 
 use super::footers::bounded;
+use crate::files::checksums::read::decoded;
 
 /// A row group that goes back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,6 +125,10 @@ pub struct Place {
 /// messages, once it is known that something is wrong.
 pub fn first_out_of_order(file: &ObjectMeta, columns: &[(String, SortOptions)]) -> Option<Place> {
     let path = LocalFileSystem::new().path_to_filesystem(&file.location).ok()?;
+    decoded(&path, || out_of_order(&path, columns)).ok().flatten()
+}
+
+fn out_of_order(path: &Path, columns: &[(String, SortOptions)]) -> Option<Place> {
     let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(path).ok()?).ok()?;
     let rows_of: Vec<u64> = builder.metadata().row_groups().iter().map(|g| g.num_rows().max(0) as u64).collect();
     let mask = ProjectionMask::columns(builder.parquet_schema(), columns.iter().map(|(name, _)| name.as_str()));

@@ -11,6 +11,7 @@ pub mod event_names;
 pub mod file_order;
 pub mod footers;
 pub mod layout;
+pub mod loads;
 pub mod managed;
 pub mod retype;
 pub mod sort;

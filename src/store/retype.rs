@@ -15,9 +15,10 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use super::compact::{finished, writable};
 use super::layout::{OrderedWriter, discard, write_plain};
 use super::managed::StoredFile;
-use super::managed::commit::{Change, Operation};
+use super::managed::commit::{Change, Operation, Refused};
 use super::managed::log::TableLog;
 use super::sort::StoredSource;
+use super::staging::{Staging, place, sweep};
 use crate::error::{Error, Result};
 
 /// Gives columns these types; returns how many files were written anew. Another commit meanwhile is an error that says so.
@@ -34,47 +35,43 @@ pub async fn retype(log: &TableLog, columns: &[Field]) -> Result<usize> {
     let mut change = Change::new(Operation::Compact);
     change.retyped = columns.to_vec();
     change.unless_data_since = Some(log.version());
+    let mut log = log.clone();
+    let folder = log.folder().to_path_buf();
+    // It goes when the commit is there.
+    let mut staging = None;
     if rewritten {
-        let (folder, files, old) = (log.folder().to_path_buf(), log.files().to_vec(), Arc::clone(log.schema()));
+        sweep(&folder);
+        let staging = staging.insert(Staging::make(&folder, "retype")?);
+        let (from, into) = (folder.clone(), staging.files());
+        let (files, old) = (log.files().to_vec(), Arc::clone(log.schema()));
         change.remove = files.iter().map(|file| file.path.clone()).collect();
         let work = move || {
             let mut written: Vec<StoredFile> = Vec::new();
             for file in &files {
-                let one = || -> Result<Vec<StoredFile>> {
-                    check_exact(&StoredSource::open(&folder, file, &old, &table.roles)?, &old, &schema)?;
-                    let source = StoredSource::open(&folder, file, &schema, &table.roles)?;
-                    let batches = source.batches_of_all()?;
-                    if !file.ordered {
-                        return Ok(write_plain(&folder, &schema, batches)?.into_iter().collect());
-                    }
-                    let mut writer =
-                        OrderedWriter::new(&folder, Arc::clone(&schema), &table.roles, table.layout.clone())?;
-                    for batch in batches {
-                        writer.write(&batch?)?;
-                    }
-                    writer.finish()
-                };
-                match one() {
-                    Ok(more) => written.extend(more),
-                    Err(error) => {
-                        discard(&folder, &written);
-                        return Err(error);
-                    }
+                check_exact(&StoredSource::open(&from, file, &old, &table.roles)?, &old, &schema)?;
+                let source = StoredSource::open(&from, file, &schema, &table.roles)?;
+                let batches = source.batches_of_all()?;
+                if !file.ordered {
+                    written.extend(write_plain(&into, &schema, batches)?);
+                    continue;
                 }
+                let mut writer = OrderedWriter::new(&into, Arc::clone(&schema), &table.roles, table.layout.clone())?;
+                for batch in batches {
+                    writer.write(&batch?)?;
+                }
+                written.extend(writer.finish()?);
             }
             Ok(written)
         };
         change.add = finished(tokio::task::spawn_blocking(work).await)?;
+        place(staging.path(), &staging.files(), &folder, &change.add)?;
     }
-    let count = change.add.len();
-    let mut log = log.clone();
     match log.commit(&change).await {
-        Ok(_) => Ok(count),
+        Ok(_) => Ok(change.add.len()),
+        // Whether such a commit is visible may be unknown: its files stay.
+        Err(Refused::Failed(error)) => Err(error),
         Err(refused) => {
-            let keep = matches!(refused, super::managed::commit::Refused::Failed(_));
-            if !keep {
-                discard(log.folder(), &change.add);
-            }
+            discard(&folder, &change.add);
             Err(refused.into())
         }
     }

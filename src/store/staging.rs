@@ -29,6 +29,9 @@ const MAKING: Duration = Duration::from_secs(600);
 /// How often a folder is made that others clear away before it is locked.
 const ATTEMPTS: usize = 20;
 
+/// What folders are made for.
+const PURPOSES: [&str; 4] = ["compact", "erase", "retype", "write"];
+
 /// A folder that is removed in the end.
 #[derive(Debug)]
 pub struct Staging {
@@ -125,9 +128,7 @@ pub fn place(notes: &Path, from: &Path, table: &Path, files: &[StoredFile]) -> R
 pub fn sweep(table: &Path) {
     for entry in std::fs::read_dir(table).into_iter().flatten().flatten() {
         let name = entry.file_name();
-        let ours = name
-            .to_str()
-            .is_some_and(|name| ["_compact-", "_erase-", "_write-"].iter().any(|begin| name.starts_with(begin)));
+        let ours = name.to_str().is_some_and(|name| PURPOSES.iter().any(|purpose| is_for(name, purpose)));
         if !ours {
             continue;
         }
@@ -149,17 +150,33 @@ pub fn sweep(table: &Path) {
     }
 }
 
+/// Whether a folder's name says that it was made for this purpose.
+fn is_for(name: &str, purpose: &str) -> bool {
+    name.strip_prefix('_').and_then(|name| name.strip_prefix(purpose)).is_some_and(|rest| rest.starts_with('-'))
+}
+
 /// Removes the files that a dead writer put in place and that no log entry names. False where the log does not tell.
 pub fn take_back(notes: &Path, table: &Path) -> bool {
+    taken_back(notes, table).is_some()
+}
+
+/// The same, and whether the log names one of them: the writer's commit has landed. `None` where the log does not tell.
+pub fn taken_back(notes: &Path, table: &Path) -> Option<bool> {
     let list = notes.join(PLACED);
-    let Ok(names) = std::fs::read_to_string(&list) else { return true };
-    let Ok(named) = versions::named(table) else { return false };
-    for name in names.lines() {
-        if !named.contains(name) && !name.contains('/') {
-            let _ = std::fs::remove_file(table.join(name));
+    let Ok(names) = std::fs::read_to_string(&list) else { return Some(false) };
+    let named = versions::named(table).ok()?;
+    let mut landed = false;
+    for name in names.lines().filter(|name| !name.contains('/')) {
+        match named.contains(name) {
+            true => landed = true,
+            false => _ = std::fs::remove_file(table.join(name)),
         }
     }
-    std::fs::remove_file(&list).is_ok()
+    // Until whoever finds it has made use of it, a commit that has landed is told again.
+    if !landed {
+        std::fs::remove_file(&list).ok()?;
+    }
+    Some(landed)
 }
 
 /// A folder in a staging folder, removed with all that is in it when the part of the work is done.

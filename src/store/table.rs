@@ -13,7 +13,6 @@ use datafusion::logical_expr::{CreateExternalTable, SortExpr, col};
 use super::declared::DeclaredFiles;
 use super::managed::is_managed;
 use super::managed::provider::ManagedTable;
-use super::unfinished;
 use crate::config::TableEntry;
 use crate::error::{Error, Result, suggest};
 use crate::files::followed::Followed;
@@ -77,11 +76,6 @@ pub async fn open(state: &dyn Session, name: &str, entry: &TableEntry, base: &Pa
             return Err(Error::user(message).hint("leave out read"));
         }
         return Ok(Arc::new(ManagedTable::open(&folder, entry).await.map_err(|e| e.within(&subject))?));
-    }
-    if folder.join(unfinished::FOLDER).is_dir() {
-        let message =
-            format!("{subject}'{}' is not a table yet: its first ingest has not been committed", folder.display());
-        return Err(Error::data(message).hint("the same tenure ingest goes on where that was stopped"));
     }
     let mut read = ReadOptions::default();
     if let Some(format) = &entry.format {

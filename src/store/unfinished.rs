@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::aside;
 use super::sort::run_holds;
-use super::staging::{private_folder, take_back};
+use super::staging::{private_folder, take_back, taken_back};
 use super::user_id::UserId;
 use crate::error::{Error, Result};
 
@@ -28,6 +28,8 @@ const GONE: &str = ".gone-";
 #[derive(Debug)]
 pub struct Unfinished {
     folder: PathBuf,
+    /// Whether what was put in place from it is committed.
+    landed: bool,
     /// Held until the end of the process, however it ends.
     _lock: File,
 }
@@ -40,8 +42,8 @@ impl Unfinished {
         let folder = table.join(FOLDER).join(key);
         let lock = lock(&folder, busy)?;
         // What was put in place by one that was killed before its commit.
-        take_back(&folder, table);
-        Ok(Self { folder, _lock: lock })
+        let landed = taken_back(&folder, table) == Some(true);
+        Ok(Self { folder, landed, _lock: lock })
     }
 
     /// Where it is.
@@ -49,8 +51,14 @@ impl Unfinished {
         &self.folder
     }
 
-    /// Removes what is in it but this file.
-    pub fn clear_but(&self, keep: &str) -> Result<()> {
+    /// Whether the work in it was committed before it was stopped.
+    pub fn has_landed(&self) -> bool {
+        self.landed
+    }
+
+    /// Removes what is in it but this file: the work starts from the beginning.
+    pub fn clear_but(&mut self, keep: &str) -> Result<()> {
+        self.landed = false;
         let entries = std::fs::read_dir(&self.folder).map_err(|e| Error::io("list", &self.folder, &e))?;
         for entry in entries.flatten() {
             if entry.file_name() != keep && entry.file_name() != LOCK {
@@ -251,14 +259,40 @@ pub struct Held {
     pub running: usize,
 }
 
-/// Removes the folders of stopped work that hold rows of these users: the same command then reads its sources from the start.
-/// With `dry_run` they are counted only. Cost: the user column of all their sorted rows is read.
+/// Removes the folders of stopped work that hold rows of these users or name them: the same command then reads its sources from the
+/// start. With `dry_run` they are counted only. An error where a folder cannot be removed. Cost: the user column of all their sorted
+/// rows is read.
 pub fn forget(table: &Path, column: &str, users: &[UserId], dry_run: bool) -> Result<Held> {
     let mut held = Held::default();
-    for entry in std::fs::read_dir(table.join(FOLDER)).into_iter().flatten().flatten() {
-        let folder = entry.path();
-        let lock = OpenOptions::new().write(true).open(folder.join(LOCK)).ok();
-        if lock.as_ref().is_some_and(|lock| lock.try_lock().is_err()) {
+    let all = table.join(FOLDER);
+    let entries = match std::fs::read_dir(&all) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(held),
+        Err(e) => return Err(Error::io("list", &all, &e)),
+    };
+    for entry in entries {
+        let folder = entry.map_err(|e| Error::io("list", &all, &e))?.path();
+        if folder.to_string_lossy().contains(GONE) {
+            if !dry_run {
+                take_back(&folder, table);
+                remove_all(&folder)?;
+            }
+            continue;
+        }
+        let path = folder.join(LOCK);
+        let lock = match OpenOptions::new().create(!dry_run).truncate(false).write(true).open(&path) {
+            Ok(lock) => Some(lock),
+            // It ended meanwhile, or was killed before it put anything aside.
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
+            Err(e) => return Err(Error::io("open", &path, &e)),
+        };
+        let since = Instant::now();
+        let mut free = lock.as_ref().is_none_or(|lock| lock.try_lock().is_ok());
+        while !free && since.elapsed() < if holder_lives(&path) { LOOKING } else { DYING } {
+            std::thread::sleep(Duration::from_millis(10));
+            free = lock.as_ref().is_none_or(|lock| lock.try_lock().is_ok());
+        }
+        if !free {
             held.running += 1;
             continue;
         }
@@ -266,21 +300,25 @@ pub fn forget(table: &Path, column: &str, users: &[UserId], dry_run: bool) -> Re
             continue;
         }
         held.removed += 1;
-        if !dry_run {
-            let _ = take_back(&folder, table);
+        if !dry_run && lock.is_some_and(|lock| is_at(&lock, &path)) {
+            take_back(&folder, table);
             remove_under_lock(&folder).map_err(|e| Error::io("remove", &folder, &e))?;
         }
     }
     if !dry_run {
         // Only where it is empty.
-        let _ = std::fs::remove_dir(table.join(FOLDER));
+        let _ = std::fs::remove_dir(&all);
     }
     Ok(held)
 }
 
-/// Whether sorted rows or rows put aside in a folder are of these users. What cannot be read may be.
+/// Whether sorted rows in a folder are of these users, or what is noted and put aside there mentions them. What cannot be read may.
 fn holds(folder: &Path, column: &str, users: &[UserId]) -> Result<bool> {
-    let entries = std::fs::read_dir(folder).map_err(|e| Error::io("list", folder, &e))?;
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        Err(e) => return Err(Error::io("list", folder, &e)),
+    };
     for entry in entries {
         let path = entry.map_err(|e| Error::io("list", folder, &e))?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -288,7 +326,7 @@ fn holds(folder: &Path, column: &str, users: &[UserId]) -> Result<bool> {
             // Finished files that wait for their commit, and whatever a writer of a later build may leave.
             _ if path.is_dir() => std::fs::read_dir(&path).is_ok_and(|mut files| files.next().is_some()),
             Some("arrow") if name.starts_with("run-") => run_holds(&path, column, users),
-            Some("ndjson" | "placed") if name.starts_with("rejects") => aside::counted(&path, users)? > 0,
+            Some("ndjson" | "placed") => mentioned(&path, users)?,
             _ => false,
         };
         if found {
@@ -298,12 +336,49 @@ fn holds(folder: &Path, column: &str, users: &[UserId]) -> Result<bool> {
     Ok(false)
 }
 
+/// Whether a text file mentions one of the users.
+fn mentioned(path: &Path, users: &[UserId]) -> Result<bool> {
+    let text = std::fs::read(path).map_err(|e| Error::io("read", path, &e))?;
+    let text = String::from_utf8_lossy(&text);
+    Ok(users.iter().any(|user| text.lines().any(|line| aside::mentions(line, user))))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn open(table: &Path, key: &str) -> Unfinished {
         Unfinished::open(table, key, || Error::data("busy")).unwrap()
+    }
+
+    #[test]
+    fn what_holds_an_erased_user_goes_unless_somebody_works_in_it() {
+        let table = tempfile::tempdir().unwrap();
+        let users = [UserId::Text("u7".into())];
+        let erase = |dry_run| forget(table.path(), "user_id", &users, dry_run).unwrap();
+        assert_eq!(erase(false), Held::default());
+        let begun = |key: &str, journal: &str| {
+            let folder = open(table.path(), key);
+            std::fs::write(folder.folder().join("journal.ndjson"), journal).unwrap();
+            folder
+        };
+        let running = begun("running", "{}");
+        let (named, other) =
+            (begun("named", "{\"path\":\"/in/u7.csv\"}"), begun("other", "{\"path\":\"/in/u77.csv\"}"));
+        // A run that cannot be read may hold anybody.
+        let unread = begun("unread", "{}");
+        std::fs::write(unread.folder().join("run-1.arrow"), "rows").unwrap();
+        let left = table.path().join(FOLDER).join("old.gone-7");
+        std::fs::create_dir(&left).unwrap();
+        let at = |folder: &Unfinished| folder.folder().to_path_buf();
+        let (named_at, other_at, unread_at) = (at(&named), at(&other), at(&unread));
+        drop((named, other, unread));
+        assert_eq!(erase(true), Held { removed: 2, running: 1 });
+        assert!(named_at.exists() && unread_at.exists() && left.exists());
+        assert_eq!(erase(false), Held { removed: 2, running: 1 });
+        assert!(!named_at.exists() && !unread_at.exists() && !left.exists() && other_at.exists());
+        drop(running);
+        assert_eq!(erase(false), Held::default());
     }
 
     #[test]

@@ -54,6 +54,16 @@ impl Asked {
         Self::open(&Settings { workspace: Some(testdata(name)), ..settings(2) })
     }
 
+    /// Plans and starts a statement, does something else, and then reads the answer: how many rows it has.
+    pub fn rows_after(&self, sql: &str, meanwhile: impl FnOnce()) -> Result<usize> {
+        self.runtime.block_on(async {
+            let answer = self.engine.run(sql, &Params::new()).await?;
+            meanwhile();
+            let batches: Vec<RecordBatch> = answer.stream.try_collect().await?;
+            Ok(batches.iter().map(RecordBatch::num_rows).sum())
+        })
+    }
+
     /// A table in memory with these partitions.
     pub fn table(&self, name: &str, partitions: Vec<Vec<RecordBatch>>) {
         let schema = partitions[0][0].schema();

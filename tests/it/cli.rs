@@ -292,6 +292,66 @@ fn a_failed_write_leaves_the_old_file_and_nothing_else() {
     assert_eq!(place.names(), ["x.arrow", "x.csv", "x.json", "x.parquet"]);
 }
 
+/// The same where nobody has asked for the signal to be ignored, which would end the process and leave half a file; and for COPY.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_limit_of_sizes_is_an_error_and_leaves_nothing() {
+    let place = Place::new();
+    let rows = "SELECT value AS user_id, md5(CAST(value AS VARCHAR)) AS text FROM generate_series(1, 100000)";
+    for name in ["x.csv", "x.parquet", "x.arrow", "x.json"] {
+        let copy = format!("COPY ({rows}) TO '{name}'");
+        for args in [vec!["-o", name, "-c", rows], vec!["-c", &copy]] {
+            place.write(name, "old");
+            let script = "ulimit -f 8; exec \"$0\" \"$@\"";
+            let output =
+                Command::new("sh").args(["-c", script, program()]).args(&args).current_dir(place.folder()).output();
+            let output = output.unwrap();
+            let stderr = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(1), "{args:?}: {:?} {stderr}", output.status);
+            assert!(
+                stderr.contains(name) && stderr.lines().count() == 1 && !stderr.contains("internal"),
+                "{args:?}: {stderr}"
+            );
+            assert_eq!(place.read(name), "old", "{args:?}");
+        }
+    }
+    assert_eq!(place.names(), ["x.arrow", "x.csv", "x.json", "x.parquet"]);
+}
+
+/// A disk of its own that is full before a result is: where the system lets a test make one.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_leaves_the_old_file_and_nothing_else() {
+    let place = Place::new();
+    std::fs::create_dir(place.path("disk")).unwrap();
+    let on_disk = |script: &str, args: &[&str]| {
+        let script = format!("mount -t tmpfs -o size=256k none disk && {script}");
+        let mut command = Command::new("unshare");
+        command.args(["--user", "--map-root-user", "--mount", "sh", "-c", &script, program()]);
+        command.args(args).current_dir(place.folder()).env("HOME", place.folder()).output()
+    };
+    if !on_disk("true", &[]).is_ok_and(|output| output.status.success()) {
+        return;
+    }
+    let rows = "SELECT value AS user_id, md5(CAST(value AS VARCHAR)) AS text FROM generate_series(1, 100000)";
+    for name in ["x.csv", "x.parquet", "x.arrow", "x.json"] {
+        let file = format!("disk/{name}");
+        let (copy, parts) =
+            (format!("COPY ({rows}) TO '{file}'"), format!("COPY ({rows}) TO 'disk/parts/' STORED AS CSV"));
+        for args in [vec!["-o", &file, "-c", rows], vec!["-c", &copy], vec!["-c", &parts]] {
+            let script = format!("echo old > {file}; \"$0\" \"$@\"; echo \"exit $?\"; ls -A disk; cat {file}");
+            let output = on_disk(&script, &args).unwrap();
+            let (stdout, stderr) =
+                (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+            assert_eq!(stdout, format!("exit 1\n{name}\nold\n"), "{args:?}: {stderr}");
+            assert!(
+                stderr.contains("disk/") && stderr.lines().count() == 1 && !stderr.contains("internal"),
+                "{args:?}: {stderr}"
+            );
+        }
+    }
+}
+
 #[test]
 fn a_failed_query_leaves_no_file() {
     let place = Place::new();

@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaDataReader};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -236,5 +237,82 @@ fn hostile_footers_are_errors() {
         assert!(!told.to_lowercase().contains("internal error") && !told.contains("/src/"), "round {round}: {told}");
         assert!(output.status.success() || told.contains("h.parquet"), "round {round}: {told}");
         assert!(matches!(output.status.code(), Some(0 | 1)), "round {round}: {told}");
+    }
+}
+
+/// Offsets in a Parquet file of a byte in the middle of each page, which is surely behind its header.
+fn in_pages(file: &Path) -> Vec<usize> {
+    let reader = ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Required);
+    let footer = reader.parse_and_finish(&std::fs::File::open(file).unwrap()).unwrap();
+    let pages = footer.offset_index().unwrap().iter().flatten().flat_map(|index| index.page_locations());
+    pages.map(|page| (page.offset + i64::from(page.compressed_page_size)) as usize - 1).collect()
+}
+
+/// Whatever writes Parquet gives its pages checksums, and whatever reads it looks at them.
+#[test]
+fn results_in_parquet_have_checksums() {
+    let place = Place::new();
+    let sql = "SELECT value AS user_id, concat('name ', value % 7) AS name, value / 3.0 AS price, [value, value % 5] AS list FROM generate_series(1, 5000)";
+    let copy = |target: &str| format!("COPY (SELECT *, user_id % 2 AS half FROM ({sql})) TO {target}");
+    let written: [(&str, Vec<&str>); 7] = [
+        ("o.parquet", vec!["-o", "o.parquet", "-c", sql]),
+        ("a.parquet", vec!["-c", "copy:'a.parquet'"]),
+        (
+            "b.parquet",
+            vec!["-c", "copy:'b.parquet' OPTIONS ('format.compression' 'snappy', 'format.max_row_group_size' '1000')"],
+        ),
+        (
+            "c.parquet",
+            vec![
+                "-c",
+                "copy:'c.parquet' OPTIONS ('format.statistics_enabled' 'none', 'format.bloom_filter_on_write' 'true')",
+            ],
+        ),
+        (
+            "d.parquet",
+            vec!["-c", "copy:'d.parquet' OPTIONS ('format.writer_version' '2.0', 'format.dictionary_enabled' 'false')"],
+        ),
+        ("parts", vec!["-c", "copy:'parts' STORED AS PARQUET PARTITIONED BY (half)"]),
+        ("shop/events.parquet", vec!["generate", "--events", "3000", "--users", "50", "-o", "shop"]),
+    ];
+    for (name, args) in written {
+        let args: Vec<String> =
+            args.iter().map(|arg| arg.strip_prefix("copy:").map_or(arg.to_string(), &copy)).collect();
+        let args: Vec<&str> = args.iter().map(String::as_str).chain(["-q"]).collect();
+        let done = place.run(&args);
+        assert!(done.starts_with("exit 0"), "{args:?}: {done}");
+        let mut written = vec![place.path(name)];
+        while let Some(at) = written.iter().position(|path| path.is_dir()) {
+            let folder = written.swap_remove(at);
+            written.extend(std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()));
+        }
+        let all = format!("SELECT * FROM '{name}'");
+        // Files come in any order.
+        let rows = || {
+            let told = place.run(&["-q", "--format", "csv", "-c", &all]);
+            let mut rows: Vec<String> = told.lines().map(str::to_string).collect();
+            rows.sort();
+            rows
+        };
+        let right = rows();
+        assert!(right.contains(&"exit 0".to_string()) && right.len() > 3_000, "{name}");
+        for file in written {
+            let whole = std::fs::read(&file).unwrap();
+            let pages = in_pages(&file);
+            assert!(pages.len() >= 4, "{name}");
+            for at in pages.iter().step_by(pages.len().div_ceil(flips())) {
+                let mut bytes = whole.clone();
+                bytes[*at] ^= 1;
+                std::fs::write(&file, &bytes).unwrap();
+                let told = place.run(&["-q", "--format", "csv", "-c", &all]);
+                let named = file.file_name().unwrap().to_str().unwrap();
+                assert!(
+                    told.starts_with("exit 1") && told.contains(named) && told.contains("checksum"),
+                    "{name}: {told}"
+                );
+            }
+            std::fs::write(&file, &whole).unwrap();
+        }
+        assert!(rows() == right, "{name}");
     }
 }

@@ -4,19 +4,43 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray};
+use bytes::Bytes;
+use parquet::file::reader::{FileReader, SerializedFileReader};
 use tenure::store::managed::log::{At, TableLog};
 use tenure::store::unfinished::Unfinished;
 use tenure::store::write::{Destination, Limits, Writer};
 
+use crate::damage::events;
 use crate::program::Place;
 
-/// Every file below a folder.
+/// What the pages of a Parquet file hold, dictionaries too, and its footer's statistics; nothing of another file.
+fn decoded(bytes: &[u8]) -> Vec<u8> {
+    let Ok(reader) = SerializedFileReader::new(Bytes::copy_from_slice(bytes)) else { return Vec::new() };
+    let mut all = format!("{:?}", reader.metadata()).into_bytes();
+    for group in 0..reader.num_row_groups() {
+        let group = reader.get_row_group(group).unwrap();
+        for column in 0..group.num_columns() {
+            let mut pages = group.get_column_page_reader(column).unwrap();
+            while let Some(page) = pages.get_next_page().unwrap() {
+                all.extend_from_slice(page.buffer());
+            }
+        }
+    }
+    all
+}
+
+/// Every file below a folder, Parquet once more as it is when it is decoded, and the names of all.
 fn walk(folder: &Path, found: &mut Vec<(String, Vec<u8>)>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         match path.is_dir() {
             true => walk(&path, found),
-            false => found.push((path.display().to_string(), std::fs::read(&path).unwrap())),
+            false => {
+                let (name, bytes) = (path.display().to_string(), std::fs::read(&path).unwrap());
+                found.push((format!("{name} (decoded)"), decoded(&bytes)));
+                found.push((format!("{name} (its name)"), name.clone().into_bytes()));
+                found.push((name, bytes));
+            }
         }
     }
 }
@@ -34,7 +58,16 @@ fn holding(folder: &Path, words: &[&str]) -> Vec<String> {
                 escaped.to_uppercase().replace("\\U", "\\u").into_bytes(),
                 escaped.into_bytes(),
             ];
-            if forms.iter().any(|form| bytes.windows(form.len()).any(|w| w == form.as_slice())) {
+            // As a word of its own: a user may be called as others begin.
+            let part = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric());
+            let stands = |form: &Vec<u8>| {
+                let places = bytes.windows(form.len()).enumerate().filter(|(_, w)| *w == form.as_slice());
+                let mut places = places.map(|(at, _)| at);
+                places.any(|at| {
+                    !part(at.checked_sub(1).and_then(|at| bytes.get(at))) && !part(bytes.get(at + form.len()))
+                })
+            };
+            if forms.iter().any(stands) {
                 holding.push(format!("{name}: {word}"));
             }
         }
@@ -190,7 +223,7 @@ fn what_stopped_ingests_hold_of_an_erased_user_goes() {
         place.run(&[&["erase", "data/events", "--user", "aaa-first", "--user", "zzz-last"], more].concat())
     };
     let told = erase(&["--dry-run"]);
-    assert!(told.contains("what stopped ingests had read, rows of theirs among it, would go"), "{told}");
+    assert!(told.contains("what 2 unfinished ingests had put aside would go, too"), "{told}");
     let keys = || {
         let names = std::fs::read_dir(table.join("_ingest")).unwrap().flatten();
         let mut names: Vec<String> = names.map(|e| e.file_name().into_string().unwrap()).collect();
@@ -199,7 +232,7 @@ fn what_stopped_ingests_hold_of_an_erased_user_goes() {
     };
     assert_eq!(keys().len(), 4);
     let told = erase(&[]);
-    assert!(told.contains("an ingest into this table is running: rows of theirs may come in with it"), "{told}");
+    assert!(told.contains("rows of theirs may still come in with 1 ingest into this table"), "{told}");
     assert_eq!(keys(), [key_of("keep"), "running".to_string()]);
     drop(running);
     assert!(place.run(&["vacuum", "data/events", "--older-than", "0", "-q"]).starts_with("exit 0"));
@@ -209,4 +242,77 @@ fn what_stopped_ingests_hold_of_an_erased_user_goes() {
 fn opened(folder: &Path) -> TableLog {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(TableLog::open(folder, At::Latest)).unwrap()
+}
+
+/// A load that was stopped has put rows aside, whose users nobody knows.
+#[test]
+fn what_a_stopped_load_put_aside_goes_as_well() {
+    let place = Place::new();
+    place.write("first.csv", &events(100, 0));
+    assert!(place.run(&["ingest", "first.csv", "--into", "data", "--table", "events", "-q"]).starts_with("exit 0"));
+    // A row that is wrong comes last, after runs were written: the load fails, and could be gone on with.
+    place.write("second.csv", &(events(40_000, 1_000) + "u005,never,view,,m@x.org,k\n"));
+    let load =
+        ["ingest", "second.csv", "--into", "data", "--table", "events", "--memory", "1MB", "--max-rejects", "0", "-q"];
+    let refused = place.run(&load);
+    assert!(refused.starts_with("exit 1") && refused.contains("max-rejects"), "{refused}");
+    let table = place.path("data/events");
+    assert!(holding(&table, &["never"]).iter().any(|name| name.contains("_ingest")), "{:?}", place.names());
+    let dry = place.run(&["erase", "data/events", "--user", "u005", "--dry-run"]);
+    assert!(dry.contains("what 1 unfinished ingest had put aside would go"), "{dry}");
+    assert!(table.join("_ingest").is_dir());
+    let done = place.run(&["erase", "data/events", "--user", "u005"]);
+    assert!(done.starts_with("exit 0") && done.contains("what 1 unfinished ingest had put aside is gone"), "{done}");
+    assert!(place.run(&["vacuum", "data/events", "--older-than", "0", "-q"]).starts_with("exit 0"));
+    assert!(!table.join("_ingest").exists());
+    assert_eq!(holding(&table, &["u005", "m5@x.org"]), [] as [String; 0]);
+    // The load begins anew, and the rows that its source has come in with it.
+    let again = place.run(&["ingest", "second.csv", "--into", "data", "--table", "events", "--memory", "1MB", "-q"]);
+    assert!(again.starts_with("exit 0"), "{again}");
+    let rows = place.run(&["-q", "--format", "csv", "-c", "SELECT count(*) AS n FROM 'data/events'"]);
+    assert!(rows.contains("n\n40098\n") || rows.contains("n\n40099\n"), "{rows}");
+}
+
+/// Names of other alphabets, names with which others begin, names in quotes: all of the user goes and nothing of anybody else.
+#[test]
+fn odd_names_go_and_their_neighbours_stay() {
+    let place = Place::new();
+    let erased = ["z\u{f6}e \u{1f600}", "7", "a,\"b\"", "path/../x", "long-".repeat(60).leak()];
+    let stay = ["z\u{f6}e", "77", "17", "a,\"b\"c", "path", "long-".repeat(59).leak()];
+    let cell = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
+    for load in 0..3 {
+        let mut text = String::from("user_id,ts,event,note\n");
+        for (at, user) in erased.iter().chain(&stay).enumerate() {
+            let note = cell(&format!("note of {user} in {load}"));
+            text += &format!("{},2024-01-{:02} 00:00:00,view,{note}\n", cell(user), at + 1);
+        }
+        // Without a time it is put aside.
+        text += &format!("{},never,view,{}\n", cell(erased[load]), cell("put aside"));
+        // One source is called after a user.
+        let name = if load == 0 { format!("{}.csv", erased[0]) } else { format!("{load}.csv") };
+        place.write(&name, &text);
+        let done = place.run(&["ingest", &name, "--into", "data", "--table", "events", "--max-rejects", "9", "-q"]);
+        assert!(done.starts_with("exit 0"), "{done}");
+    }
+    assert!(place.run(&["compact", "data/events", "-q"]).starts_with("exit 0"));
+    let mut arguments = vec!["erase", "data/events", "-q"];
+    erased.iter().for_each(|user| arguments.extend(["--user", user]));
+    let done = place.run(&arguments);
+    assert!(done.starts_with("exit 0"), "{done}");
+    assert!(place.run(&["vacuum", "data/events", "--older-than", "0", "-q"]).starts_with("exit 0"));
+    let words = [&erased[..1], &erased[2..], &["note of 7 in 0", "note of 7 in 2", "put aside"]].concat();
+    let table = place.path("data/events");
+    let found = holding(&table, &words);
+    assert_eq!(found, [] as [String; 0]);
+    let left = place.run(&[
+        "-q",
+        "--format",
+        "csv",
+        "-c",
+        "SELECT count(*) AS n, count(DISTINCT user_id) AS users FROM 'data/events'",
+    ]);
+    assert!(left.contains("n,users\n18,6\n"), "{left}");
+    assert!(!holding(&table, &["note of 77 in 1"]).is_empty());
+    let again = place.run(&["ingest", &format!("{}.csv", erased[0]), "--into", "data", "--table", "events"]);
+    assert!(again.contains("was loaded into this table before"), "{again}");
 }

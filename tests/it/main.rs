@@ -16,6 +16,8 @@ mod files;
 mod files_exact;
 mod files_mixed;
 mod funnel_relations;
+mod half_made;
+mod hostile;
 mod ingest;
 mod ingest_slips;
 mod ingest_types;
@@ -34,6 +36,7 @@ mod program;
 mod reach;
 mod repl;
 mod statements;
+mod vacuumed;
 mod windows;
 mod writes;
 

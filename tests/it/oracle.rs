@@ -5,6 +5,7 @@
 
 mod attribution;
 mod civil;
+mod engagement;
 mod funnel;
 mod funnel_brute;
 mod funnel_by;

@@ -1,7 +1,7 @@
 //! The memory that the process takes under `--memory`, as the kernel counts it: at most the limit and 150 MB.
 //!
 //! Small by default, where little of this can be passed; `TENURE_PEAK_EVENTS=20000000 cargo test --test it peaks` asks at more
-//! limits over more events, which takes minutes.
+//! limits over more events, which takes minutes. `TENURE_PROGRAM` names an optimised program for it.
 
 use std::fs::File;
 use std::process::{Command, Stdio};
@@ -128,8 +128,9 @@ fn the_process_stays_within_the_limit_and_150_megabytes() {
         let run = run(&place, &made);
         assert_eq!(run.code, 0, "{made:?}: {}", run.stderr);
     }
-    // The program itself: of a debug build it is 100 MB more.
-    let program = run(&place, &["-c", "SELECT 1"]).peak.saturating_sub(40 * MB);
+    // The program itself: of a debug build it is 100 MB more. It is soon over, and the mark that is read last not always its highest.
+    let alone = (0..5).map(|_| run(&place, &["-c", "SELECT 1"]).peak).max().unwrap_or(0);
+    let program = alone.saturating_sub(40 * MB);
     let (mut answered, mut refused, mut faults) = (0, 0, Vec::new());
     for table in ["events=plain/events.parquet", "events=managed/events"] {
         for (name, sql) in QUESTIONS {

@@ -61,8 +61,11 @@ impl Place {
     }
 }
 
+/// The program that was built with these tests, or the one that `TENURE_PROGRAM` names: an optimised one for long trials.
 pub fn program() -> &'static str {
-    env!("CARGO_BIN_EXE_tenure")
+    static NAMED: std::sync::OnceLock<Option<String>> = std::sync::OnceLock::new();
+    let named = NAMED.get_or_init(|| std::env::var("TENURE_PROGRAM").ok());
+    named.as_deref().unwrap_or(env!("CARGO_BIN_EXE_tenure"))
 }
 
 fn shown(command: &mut Command, folder: &Path) -> String {

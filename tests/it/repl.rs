@@ -316,3 +316,88 @@ fn control_characters_in_data_do_not_reach_the_terminal() {
     let text = terminal.wait("the answer", |text| text.contains("[2Jb"));
     assert!(text.contains(r"a\x1b[2Jb\x07"), "{text}");
 }
+
+/// A list on a terminal, and as a pipe gets it.
+#[test]
+fn names_of_files_do_not_drive_the_terminal() {
+    let place = Place::new();
+    place.write("e.csv", "user_id,ts,event\nu1,2024-01-01T00:00:00Z,view\n");
+    assert!(place.run(&["ingest", "e.csv", "--into", "data", "--table", "events", "-q"]).starts_with("exit 0"));
+    // As a writer that was killed long ago would have left it.
+    let odd = "data/events/\x1b[2Jodd.parquet";
+    place.write(odd, "");
+    let file = std::fs::File::options().append(true).open(place.path(odd)).unwrap();
+    file.set_modified(std::time::SystemTime::now() - Duration::from_secs(3 * 86_400)).unwrap();
+    let args = ["vacuum", "data/events", "--older-than", "0", "--dry-run"];
+    let terminal = Terminal::open(&place, &args);
+    let text = terminal.wait("the list", |text| text.contains("would remove"));
+    assert!(text.contains("\\x1b[2Jodd.parquet"), "{text}");
+    assert!(place.run(&args).contains("\x1b[2Jodd.parquet\n"));
+}
+
+/// Hints, errors and offers that name what is in data.
+#[test]
+fn names_of_columns_do_not_drive_the_terminal() {
+    let place = Place::new();
+    place.write("e.csv", "user_id,pri\x1bce\n1,2\n");
+    let terminal = Terminal::open(&place, &["-t", "t=e.csv"]);
+    terminal.wait("the first prompt", |text| last_line(text) == "tenure>");
+    let told = terminal.answer("SELECT price FROM t;");
+    assert!(told.contains("\\x1b"), "{told}");
+    assert!(terminal.answer("\\d t").contains("pri\\x1bce"));
+    // Tab offers no such name.
+    terminal.press("SELECT t.pri\t");
+    std::thread::sleep(Duration::from_millis(300));
+    terminal.press("\x03");
+    let text = terminal.wait("the prompt", |text| last_line(text) == "tenure>");
+    assert!(!text.contains("pri\x1b") && text.contains("SELECT t.pri"), "{text}");
+}
+
+/// Whoever asks the prompt to end gets an end: nothing is left but the history.
+#[cfg(unix)]
+#[test]
+fn a_request_to_end_ends_the_prompt() {
+    let send = |terminal: &Terminal, name: &str| {
+        let id = terminal.child.process_id().unwrap().to_string();
+        assert!(std::process::Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
+    };
+    for (name, code) in [("TERM", 143), ("HUP", 129), ("QUIT", 131)] {
+        let place = Place::new();
+        let mut terminal = Terminal::prompt(&place);
+        assert!(terminal.answer("SELECT 41 + 1 AS kept;").contains("42"));
+        send(&terminal, name);
+        assert_eq!(terminal.child.wait().unwrap().exit_code(), code, "{name}");
+        assert!(place.read("state/tenure/history").contains("SELECT 41 + 1 AS kept;"), "{name}");
+        // In the middle of a statement that writes a file.
+        let mut terminal = Terminal::prompt(&place);
+        std::fs::create_dir(place.path("out")).unwrap();
+        terminal.press("COPY (SELECT * FROM generate_series(1, 100000000000)) TO 'out/x.csv';\r");
+        let out = place.path("out");
+        terminal.wait("the file", |_| std::fs::read_dir(&out).unwrap().count() > 0);
+        send(&terminal, name);
+        assert_eq!(terminal.child.wait().unwrap().exit_code(), code, "{name}");
+        assert_eq!(std::fs::read_dir(&out).unwrap().count(), 0, "{name}");
+        assert!(place.read("state/tenure/history").contains("TO 'out/x.csv'"), "{name}");
+        assert_eq!(place.names(), ["out", "state"], "{name}");
+    }
+}
+
+/// Files are neither written nor read nor offered where a session only reads its tables.
+#[test]
+fn a_read_only_prompt_names_no_files() {
+    let place = Place::new();
+    place.write("t.csv", "user_id\n1\n");
+    place.write("s.sql", "SELECT 1;");
+    let terminal = Terminal::open(&place, &["--read-only", "-t", "t=t.csv"]);
+    terminal.wait("the first prompt", |text| last_line(text) == "tenure>");
+    assert!(terminal.answer("SELECT count(*) AS n FROM t;").contains("│ 1 │"));
+    for command in ["\\o x.csv", "\\i s.sql"] {
+        assert!(terminal.answer(command).contains("the session is read-only"), "{command}");
+    }
+    terminal.press("SELECT * FROM 't.\t");
+    std::thread::sleep(Duration::from_millis(300));
+    terminal.press("\x03");
+    let text = terminal.wait("the prompt", |text| last_line(text) == "tenure>");
+    assert!(!text.contains("t.csv'"), "{text}");
+    assert_eq!(place.names(), ["s.sql", "state", "t.csv"]);
+}

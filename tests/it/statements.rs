@@ -111,6 +111,128 @@ fn a_read_only_session_reads_its_tables_alone() {
     assert_eq!(place.names(), ["t.csv"]);
 }
 
+/// Ways around: what is read-only stays so, whatever a statement hides in.
+#[test]
+fn nothing_leads_around_read_only() {
+    let place = Place::new();
+    place.write("t.csv", "user_id,ts,event\n1,2024-01-01T00:00:00Z,view\n");
+    place.write("secret.csv", "a\nhidden\n");
+    assert!(place.run(&["ingest", "t.csv", "--into", "data", "--table", "m", "-q"]).starts_with("exit 0"));
+    std::fs::create_dir_all(place.path("elsewhere")).unwrap();
+    std::fs::rename(place.path("data"), place.path("elsewhere/data")).unwrap();
+    let before = place.names();
+    let secret = place.path("secret.csv").display().to_string();
+    let statements = [
+        format!("SELECT * FROM '{secret}'"),
+        format!("SELECT * FROM \"{secret}\""),
+        "SELECT * FROM read_csv('secret.csv')".into(),
+        "SELECT * FROM Read_CSV('secret.csv')".into(),
+        "WITH x AS (SELECT * FROM read_csv('secret.csv')) SELECT * FROM x".into(),
+        "WITH RECURSIVE x AS (SELECT a FROM 'secret.csv' UNION ALL SELECT a FROM x WHERE false) SELECT * FROM x".into(),
+        "SELECT (SELECT max(a) FROM read_csv('secret.csv')) AS a".into(),
+        "SELECT * FROM t WHERE event IN (SELECT a FROM 'secret.csv')".into(),
+        "SELECT * FROM t JOIN LATERAL (SELECT a FROM 'secret.csv') AS s ON true".into(),
+        "FROM 'secret.csv'".into(),
+        "TABLE 'secret.csv'".into(),
+        "DESCRIBE 'secret.csv'".into(),
+        "SHOW COLUMNS FROM 'secret.csv'".into(),
+        "EXPLAIN SELECT * FROM 'secret.csv'".into(),
+        "EXPLAIN ANALYZE SELECT * FROM read_parquet('elsewhere/data/m/*.parquet')".into(),
+        "SELECT * FROM history('elsewhere/data/m')".into(),
+        "SELECT * FROM 'elsewhere/data/m' VERSION AS OF 0".into(),
+        "SELECT * FROM sessions('elsewhere/data/m')".into(),
+        "SELECT * FROM sessions((SELECT * FROM 'elsewhere/data/m'))".into(),
+        "SELECT * FROM funnel((SELECT * FROM read_csv('t.csv')), steps => ['view'], within => INTERVAL '1 day')".into(),
+        "SELECT * FROM $file".into(),
+        "COPY (SELECT 1) TO 'new.csv'".into(),
+        "COPY t TO 'new/' PARTITIONED BY (event) STORED AS CSV".into(),
+        "EXPLAIN COPY t TO 'new.csv'".into(),
+        "PREPARE p AS COPY t TO 'new.csv'".into(),
+        "CREATE VIEW v AS SELECT * FROM t".into(),
+        "CREATE OR REPLACE TABLE t AS SELECT 1".into(),
+        "CREATE SCHEMA s".into(),
+        "CREATE DATABASE d".into(),
+        "CREATE FUNCTION f(double) RETURNS double RETURN $1".into(),
+        "CREATE EXTERNAL TABLE u STORED AS CSV LOCATION 'secret.csv'".into(),
+        "DROP VIEW IF EXISTS t".into(),
+        "INSERT INTO t SELECT * FROM t".into(),
+        "DELETE FROM t".into(),
+        "UPDATE t SET event = 'x'".into(),
+        "TRUNCATE TABLE t".into(),
+        "SET \"DATAFUSION.RUNTIME.TEMP_DIRECTORY\" = 'new'".into(),
+        "SET datafusion.runtime.memory_limit = '100G'".into(),
+        "RESET datafusion.runtime.memory_limit".into(),
+    ];
+    let before_all = ["-q", "--read-only", "-t", "t=t.csv", "-p", "file=secret.csv", "--format", "csv"];
+    for statement in &statements {
+        let told = place.run(&[&before_all[..], &["-c", statement]].concat());
+        assert!(told.starts_with("exit 1") && !told.contains("hidden"), "{statement}: {told}");
+        // As a script, and after what a session remembers.
+        let script = format!("SET tenure.time_zone = 'UTC'; SELECT 1 AS one; {statement};");
+        let told = place.run_with_input(&before_all, &script);
+        assert!(told.starts_with("exit 1") && !told.contains("hidden"), "{statement}: {told}");
+    }
+    assert_eq!(place.names(), before);
+    let fine = [
+        "SELECT count(*) AS n FROM t",
+        "SELECT table_name FROM information_schema.tables WHERE table_name = 't'",
+        "SHOW TABLES",
+        "EXPLAIN ANALYZE SELECT count(*) FROM t",
+        "SET datafusion.execution.batch_size = 100",
+        "SELECT * FROM sessions(t)",
+    ];
+    for statement in fine {
+        let told = place.run(&[&before_all[..], &["-c", statement]].concat());
+        assert!(told.starts_with("exit 0"), "{statement}: {told}");
+    }
+}
+
+/// A reader that does not read holds up the output, and the limit all the same holds.
+#[cfg(unix)]
+#[test]
+fn a_limit_holds_where_nobody_reads_the_output() {
+    use std::io::Read;
+    let place = Place::new();
+    let mut child = std::process::Command::new(crate::program::program())
+        .current_dir(place.folder())
+        .args(["--timeout", "1s", "--format", "csv", "-c", "SELECT * FROM generate_series(1, 100000000000)"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (pipe, mut errors) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    drop(pipe);
+    let mut told = String::new();
+    errors.read_to_string(&mut told).unwrap();
+    assert!(told.contains("stopped after 1 s"), "{told}");
+}
+
+/// While it is planned, sorts, joins, and writes a file, of which nothing is left.
+#[test]
+fn a_limit_holds_in_every_part_of_a_statement() {
+    let place = Place::new();
+    let many = "SELECT value % 1000 AS k, md5(CAST(value AS VARCHAR)) AS text FROM generate_series(1, 100000000000)";
+    let copy = format!("COPY ({many}) TO 'x.parquet'");
+    let sorted = format!("SELECT * FROM ({many}) ORDER BY text");
+    let joined = format!("SELECT count(*) FROM ({many}) a JOIN ({many}) b ON a.text = b.text");
+    let grouped = format!("SELECT text, count(*) FROM ({many}) GROUP BY text");
+    let planned = format!("SELECT {}", vec!["1"; 4_900].join("-"));
+    for (args, may_end) in [
+        (vec!["-c", &copy], false),
+        (vec!["-o", "y.csv", "-c", many], false),
+        (vec!["-c", &sorted], false),
+        (vec!["-c", &joined], false),
+        (vec!["-c", &grouped], false),
+        (vec!["-c", &planned], true),
+    ] {
+        let told = csv(&place, &[&["--memory", "512MB", "--timeout", "1s"], &args[..]].concat());
+        let stopped = told.starts_with("exit 1") && told.contains("stopped after 1 s");
+        assert!(stopped || may_end && told.starts_with("exit 0"), "{args:?}: {told}");
+        assert!(place.names().is_empty(), "{args:?}: {:?}", place.names());
+    }
+}
+
 #[test]
 fn a_statement_over_its_time_is_stopped() {
     let place = Place::new();

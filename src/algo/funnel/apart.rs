@@ -313,13 +313,7 @@ impl Funnel {
 }
 
 /// The first `most` positions of the entries and the rest together, and those tied with the last.
-fn merge(
-    entries: &[(u32, u32, u32)],
-    rest: &[u32],
-    most: usize,
-    time: impl Fn(u32) -> i64,
-    positions: &mut Vec<u32>,
-) {
+fn merge(entries: &[(u32, u32, u32)], rest: &[u32], most: usize, time: impl Fn(u32) -> i64, positions: &mut Vec<u32>) {
     positions.clear();
     let (mut entries, mut rest) = (entries.iter().map(|(.., at)| *at).peekable(), rest.iter().copied().peekable());
     loop {

@@ -307,7 +307,8 @@ fn many_values_are_told_as_each_alone() {
         Funnel::new(spec.clone()).chains(&list, None, Some(&Thousands), &mut got);
         got.chains.iter_mut().for_each(|chain| chain.value = chain.value.map(|tag| tag / 1_000));
         assert_eq!(got.chains, want.chains, "round {round}: {spec:?}");
-        let times = |found: &Chains| found.places.iter().map(|p| (p.step, list[p.at as usize].time)).collect::<Vec<_>>();
+        let times =
+            |found: &Chains| found.places.iter().map(|p| (p.step, list[p.at as usize].time)).collect::<Vec<_>>();
         assert_eq!(times(&got), times(&want), "round {round}: {spec:?}");
         complete += got.chains.iter().filter(|c| c.reached.level == 3).count();
         short += got.chains.iter().filter(|c| c.reached.level < 3).count();

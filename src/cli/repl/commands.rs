@@ -160,6 +160,13 @@ fn rows(argument: Option<String>) -> Result<Option<Option<usize>>> {
 /// Runs a command.
 pub(super) async fn run(session: &mut Session, command: Command) -> Result<After, Stop> {
     let on_off = |on: bool| if on { "on" } else { "off" };
+    if let Command::Output(Some(_)) | Command::Include(_) = command
+        && session.engine.is_read_only()
+    {
+        let name = if matches!(command, Command::Include(_)) { "\\i" } else { "\\o" };
+        let refused = Error::user(format!("{name} is not allowed: the session is read-only"));
+        return Err(refused.hint("run it without --read-only").into());
+    }
     match command {
         Command::Describe(None) | Command::Tables => tables(session).await?,
         Command::Describe(Some(name)) => describe(session, &name).await?,

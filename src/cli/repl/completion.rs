@@ -2,6 +2,7 @@
 //!
 //! Deals with: which words fit where the cursor is. Does not deal with: how they are shown (the editor's menu).
 
+use std::borrow::Cow;
 use std::path::{MAIN_SEPARATOR, Path};
 use std::sync::PoisonError;
 
@@ -12,7 +13,7 @@ use super::commands::COMMANDS;
 use crate::cli::highlight::{Kind, stretches};
 use crate::cli::words::{KEYWORDS, Words};
 use crate::engine::{arguments_of, words_of};
-use crate::output::Format;
+use crate::output::{Format, escape};
 
 /// More would not fit a screen.
 const MOST: usize = 200;
@@ -23,8 +24,10 @@ impl Completer for SqlCompleter {
     fn complete(&mut self, line: &str, pos: usize) -> CompletionResult {
         let words = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let offers = offers(line, pos, &words);
+        // What would drive the terminal is not shown there, nor put into the line.
         let suggestions: Vec<Suggestion> = offers
             .into_iter()
+            .filter(|offer| matches!(escape(&offer.text), Cow::Borrowed(_)))
             .take(MOST)
             .map(|offer| Suggestion {
                 value: offer.text,
@@ -58,7 +61,9 @@ fn offers(line: &str, pos: usize, words: &Words) -> Vec<Offer> {
     {
         let (typed, from) = (&before[range.start + 1..], range.start + 1);
         let allowed = argument_of(&before[..range.start]).map(|(relation, argument)| words_of(relation, argument));
-        let Some(allowed) = allowed.filter(|allowed| !allowed.is_empty()) else { return files(typed, from, "'") };
+        let Some(allowed) = allowed.filter(|allowed| !allowed.is_empty()) else {
+            return if words.files { files(typed, from, "'") } else { Vec::new() };
+        };
         let mut list = List { prefix: typed, from, found: Vec::new() };
         list.add(allowed.iter().copied(), false);
         list.found.iter_mut().for_each(|offer| offer.text.push('\''));
@@ -176,7 +181,7 @@ fn command(before: &str, words: &Words) -> Vec<Offer> {
         }
         "\\format" => list.add(Format::ALL.iter().map(|f| f.name()), false),
         "\\timing" | "\\x" => list.add(["on", "off"].into_iter(), false),
-        "\\i" | "\\o" => return files(prefix, from, ""),
+        "\\i" | "\\o" if words.files => return files(prefix, from, ""),
         _ => {}
     }
     list.found
@@ -243,6 +248,7 @@ mod tests {
             tables: vec![table("events", &["user_id", "ts", "country"]), table("users", &["user_id", "plan"])],
             functions: vec!["count".into(), "window_funnel".into()],
             relations: vec!["funnel".into()],
+            files: true,
         }
     }
 
@@ -266,7 +272,7 @@ mod tests {
 
     #[test]
     fn arguments_and_their_words_are_offered() {
-        assert_eq!(texts("SELECT * FROM retention(events, uni"), ["unit =>"]);
+        assert_eq!(texts("SELECT * FROM retention(events, uni"), ["unit =>", "union"]);
         assert_eq!(texts("SELECT * FROM retention((SELECT 1 FROM users), start => 'a', typ"), ["type =>"]);
         assert_eq!(
             texts("SELECT * FROM retention(events, unit => '"),

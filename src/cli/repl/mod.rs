@@ -9,9 +9,12 @@ mod editor;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use reedline::Signal;
+use reedline::{Reedline, Signal};
+use tokio::sync::{mpsc, oneshot};
 
+use super::interrupt::{INTERRUPT, Signals};
 use super::session::{Session, Stop};
+use super::terminal::Modes;
 use super::words::Words;
 use crate::engine::split;
 use crate::error::{Error, Result};
@@ -26,7 +29,7 @@ pub(super) async fn run(session: &mut Session) -> Result<(), Stop> {
     let words = SharedWords::default();
     renew(&words, session).await;
     let history = history_file();
-    let (mut editor, warning) = editor::editor(&words, history, session.terminal.color());
+    let (editor, warning) = editor::editor(&words, history, session.terminal.color());
     if !session.quiet {
         let version = env!("CARGO_PKG_VERSION");
         session.terminal.print_note(&format!("tenure {version}: SQL ends with ;  \\? lists commands, \\q leaves"));
@@ -34,27 +37,67 @@ pub(super) async fn run(session: &mut Session) -> Result<(), Stop> {
     if let Some(warning) = warning {
         session.terminal.print_warning(&warning);
     }
+    let mut signals = Signals::listen()?;
+    let modes = Modes::of_terminal();
+    let lines = Lines::of(editor);
     loop {
-        let typed = match editor.read_line(&editor::Prompt) {
-            Ok(Signal::Success(typed)) => typed,
-            Ok(Signal::CtrlC) => continue,
-            Ok(Signal::CtrlD) => break,
-            Ok(_) => continue,
-            Err(e) => return Err(Error::internal(format!("the terminal cannot be read: {e}")).into()),
+        let read = lines.next();
+        tokio::pin!(read);
+        let typed = loop {
+            tokio::select! {
+                typed = &mut read => break typed,
+                // Ctrl-C is a key while a line is being typed.
+                signal = signals.next() => if signal != INTERRUPT {
+                    modes.restore();
+                    return Err(Stop::Interrupted(signal));
+                },
+            }
         };
-        // Written at once: a session that is killed keeps its history.
-        let _ = editor.sync_history();
+        let typed = match typed {
+            Some(Ok(Signal::Success(typed))) => typed,
+            Some(Ok(Signal::CtrlC)) => continue,
+            Some(Ok(Signal::CtrlD)) | None => break,
+            Some(Ok(_)) => continue,
+            Some(Err(e)) => return Err(Error::internal(format!("the terminal cannot be read: {e}")).into()),
+        };
         match answer(session, &typed).await {
             Ok(After::GoOn) => {}
             Ok(After::Leave) => break,
             Err(Stop::Failed(error)) => session.terminal.print_error(&error),
-            Err(Stop::Interrupted(_)) => session.terminal.print_note("stopped"),
+            Err(Stop::Interrupted(INTERRUPT)) => session.terminal.print_note("stopped"),
+            // The terminal has gone, or somebody wants the program to end.
+            Err(Stop::Interrupted(signal)) => return Err(Stop::Interrupted(signal)),
             // The terminal is gone, and nobody is there to type.
             Err(Stop::BrokenPipe) => return Err(Stop::BrokenPipe),
         }
         renew(&words, session).await;
     }
     Ok(())
+}
+
+/// Lines as they are typed. The editor waits for keys on a thread of its own, so that a request to end is heard meanwhile.
+struct Lines(mpsc::UnboundedSender<oneshot::Sender<std::io::Result<Signal>>>);
+
+impl Lines {
+    fn of(mut editor: Reedline) -> Self {
+        let (wanted, mut asked) = mpsc::unbounded_channel::<oneshot::Sender<std::io::Result<Signal>>>();
+        std::thread::spawn(move || {
+            while let Some(answer) = asked.blocking_recv() {
+                let typed = editor.read_line(&editor::Prompt);
+                // Written at once: a session that is killed keeps its history.
+                let _ = editor.sync_history();
+                let _ = answer.send(typed);
+            }
+        });
+        Self(wanted)
+    }
+
+    /// The next line; `None` where the editor is no more.
+    async fn next(&self) -> Option<std::io::Result<Signal>> {
+        let (answer, typed) = oneshot::channel();
+        self.0.send(answer).ok()?;
+        typed.await.ok()
+    }
 }
 
 /// Runs what was typed: a command, or statements.

@@ -7,11 +7,11 @@ use std::ops::ControlFlow;
 
 use datafusion::execution::SessionState;
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Cte, Distinct, DuplicateTreatment, Expr, Fetch, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause,
-    FunctionArgumentList, FunctionArguments, GroupByExpr, Join, JoinConstraint, JoinOperator, LimitClause, OrderBy,
-    OrderByKind, OrderByOptions, PivotValueSource, Query, Select, SelectFlavor, SelectInto, SelectItem, SetExpr,
-    SetOperator, SetQuantifier, Statement, TableAlias, TableFactor, TableFunctionArgs, TableWithJoins, Values, Visitor,
-    WildcardAdditionalOptions, With,
+    BinaryOperator, Cte, Distinct, DuplicateTreatment, Expr, Fetch, Function, FunctionArg, FunctionArgExpr,
+    FunctionArgumentClause, FunctionArgumentList, FunctionArguments, GroupByExpr, Join, JoinConstraint, JoinOperator,
+    LimitClause, OrderBy, OrderByKind, OrderByOptions, PivotValueSource, Query, Select, SelectFlavor, SelectInto,
+    SelectItem, SetExpr, SetOperator, SetQuantifier, Statement, TableAlias, TableFactor, TableFunctionArgs,
+    TableWithJoins, Values, Visitor, WildcardAdditionalOptions, With,
 };
 
 use super::pipes::{counted, pipe};

@@ -41,11 +41,9 @@ pub fn resolve(select: &mut Select) -> Result<()> {
                 op: BinaryOperator::Eq,
                 right: Box::new(of(&right, column)),
             });
-            let Some(condition) = equal.reduce(|a, b| Expr::BinaryOp {
-                left: Box::new(a),
-                op: BinaryOperator::And,
-                right: Box::new(b),
-            }) else {
+            let Some(condition) =
+                equal.reduce(|a, b| Expr::BinaryOp { left: Box::new(a), op: BinaryOperator::And, right: Box::new(b) })
+            else {
                 continue;
             };
             *on = JoinConstraint::On(condition);
@@ -65,8 +63,10 @@ pub fn resolve(select: &mut Select) -> Result<()> {
 }
 
 fn refused(kind: &str) -> Error {
-    Error::user(format!("FULL JOIN and RIGHT JOIN with {kind}, beside other joins or of tables without a name, are not supported"))
-        .hint("write the condition: a FULL JOIN b ON a.k = b.k, and SELECT coalesce(a.k, b.k) AS k")
+    Error::user(format!(
+        "FULL JOIN and RIGHT JOIN with {kind}, beside other joins or of tables without a name, are not supported"
+    ))
+    .hint("write the condition: a FULL JOIN b ON a.k = b.k, and SELECT coalesce(a.k, b.k) AS k")
 }
 
 fn only(name: &ObjectName) -> Option<Ident> {
@@ -105,7 +105,9 @@ impl Merged {
         let mut all = Vec::new();
         for item in std::mem::take(projection) {
             match item {
-                SelectItem::Wildcard(options) if options == WildcardAdditionalOptions::default() || is_bare(&options) => {
+                SelectItem::Wildcard(options)
+                    if options == WildcardAdditionalOptions::default() || is_bare(&options) =>
+                {
                     for (name, value) in &self.columns {
                         all.push(SelectItem::ExprWithAlias { expr: value.clone(), alias: name.clone() });
                     }
@@ -113,7 +115,9 @@ impl Merged {
                         self.columns.iter().map(|(name, _)| ObjectName::from(vec![name.clone()])).collect();
                     for table in tables {
                         let excluded = WildcardAdditionalOptions {
-                            opt_exclude: Some(datafusion::sql::sqlparser::ast::ExcludeSelectItem::Multiple(names.clone())),
+                            opt_exclude: Some(datafusion::sql::sqlparser::ast::ExcludeSelectItem::Multiple(
+                                names.clone(),
+                            )),
                             ..WildcardAdditionalOptions::default()
                         };
                         let kind = SelectItemQualifiedWildcardKind::ObjectName(ObjectName::from(vec![table.clone()]));
@@ -121,8 +125,10 @@ impl Merged {
                     }
                 }
                 SelectItem::Wildcard(_) => {
-                    return Err(Error::user("* with options over a FULL JOIN or RIGHT JOIN with USING is not supported")
-                        .hint("name the columns"));
+                    return Err(Error::user(
+                        "* with options over a FULL JOIN or RIGHT JOIN with USING is not supported",
+                    )
+                    .hint("name the columns"));
                 }
                 other => all.push(other),
             }

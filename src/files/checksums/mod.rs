@@ -1,6 +1,6 @@
 //! Parquet files of which no bit can change unseen.
 //!
-//! Deals with: writing checksums into files ([`mod@write`]), holding what is read against them ([`read`]; DataFusion's scans do it in
+//! Deals with: writing checksums into files ([`mod@write`], and [`seal`] where another has written them), holding what is read against them ([`read`]; DataFusion's scans do it in
 //! `parquet::source`), and looking through a whole file ([`whole`]). Does not deal with: the commit log's own checksums
 //! (`store::managed::checksum`).
 //!
@@ -12,11 +12,14 @@
 //! A page's CRC32 stands in its header, where the format has a place for it: pyarrow, DuckDB and Spark check it as well. The format
 //! has none for the headers themselves and for bloom filters, so theirs are listed in the footer's key-value metadata. What is left
 //! is the end of the file, from the page indexes on; its CRC32 is a tag of the file in the commit log, which is checked in turn.
-//! A file without any of this, of an older version or of another writer, is read as ever.
+//! A file without any of this, of an older version or of another writer, is read as ever. Results that are written as Parquet (`COPY`,
+//! `-o`) have the pages' own alone: no log tells of their footers, and a list in the footer would go along into other files that
+//! programs make of them.
 
 mod expected;
 mod header;
 pub mod read;
+pub mod seal;
 pub mod whole;
 pub mod write;
 
@@ -81,6 +84,7 @@ pub fn gone(path: &Path) -> Error {
         format!("'{}' is no longer there: it was removed, as tenure vacuum does with old versions", path.display());
     Error::data(message)
         .hint("run it again: it will read the newest version; tenure doctor DIR tells whether that is whole")
+        .stale()
 }
 
 #[cfg(test)]

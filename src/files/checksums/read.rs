@@ -114,6 +114,13 @@ pub fn parsed<T>(path: &Path, parse: impl FnOnce() -> T) -> Result<T> {
     })
 }
 
+/// The same for what stands behind the footer, such as pages.
+pub fn decoded<T>(path: &Path, decode: impl FnOnce() -> T) -> Result<T> {
+    crate::error::quietly(|| catch_unwind(AssertUnwindSafe(decode))).map_err(|_| {
+        Error::data(format!("cannot read '{}': it is damaged: its contents make no sense", path.display()))
+    })
+}
+
 impl Length for CheckedFile {
     fn len(&self) -> u64 {
         Length::len(self.file.as_ref())

@@ -86,7 +86,7 @@ fn found(path: &Path, sum: Option<FooterSum>) -> Result<Vec<Damage>> {
     match read {
         Err(error) => note(None, error.to_string()),
         Ok(mut batches) => {
-            let decoded = super::read::parsed(path, || batches.try_for_each(|batch| batch.map(|_| ())));
+            let decoded = super::read::decoded(path, || batches.try_for_each(|batch| batch.map(|_| ())));
             match decoded {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => note(None, error.to_string()),

@@ -36,6 +36,8 @@ pub struct Writer<W: Write + Send> {
     rows: usize,
     /// Checksums of headers and bloom filters, in the order of row groups and columns.
     sums: Vec<u32>,
+    /// Whether they are listed in the footer.
+    listed: bool,
 }
 
 impl<W: Write + Send> Writer<W> {
@@ -45,7 +47,12 @@ impl<W: Write + Send> Writer<W> {
         let (file, factory) = writer.into_serialized_writer()?;
         let stores = Arc::new(Stores::default());
         let factory = factory.with_page_store_factory(Arc::clone(&stores) as _);
-        Ok(Self { file, factory, stores, schema, columns: Vec::new(), rows: 0, sums: Vec::new() })
+        Ok(Self { file, factory, stores, schema, columns: Vec::new(), rows: 0, sums: Vec::new(), listed: true })
+    }
+
+    /// Begins a file that no log tells of: it has the checksums that the format knows, those of pages, alone.
+    pub fn plain(sink: W, schema: SchemaRef, properties: WriterProperties) -> Result<Self> {
+        Ok(Self { listed: false, ..Self::new(sink, schema, properties)? })
     }
 
     /// Takes the next rows.
@@ -89,7 +96,9 @@ impl<W: Write + Send> Writer<W> {
     pub fn finish(&mut self) -> Result<ParquetMetaData> {
         self.flush()?;
         let listed = expected::listed(&std::mem::take(&mut self.sums));
-        self.file.append_key_value_metadata(KeyValue::new(HEADERS_KEY.to_string(), listed));
+        if self.listed {
+            self.file.append_key_value_metadata(KeyValue::new(HEADERS_KEY.to_string(), listed));
+        }
         self.file.finish()
     }
 

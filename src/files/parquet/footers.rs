@@ -119,7 +119,7 @@ impl Footers {
             return Ok(known);
         }
         let footer = self.whole(file, path, false)?;
-        let mut facts = Facts::of(&footer).map_err(|why| unreadable(path, why))?;
+        let mut facts = parsed(path, || Facts::of(&footer))?.map_err(|why| unreadable(path, why))?;
         {
             let mut schemas = self.schemas.lock();
             match schemas.get(&facts.schema) {
@@ -185,11 +185,11 @@ pub fn read(path: &Path, size: u64, index: bool, sum: Option<FooterSum>) -> Resu
         _ => Error::io("open", path, &e),
     })?;
     let found = file.metadata().map_err(|e| Error::io("open", path, &e))?;
-    if found.len() == 0 {
+    if found.len() == 0 && sum.is_none() {
         return Err(unreadable(path, "the file is empty (0 bytes)"));
     }
     if found.len() != size {
-        return Err(changed(path));
+        return Err(other_size(path, size, sum, found.len()));
     }
     let end = sum.map(|sum| checksums::read::end(path, &file, sum)).transpose()?;
     let mut reader = ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Skip);
@@ -275,7 +275,19 @@ pub fn unreadable(path: &Path, why: impl fmt::Display) -> Error {
     Error::data(format!("cannot read '{}': {why}", path.display()))
 }
 
+/// A file that has another size than it was listed with: a log's list is right.
+pub fn of_another_size(path: &Path, file: &ObjectMeta, found: u64) -> Error {
+    other_size(path, file.size, checksums::sum_of(file), found)
+}
+
+fn other_size(path: &Path, size: u64, sum: Option<FooterSum>, found: u64) -> Error {
+    match sum {
+        Some(_) => checksums::damaged(path, &format!("it has {found} bytes, the log says {size}")),
+        None => changed(path),
+    }
+}
+
 /// A file that is another one than when the statement began.
-pub fn changed(path: &Path) -> Error {
-    Error::data(format!("file '{}' changed while it was read", path.display())).hint("run the statement again")
+fn changed(path: &Path) -> Error {
+    Error::data(format!("file '{}' changed while it was read", path.display())).hint("run the statement again").stale()
 }

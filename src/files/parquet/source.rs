@@ -5,10 +5,12 @@
 //! and `store` for managed tables).
 
 use std::fmt;
+use std::future::poll_fn;
 use std::ops::Range;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::task::Poll;
 
 use arrow::array::RecordBatch;
 use bytes::Bytes;
@@ -42,7 +44,7 @@ use parquet::schema::types::Type;
 
 use super::footers::{self, Footers};
 use super::texts::{as_strings, is_untyped};
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, is_stale};
 use crate::files::checksums::read::CheckedFile;
 use crate::files::checksums::{FooterSum, gone, sum_of, whole};
 
@@ -204,6 +206,10 @@ struct Place {
 
 /// The error of a file with its name in front, unless it has it already or is not the file's.
 fn of_file(error: DataFusionError, Place { path, sum }: &Place) -> DataFusionError {
+    // It is not damaged but gone, and says so.
+    if is_stale(&error) {
+        return error;
+    }
     let decoding = matches!(
         error.find_root(),
         DataFusionError::ParquetError(_) | DataFusionError::ArrowError(_, _) | DataFusionError::IoError(_)
@@ -250,10 +256,20 @@ struct NamedPlanner {
     path: Arc<Place>,
 }
 
+/// Work on a file's bytes: some nonsense in them makes decoders panic, which is an error of the file.
+fn guarded<T>(place: &Place, work: impl FnOnce() -> T) -> Result<T> {
+    crate::error::quietly(|| catch_unwind(AssertUnwindSafe(work))).map_err(|_| {
+        let found = place.sum.and_then(|sum| whole::first(&place.path, Some(sum)));
+        let error = || footers::unreadable(&place.path, "it is damaged: its contents make no sense");
+        found.unwrap_or_else(error).into()
+    })
+}
+
 impl MorselPlanner for NamedPlanner {
     fn plan(self: Box<Self>) -> Result<Option<MorselPlan>> {
         let Self { planner, path } = *self;
-        let Some(mut plan) = planner.plan().map_err(|error| of_file(error, &path))? else { return Ok(None) };
+        let plan = guarded(&path, || planner.plan())?.map_err(|error| of_file(error, &path))?;
+        let Some(mut plan) = plan else { return Ok(None) };
         let planner = |planner| Box::new(NamedPlanner { planner, path: Arc::clone(&path) }) as Box<dyn MorselPlanner>;
         let morsel = |morsel| Box::new(NamedMorsel { morsel, path: Arc::clone(&path) }) as Box<dyn Morsel>;
         let mut named = MorselPlan::new()
@@ -262,7 +278,12 @@ impl MorselPlanner for NamedPlanner {
         if let Some(pending) = plan.take_pending_planner() {
             let path = Arc::clone(&path);
             named.set_pending_planner(async move {
-                let planner = pending.into_future().await.map_err(|error| of_file(error, &path))?;
+                let mut planned = Box::pin(pending.into_future());
+                let planned = poll_fn(|context| match guarded(&path, || planned.as_mut().poll(context)) {
+                    Ok(polled) => polled,
+                    Err(error) => Poll::Ready(Err(error)),
+                });
+                let planner = planned.await.map_err(|error| of_file(error, &path))?;
                 Ok(Box::new(NamedPlanner { planner, path }) as Box<dyn MorselPlanner>)
             });
         }
@@ -278,15 +299,17 @@ struct NamedMorsel {
 
 impl Morsel for NamedMorsel {
     fn into_stream(self: Box<Self>) -> BoxStream<'static, Result<RecordBatch>> {
-        let path = self.path;
-        // Some nonsense in a file makes decoders panic.
-        let decoded = AssertUnwindSafe(self.morsel.into_stream()).catch_unwind();
-        let named = decoded.map(move |batch| match batch {
-            Ok(batch) => batch.map_err(|error| of_file(error, &path)),
-            Err(_) => {
-                let found = path.sum.and_then(|sum| whole::first(&path.path, Some(sum)));
-                let error = || footers::unreadable(&path.path, "it is damaged: its contents make no sense");
-                Err(found.unwrap_or_else(error).into())
+        let Self { morsel, path } = *self;
+        let mut batches = Some(morsel.into_stream());
+        let named = futures::stream::poll_fn(move |context| {
+            let Some(stream) = &mut batches else { return Poll::Ready(None) };
+            match guarded(&path, || stream.poll_next_unpin(context)) {
+                Ok(polled) => polled.map(|batch| batch.map(|batch| batch.map_err(|error| of_file(error, &path)))),
+                // What is left in the midst of a step is not asked again.
+                Err(error) => {
+                    batches = None;
+                    Poll::Ready(Some(Err(error)))
+                }
             }
         });
         named.boxed()
@@ -381,7 +404,7 @@ impl AsyncFileReader for Reader {
                 _ => Error::io("open", &path, &e),
             })?;
             if found.len() != meta.size {
-                return Err(footers::changed(&path));
+                return Err(footers::of_another_size(&path, &meta, found.len()));
             }
             let footer = footers.whole(&meta, &path, index)?;
             let is_text = |column: &Type, depth: usize| {

@@ -21,6 +21,7 @@ use parquet::file::metadata::{FileMetaData, ParquetMetaData, ParquetMetaDataBuil
 use parquet::schema::types::{SchemaDescriptor, Type, TypePtr};
 
 use super::facts::is_untold;
+use crate::files::checksums::read::decoded;
 
 /// Rows of a file that are looked at.
 const ROWS: usize = 1_000;
@@ -37,7 +38,7 @@ pub fn texts(files: &[(&Path, &SchemaRef)]) -> Vec<String> {
     let (mut seen, mut other): (Vec<String>, Vec<String>) = Default::default();
     let with_some = files.iter().map(|(path, schema)| (path, untold(schema))).filter(|(_, names)| !names.is_empty());
     for (path, names) in with_some.take(FILES) {
-        for (name, column) in first_rows(path, &names).unwrap_or_default() {
+        for (name, column) in decoded(path, || first_rows(path, &names)).ok().flatten().unwrap_or_default() {
             match verdict(&column) {
                 Some(true) => seen.push(name),
                 Some(false) => other.push(name),

@@ -11,10 +11,11 @@ use datafusion::error::Result;
 use datafusion::logical_expr::function::AccumulatorArgs;
 use datafusion::logical_expr::{AggregateUDF, EmitTo, GroupsAccumulator};
 
-use crate::algo::lifecycle::{Counts, MAX_PERIODS, Timeline, TooLong};
+use crate::algo::lifecycle::{Counts, Timeline, TooLong};
 use crate::error::Error;
 use crate::functions::columns::{list_of, passes};
 use crate::functions::grouped::{GroupedFunction, aggregate};
+use crate::functions::period::dates::too_long;
 use crate::functions::single_group::states_of_rows;
 
 const NAME: &str = "lifecycle_counts";
@@ -114,15 +115,6 @@ impl CountGroups {
         self.held -= taken.iter().map(Timeline::size).sum::<usize>();
         taken
     }
-}
-
-/// The error of a history that is too long.
-pub fn too_long(TooLong { first, last }: TooLong) -> Error {
-    Error::data(format!(
-        "lifecycle: the data span {} periods, and at most {MAX_PERIODS} are allowed",
-        last.saturating_sub(first).saturating_add(1)
-    ))
-    .hint("end the data before wrong times with as_of => DATE '..', leave those out (WHERE ts >= ..), or choose a longer unit")
 }
 
 fn too_many() -> Error {

@@ -1,26 +1,23 @@
 //! Lifecycle: the pieces of the `lifecycle` relation.
 //!
-//! Deals with: the periods of each user (`user`), users counted by period (`counts`), periods as rows with dates (`rows`).
-//! Does not deal with: what new, returning, resurrected and dormant mean (`algo::lifecycle`).
+//! Deals with: the periods of each user (`user`), users counted by period (`counts`).
+//! Does not deal with: what new, returning, resurrected and dormant mean (`algo::lifecycle`), periods as rows with dates (`period`).
 
 mod counts;
-mod rows;
 mod user;
 
 use std::sync::Arc;
 
-use datafusion::common::ScalarValue;
 use datafusion::physical_plan::PhysicalExpr;
 
 pub use counts::lifecycle_counts;
-pub use rows::lifecycle_rows;
 pub use user::user_lifecycle;
 
 use super::columns::literal_text;
 use super::retention::arguments::Counting;
 use super::{ArgumentDoc, FunctionDoc, FunctionKind};
 use crate::algo::calendar::{Calendar, Clock};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// The calendar of three words, checked.
 pub fn calendar(function: &str, unit: &str, zone: &str, week_start: &str, clock: Clock) -> Result<Calendar> {
@@ -38,15 +35,6 @@ fn calendar_of_literals(
     let (unit, zone, week_start) =
         (text("the unit", from)?, text("the time zone", from + 1)?, text("week_start", from + 2)?);
     calendar(function, &unit, &zone, &week_start, clock)
-}
-
-/// The same from three scalars.
-fn calendar_of_scalars(function: &str, words: &[&ScalarValue], clock: Clock) -> Result<Calendar> {
-    let text = |at: usize| match words[at].try_as_str() {
-        Some(Some(text)) => Ok(text),
-        _ => Err(Error::user(format!("{function}: unit, time zone and week_start must be strings"))),
-    };
-    calendar(function, text(0)?, text(1)?, text(2)?, clock)
 }
 
 /// What the manual says of this family.
@@ -70,13 +58,6 @@ pub fn docs() -> Vec<FunctionDoc> {
         Some("nothing"),
         "Values to carry along from the first activity; the least of tied ones.",
     ));
-    let mut rows = vec![
-        argument("periods", "LIST of STRUCT", None, "The `periods` that `lifecycle_counts` answers."),
-        argument("first", "INT", None, "The first period to report."),
-        argument("last", "INT", None, "The last period with an activity."),
-        argument("as_of", "TIMESTAMP or DATE", None, "How far the data reach."),
-    ];
-    rows.extend(words());
     vec![
         FunctionDoc {
             name: "user_lifecycle",
@@ -121,19 +102,6 @@ pub fn docs() -> Vec<FunctionDoc> {
             text: "The states are those of the relation `lifecycle`. At most 10,000 periods. State: 32 bytes for each period \
                    of each group.",
             example: "SELECT p.period, p.new, p.returning, p.resurrected, p.dormant\nFROM (\n  SELECT unnest(lifecycle_counts(u.born, u.periods)['periods']) AS p\n  FROM (SELECT user_lifecycle(ts, NULL, 'month', 'UTC', 'monday') AS u FROM events GROUP BY user_id)\n)\nORDER BY p.period LIMIT 4",
-        },
-        FunctionDoc {
-            name: "lifecycle_rows",
-            kind: FunctionKind::Scalar,
-            summary: "The rows of a lifecycle: every period with its date, zeros included",
-            syntax: "lifecycle_rows(periods, first, last, as_of, unit, tz, week_start)",
-            arguments: rows,
-            returns: vec![(
-                "LIST of STRUCT",
-                "`period` (DATE), `active`, `new`, `returning`, `resurrected`, `dormant`, `complete`, as in the relation `lifecycle`.",
-            )],
-            text: "From `first` to the period that holds `as_of`, or to `last` where that is later. NULL where an argument is.",
-            example: "SELECT r.period, r.active, r.dormant, r.complete\nFROM (\n  SELECT unnest(lifecycle_rows(c.periods, c.first, c.last, DATE '2025-06-30', 'month', 'UTC', 'monday')) AS r\n  FROM (SELECT lifecycle_counts(u.born, u.periods) AS c\n        FROM (SELECT user_lifecycle(ts, NULL, 'month', 'UTC', 'monday') AS u FROM events GROUP BY user_id))\n)\nORDER BY r.period LIMIT 4",
         },
     ]
 }

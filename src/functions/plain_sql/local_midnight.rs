@@ -43,8 +43,11 @@ impl ScalarUDFImpl for LocalMidnight {
         let dates = cast(&args.args[0].to_array(if is_scalar { 1 } else { args.number_rows })?, &DataType::Date32)?;
         let calendar = Calendar::new(Unit::Day, &self.zone, 0, Clock::Instants(1_000_000))
             .ok_or_else(|| Error::user(format!("unknown time zone '{}'", self.zone)))?;
-        let midnights: TimestampMicrosecondArray =
-            dates.as_primitive::<Date32Type>().iter().map(|day| day.and_then(|day| calendar.starts_at(day.into()))).collect();
+        let midnights: TimestampMicrosecondArray = dates
+            .as_primitive::<Date32Type>()
+            .iter()
+            .map(|day| day.and_then(|day| calendar.starts_at(day.into())))
+            .collect();
         let midnights: ArrayRef = Arc::new(midnights.with_timezone(Arc::clone(&self.zone)));
         if is_scalar {
             return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&midnights, 0)?));

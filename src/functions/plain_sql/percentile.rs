@@ -46,15 +46,17 @@ impl AggregateUDFImpl for PercentileCont {
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
         let descending = args.order_bys.first().is_some_and(|by| by.options.descending);
-        let share = match args.exprs[1].evaluate(&arrow::array::RecordBatch::new_empty(Arc::new(
-            arrow::datatypes::Schema::empty(),
-        ))) {
+        let share = match args.exprs[1]
+            .evaluate(&arrow::array::RecordBatch::new_empty(Arc::new(arrow::datatypes::Schema::empty())))
+        {
             Ok(ColumnarValue::Scalar(value)) => value.cast_to(&DataType::Float64)?,
             _ => return Err(Error::user("percentile_cont: the share must be a constant from 0 to 1").into()),
         };
         let share = match share {
             ScalarValue::Float64(Some(share)) if (0.0..=1.0).contains(&share) => share,
-            other => return Err(Error::user(format!("percentile_cont: the share must be from 0 to 1, got {other}")).into()),
+            other => {
+                return Err(Error::user(format!("percentile_cont: the share must be from 0 to 1, got {other}")).into());
+            }
         };
         Ok(Box::new(Values {
             values: Vec::new(),

@@ -201,9 +201,9 @@ impl GroupsAccumulator for Checked<Box<dyn GroupsAccumulator>> {
         let sums = self.inner.evaluate(emit_to)?;
         let sums = sums.as_primitive::<Decimal128Type>();
         Ok(match self.gives {
-            DataType::UInt64 => Arc::new(
-                sums.try_unary::<_, UInt64Type, Error>(|sum| u64::try_from(sum).map_err(|_| too_large(sum)))?,
-            ),
+            DataType::UInt64 => {
+                Arc::new(sums.try_unary::<_, UInt64Type, Error>(|sum| u64::try_from(sum).map_err(|_| too_large(sum)))?)
+            }
             _ => Arc::new(sums.try_unary::<_, Int64Type, Error>(|sum| i64::try_from(sum).map_err(|_| too_large(sum)))?),
         })
     }

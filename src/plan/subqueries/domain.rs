@@ -95,7 +95,12 @@ impl Domain {
     /// Pairs of an outer column and its value beside a subquery's row.
     pub fn keys(&self, schema: &DFSchema) -> Result<Vec<(Expr, Expr)>> {
         let own = self.own(schema)?;
-        Ok(self.columns.iter().zip(own).map(|((outer, _), own)| (Expr::Column(outer.clone()), Expr::Column(own))).collect())
+        Ok(self
+            .columns
+            .iter()
+            .zip(own)
+            .map(|((outer, _), own)| (Expr::Column(outer.clone()), Expr::Column(own)))
+            .collect())
     }
 
     /// A subquery's rows beside the outer values that they belong to.
@@ -170,7 +175,8 @@ impl Domain {
     }
 
     fn limit(&self, limit: &Limit) -> Result<LogicalPlan> {
-        let (Ok(SkipType::Literal(skip)), Ok(FetchType::Literal(fetch))) = (limit.get_skip_type(), limit.get_fetch_type())
+        let (Ok(SkipType::Literal(skip)), Ok(FetchType::Literal(fetch))) =
+            (limit.get_skip_type(), limit.get_fetch_type())
         else {
             return Err(left("a computed LIMIT"));
         };
@@ -185,15 +191,17 @@ impl Domain {
         // What is ordered by may have the name of what is shown: both are told by what they are made of.
         let (shown, order, base) = match base.as_ref() {
             LogicalPlan::Projection(made) => {
-                let order = order.iter().map(|one| Ok(SortExpr { expr: made_of(one.expr.clone(), made)?, ..one.clone() }));
+                let order =
+                    order.iter().map(|one| Ok(SortExpr { expr: made_of(one.expr.clone(), made)?, ..one.clone() }));
                 let names = shown.unwrap_or(made).schema.iter();
                 let exprs: Vec<Expr> = match shown {
                     Some(shown) => shown.expr.iter().map(|expr| made_of(expr.clone(), made)).collect::<Result<_>>()?,
                     None => made.expr.clone(),
                 };
-                let exprs = exprs.into_iter().zip(names).map(|(expr, (table, field))| {
-                    expr.unalias().alias_qualified(table.cloned(), field.name())
-                });
+                let exprs = exprs
+                    .into_iter()
+                    .zip(names)
+                    .map(|(expr, (table, field))| expr.unalias().alias_qualified(table.cloned(), field.name()));
                 (Some(exprs.collect::<Vec<_>>()), order.collect::<Result<Vec<_>>>()?, &made.input)
             }
             _ => (shown.map(|shown| shown.expr.clone()), order.to_vec(), base),
@@ -227,7 +235,8 @@ impl Domain {
             let input = self.unnest(&aggregate.input)?;
             let own = self.columns_of(input.schema())?;
             let named = |exprs: &[Expr]| exprs.iter().map(|expr| self.named(expr.clone(), input.schema())).collect();
-            let (keys, made): (Result<Vec<_>>, Result<Vec<_>>) = (named(&aggregate.group_expr), named(&aggregate.aggr_expr));
+            let (keys, made): (Result<Vec<_>>, Result<Vec<_>>) =
+                (named(&aggregate.group_expr), named(&aggregate.aggr_expr));
             let keys = [own, keys?].concat();
             let made = made?;
             return Ok(LogicalPlan::Aggregate(Aggregate::try_new(Arc::new(input), keys, made)?));
@@ -275,8 +284,16 @@ impl Domain {
         let rows = self.apart(rows, vec![mark()])?;
         let on = self.paired(self.plan.schema(), rows.schema())?;
         let (kind, nulls) = (JoinType::Left, NullEquality::NullEqualsNull);
-        let join =
-            Join::try_new(Arc::new(self.plan.clone()), Arc::new(rows), on, None, kind, JoinConstraint::On, nulls, false)?;
+        let join = Join::try_new(
+            Arc::new(self.plan.clone()),
+            Arc::new(rows),
+            on,
+            None,
+            kind,
+            JoinConstraint::On,
+            nulls,
+            false,
+        )?;
         let shown: Vec<Expr> = all(&LogicalPlan::Join(join.clone()))
             .into_iter()
             .filter(|expr| !matches!(expr, Expr::Column(column) if self.is_apart(&column.name)))
@@ -344,9 +361,10 @@ impl Domain {
         let columns = made.schema.columns();
         let (own, rest) = columns.split_at(self.columns.len());
         let own = own.iter().cloned().map(Expr::Column);
-        let rest = rest.iter().zip(union.schema.iter()).map(|(column, (table, field))| {
-            Expr::Column(column.clone()).alias_qualified(table.cloned(), field.name())
-        });
+        let rest = rest
+            .iter()
+            .zip(union.schema.iter())
+            .map(|(column, (table, field))| Expr::Column(column.clone()).alias_qualified(table.cloned(), field.name()));
         let shown: Vec<Expr> = own.chain(rest).collect();
         LogicalPlanBuilder::from(LogicalPlan::Union(made)).project(shown)?.build()
     }

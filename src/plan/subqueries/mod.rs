@@ -27,8 +27,8 @@ use datafusion::logical_expr::expr::{BinaryExpr, Exists, InSubquery};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{
-    Aggregate, Expr, Join, JoinConstraint, JoinType, LogicalPlan, LogicalPlanBuilder, Operator,
-    Projection, Subquery, SubqueryAlias, lit, when,
+    Aggregate, Expr, Join, JoinConstraint, JoinType, LogicalPlan, LogicalPlanBuilder, Operator, Projection, Subquery,
+    SubqueryAlias, lit, when,
 };
 use datafusion::optimizer::AnalyzerRule;
 
@@ -158,9 +158,7 @@ impl Beside<'_> {
                 let expr = Expr::BinaryExpr(BinaryExpr::new(Box::new(left.data), op, Box::new(right.data)));
                 Ok(if changed { Transformed::yes(expr) } else { Transformed::no(expr) })
             }
-            Expr::Not(inner) => {
-                Ok(self.below_or(*inner, !turned)?.update_data(|expr| Expr::Not(Box::new(expr))))
-            }
+            Expr::Not(inner) => Ok(self.below_or(*inner, !turned)?.update_data(|expr| Expr::Not(Box::new(expr)))),
             Expr::Exists(exists) if is_plain(&exists.subquery.subquery, Place::Exists) => {
                 Ok(Transformed::no(Expr::Exists(exists)))
             }
@@ -315,9 +313,11 @@ impl Beside<'_> {
             .otherwise(lit(false))?;
         let answer = Projection::try_new(vec![answer.alias("__found")], Arc::new(LogicalPlan::Aggregate(counts)))?;
         self.joined_value(&LogicalPlan::Projection(answer))?.ok_or_else(|| {
-            Error::user("IN (SELECT ..) in this place, of a subquery that names columns of the outer query, is not supported")
-                .hint("write EXISTS (SELECT 1 FROM .. WHERE .. AND inner.x = outer.x)")
-                .into()
+            Error::user(
+                "IN (SELECT ..) in this place, of a subquery that names columns of the outer query, is not supported",
+            )
+            .hint("write EXISTS (SELECT 1 FROM .. WHERE .. AND inner.x = outer.x)")
+            .into()
         })
     }
 
@@ -345,9 +345,11 @@ fn unnested(plan: &LogicalPlan, source: &LogicalPlan, number: usize) -> Result<O
 }
 
 fn unrepeatable(what: &str) -> datafusion::error::DataFusionError {
-    Error::user(format!("{what} is read twice, and a LIMIT without ORDER BY, a sample or random() may give other rows then"))
-        .hint("put its rows into a table first: CREATE TABLE name AS SELECT ..")
-        .into()
+    Error::user(format!(
+        "{what} is read twice, and a LIMIT without ORDER BY, a sample or random() may give other rows then"
+    ))
+    .hint("put its rows into a table first: CREATE TABLE name AS SELECT ..")
+    .into()
 }
 
 fn one_column() -> datafusion::error::DataFusionError {

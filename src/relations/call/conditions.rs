@@ -173,7 +173,7 @@ impl Call<'_> {
 }
 
 /// Why an expression cannot be computed for each row alone, where it cannot.
-fn beyond_its_row(expr: &Expr) -> Option<&'static str> {
+pub(super) fn beyond_its_row(expr: &Expr) -> Option<&'static str> {
     let mut found = None;
     let visited = expr.apply(|part| {
         found = match part {

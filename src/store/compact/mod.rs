@@ -110,7 +110,15 @@ pub async fn compact(folder: &Path, options: &CompactOptions, progress: Progress
             total,
             progress: Arc::clone(&progress),
         };
-        change.add = rewrite.all(part).await?;
+        change.add = match rewrite.all(part).await {
+            // Another took a file out meanwhile, and a vacuum removed it.
+            Err(error) if error.is_stale() && misses < ATTEMPTS => {
+                misses += 1;
+                log = newer(&log, error).await?;
+                continue;
+            }
+            written => written?,
+        };
         if change.remove.is_empty() {
             done.files = log.files().len();
             return Ok(done);
@@ -145,6 +153,12 @@ pub async fn compact(folder: &Path, options: &CompactOptions, progress: Progress
             }
         }
     }
+}
+
+/// The newest version, where a file of this one is gone; the error itself where there is none that is newer.
+pub(super) async fn newer(log: &TableLog, error: Error) -> Result<TableLog> {
+    let newest = log.newest().await?;
+    if newest.version() > log.version() { Ok(newest) } else { Err(error) }
 }
 
 /// What a table says of how it is to be written.

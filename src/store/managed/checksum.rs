@@ -5,7 +5,7 @@
 //!
 //! The format has a place for what a version amounts to (files, their bytes, metadata, protocol), and other programs read it; to
 //! that are added, under a name of ours, the CRC32 of the log entry, that of the checkpoint of the version (where this program made
-//! one), and that of the checksum file itself. So each byte that a version is read from is compared: its checkpoint, the entries
+//! one), the version, and the CRC32 of the checksum file itself. So each byte that a version is read from is compared: its checkpoint, the entries
 //! after that. A commit of another writer has no such checksum, or one without ours, and is read as ever.
 //!
 //! The checksum file comes after its entry. Whoever is stopped between the two leaves an entry without one; a checksum without its
@@ -20,6 +20,7 @@ use serde::Deserialize;
 
 use super::{LOG_FOLDER, versions};
 use crate::error::{Error, Result};
+use crate::files::checksums::whole;
 use crate::store::layout::sync_folder;
 
 /// Before the file's own checksum, which comes last.
@@ -63,6 +64,9 @@ struct Read {
 
 #[derive(Debug, Clone, Copy, Deserialize)]
 struct Ours {
+    /// The version that it is of; not in those of before.
+    #[serde(default)]
+    version: Option<u64>,
     entry: Sum,
     #[serde(default)]
     checkpoint: Option<Sum>,
@@ -92,7 +96,7 @@ impl VersionSum {
         };
         let text = format!(
             "{{\"tableSizeBytes\":{},\"numFiles\":{},\"numMetadata\":1,\"numProtocol\":1,\"metadata\":{},\"protocol\":{},\
-             \"tenure\":{{\"entry\":{}{checkpoint}",
+             \"tenure\":{{\"version\":{version},\"entry\":{}{checkpoint}",
             self.bytes,
             self.files,
             json("metadata", serde_json::to_string(&self.metadata))?,
@@ -132,19 +136,26 @@ fn read(folder: &Path, version: u64) -> Result<Option<Read>> {
     };
     let text = String::from_utf8_lossy(&text);
     let parsed: Result<Read, _> = serde_json::from_str(&text);
-    match text.rfind(OWN).map(|at| (&text[..at], &text[at + OWN.len()..])) {
+    let parsed = match text.rfind(OWN).map(|at| (&text[..at], &text[at + OWN.len()..])) {
         Some((before, after)) if after == format!("{:08x}\"}}}}\n", crc32fast::hash(before.as_bytes())) => {
             parsed.map(Some).map_err(|e| damaged(&e.to_string()))
         }
         // Another program's, which says what it likes in a form of its own.
         None if !text.contains("\"tenure\"") => Ok(parsed.ok()),
         _ => Err(damaged("it does not match its own checksum")),
+    }?;
+    let told = parsed.as_ref().and_then(|read| read.tenure?.version).filter(|told| *told != version);
+    match told {
+        Some(told) => Err(damaged(&format!("it is of version {told}"))),
+        None => Ok(parsed),
     }
 }
 
-/// Compares an entry that was read with its checksum, where it has one.
+/// Compares an entry that was read with its checksum; where it has none, with what it says of itself.
 pub(super) fn compare_entry(folder: &Path, version: u64, bytes: &[u8]) -> Result<()> {
-    let Some(Read { tenure: Some(ours), .. }) = read(folder, version)? else { return Ok(()) };
+    let Some(Read { tenure: Some(ours), .. }) = read(folder, version)? else {
+        return versions::whole(folder, version, bytes);
+    };
     if ours.entry == Sum::of(bytes) {
         return Ok(());
     }
@@ -153,23 +164,31 @@ pub(super) fn compare_entry(folder: &Path, version: u64, bytes: &[u8]) -> Result
         .hint("take the entry from a backup; tenure doctor DIR --verify lists everything that is damaged"))
 }
 
-/// Compares the checkpoint of a version with its checksum, where this program made both.
+/// Compares the checkpoint of a version with its checksum, where this program made both; of another's is only known that it can be
+/// decoded.
 fn compare_checkpoint(folder: &Path, version: u64) -> Result<()> {
-    let Some(Read { tenure: Some(Ours { checkpoint: Some(sum), .. }), .. }) = read(folder, version)? else {
-        return Ok(());
-    };
     let path = checkpoint_path(folder, version);
     let bytes = match std::fs::read(&path) {
         Ok(bytes) => bytes,
+        // It has another name, or was cleared away.
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         Err(e) => return Err(Error::io("read", &path, &e)),
     };
-    // Another program may have made the checkpoint anew, which then has another size; damage leaves the size.
-    if bytes.len() as u64 != sum.bytes || Sum::of(&bytes) == sum {
-        return Ok(());
+    let hint = "where all entries of the log are there, remove the checkpoint and '_last_checkpoint': it is made anew";
+    let damaged = |why: &str| Error::data(format!("checkpoint '{}' is damaged: {why}", path.display())).hint(hint);
+    let sum = match read(folder, version)? {
+        Some(Read { tenure: Some(Ours { checkpoint: Some(sum), .. }), .. }) => Some(sum),
+        _ => None,
+    };
+    // Another program may have made the checkpoint anew, which then has another size; damage mostly leaves the size.
+    match sum.filter(|sum| sum.bytes == bytes.len() as u64) {
+        Some(sum) if Sum::of(&bytes) == sum => Ok(()),
+        Some(_) => Err(damaged("it does not match its checksum")),
+        None => match whole::damage(&path, None).is_empty() {
+            true => Ok(()),
+            false => Err(damaged("it is not a whole Parquet file")),
+        },
     }
-    Err(Error::data(format!("checkpoint '{}' is damaged: it does not match its checksum", path.display()))
-        .hint("where all entries of the log are there, remove the checkpoint and '_last_checkpoint': it is made anew"))
 }
 
 /// What a log folder holds, by version.
@@ -220,9 +239,6 @@ pub(super) fn compare(folder: &Path, version: u64, known: Option<u64>, newest: b
         (None, _) => 0,
     };
     for entry in listed.entries.iter().filter(|entry| (first..=version).contains(*entry)) {
-        if listed.checksums.binary_search(entry).is_err() {
-            continue;
-        }
         let path = versions::entry(folder, *entry);
         match std::fs::read(&path) {
             Ok(bytes) => compare_entry(folder, *entry, &bytes)?,
@@ -264,6 +280,19 @@ fn complete(folder: &Path, listed: &Listed, last: u64) -> Result<()> {
     }
 }
 
+/// What is wrong with the note of the last checkpoint, which only saves readers a look at the folder.
+fn wrong_note(folder: &Path, listed: &Listed) -> Option<Error> {
+    let note = folder.join(LOG_FOLDER).join("_last_checkpoint");
+    let text = std::fs::read(&note).ok()?;
+    let told = serde_json::from_slice::<serde_json::Value>(&text).ok().and_then(|note| note.get("version")?.as_u64());
+    let why = match told {
+        Some(version) if listed.checkpoints.binary_search(&version).is_ok() => return None,
+        Some(version) => format!("tells of a checkpoint of version {version}, which is not there"),
+        None => "names no version".to_string(),
+    };
+    Some(Error::data(format!("'{}' {why}; where all entries are there, remove it: it is made anew", note.display())))
+}
+
 /// Compares what was read of a version with what its checksum file, whoever wrote it, says it amounts to.
 pub(super) fn compare_totals(folder: &Path, version: u64, files: u64, bytes: u64) -> Result<()> {
     let Some(read) = read(folder, version)? else { return Ok(()) };
@@ -287,7 +316,9 @@ pub(super) fn damage(folder: &Path) -> Vec<Error> {
         Err(error) => return vec![error],
     };
     let mut found = Vec::new();
-    found.extend(complete(folder, &listed, listed.entries.last().copied().unwrap_or(0)).err());
+    let complete = complete(folder, &listed, listed.entries.last().copied().unwrap_or(0));
+    let note = wrong_note(folder, &listed).filter(|_| complete.is_ok());
+    found.extend(complete.err());
     for version in &listed.entries {
         found.extend(versions::readable(folder, *version).err());
     }
@@ -299,6 +330,7 @@ pub(super) fn damage(folder: &Path) -> Vec<Error> {
     for version in &listed.checkpoints {
         found.extend(compare_checkpoint(folder, *version).err().filter(|_| read(folder, *version).is_ok()));
     }
+    found.extend(note);
     found
 }
 

@@ -387,8 +387,15 @@ fn explain(folder: &Path, wanted: Option<u64>, error: &DeltaTableError) -> Error
     if let Some(damage) = versions::damage(folder) {
         return damage;
     }
+    let text = error.to_string();
+    if text.contains("_last_checkpoint") {
+        let note = folder.join(LOG_FOLDER).join("_last_checkpoint");
+        return Error::data(format!("'{}' tells of a checkpoint that is not there", note.display())).hint(
+            "take the checkpoint from a backup; where all entries of the log are there, remove the note: it is made anew",
+        );
+    }
     match wanted {
-        Some(version) => versions::unreadable(folder, version, &error.to_string()),
+        Some(version) => versions::unreadable(folder, version, &text),
         None => failed("read the log of", folder, error),
     }
 }

@@ -186,6 +186,37 @@ fn lines(folder: &Path, version: u64, mut each: impl FnMut(&Value) -> bool) -> R
     Ok(())
 }
 
+/// Whether an entry that has no checksum (yet) is all there: it is not empty, and one of ours has as many files as it says. A power cut may
+/// leave a part of the newest one.
+pub(super) fn whole(folder: &Path, version: u64, bytes: &[u8]) -> Result<()> {
+    let cut = |what: String| {
+        let path = entry(folder, version);
+        Err(Error::data(format!("log entry '{}' is damaged: {what}", path.display()))
+            .hint("take the entry from a backup; where it is the newest, and was never confirmed, remove it: the table is as it was before"))
+    };
+    if bytes.trim_ascii().is_empty() {
+        return cut("it is empty".to_string());
+    }
+    let (mut told, mut files) = (None, [0_u64; 2]);
+    for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()) {
+        // What cannot be read is told by whoever reads it.
+        let Ok(action) = serde_json::from_slice::<Value>(line) else { return Ok(()) };
+        let metrics = action.get("commitInfo").filter(|info| info.get("tenureOperation").is_some());
+        let metrics = metrics.and_then(|info| info.get("operationMetrics"));
+        let number = |name: &str| metrics?.get(name)?.as_str()?.parse::<u64>().ok();
+        told = told.or_else(|| Some([number("numFiles")?, number("numRemovedFiles")?]));
+        files[0] += u64::from(action.get("add").is_some());
+        files[1] += u64::from(action.get("remove").is_some());
+    }
+    match told.filter(|told| *told != files) {
+        Some([added, removed]) => cut(format!(
+            "it has {} files that came in and {} that went, and says {added} and {removed}",
+            files[0], files[1]
+        )),
+        None => Ok(()),
+    }
+}
+
 /// Whether an entry can be read and matches its checksum.
 pub(super) fn readable(folder: &Path, version: u64) -> Result<()> {
     lines(folder, version, |_| true)

@@ -23,7 +23,7 @@ use super::columns::{Columns, Rows};
 use super::source::{Fence, Reader, Source, UserRange};
 use crate::error::{Error, Result};
 use crate::files::checksums::FooterSum;
-use crate::files::checksums::read::CheckedFile;
+use crate::files::checksums::read::{CheckedFile, decoded};
 use crate::files::checksums::whole::unreadable;
 use crate::files::nested::{adapt, lost};
 use crate::store::managed::{Roles, StoredFile};
@@ -252,7 +252,10 @@ impl Iterator for Batches<'_> {
     type Item = Result<RecordBatch>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let batch = self.reader.next()?;
+        let batch = match decoded(self.source.file.path(), || self.reader.next()) {
+            Ok(batch) => batch?,
+            Err(error) => return Some(Err(error)),
+        };
         let batch = batch.map_err(|error| unreadable(self.source.file.path(), self.source.sum, error.into()));
         Some(batch.and_then(|batch| self.source.adapt(&batch)))
     }

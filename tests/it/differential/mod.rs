@@ -143,10 +143,13 @@ fn plain_sql_answers_as_duckdb_does() {
     }
     elsewhere.batches(&format!("SET tenure.time_zone = '{}'", more::ZONE)).unwrap();
     let all: Vec<String> = match std::env::var("TENURE_DIFFERENTIAL_OF") {
-        Ok(file) => std::fs::read_to_string(file).unwrap().lines().filter(|l| !l.is_empty()).map(String::from).collect(),
+        Ok(file) => {
+            std::fs::read_to_string(file).unwrap().lines().filter(|l| !l.is_empty()).map(String::from).collect()
+        }
         Err(_) => (0..wanted).map(|at| drawn(&mut rng, at)).collect(),
     };
-    let (zoned, plain): (Vec<String>, Vec<String>) = all.into_iter().partition(|statement| statement.starts_with("zone:"));
+    let (zoned, plain): (Vec<String>, Vec<String>) =
+        all.into_iter().partition(|statement| statement.starts_with("zone:"));
     let zoned: Vec<String> = zoned.iter().map(|statement| statement["zone:".len()..].trim().to_string()).collect();
     let set_zone = vec![format!("SET TimeZone = '{}'", more::ZONE)];
     let sent = [&tables, &plain, &set_zone, &zoned].into_iter().flatten().map(|text| more::sides(text).1);
@@ -174,7 +177,8 @@ fn plain_sql_answers_as_duckdb_does() {
             }
             (Err(error), Ok(_)) => {
                 let said = error.to_string();
-                if ["Internal error", "bug in DataFusion", "cannot be carried out"].iter().any(|bad| said.contains(bad)) {
+                if ["Internal error", "bug in DataFusion", "cannot be carried out"].iter().any(|bad| said.contains(bad))
+                {
                     different.push(format!("{statement};\n  tenure: {said}"));
                 }
                 refused.push(format!("{said}\n    {statement}"));
