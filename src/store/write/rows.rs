@@ -57,6 +57,7 @@ impl Arrival {
                     Ok(_) => Origin::Source(field.name().clone()),
                     Err(_) => Origin::Missing,
                 },
+                // The table's own types: somebody said them.
                 reading: Reading::AsSaid,
                 time: timed.then(|| TimeReader::new(TimeFormat::Iso, None, true)),
                 told_times: false,
