@@ -3,7 +3,6 @@
 //! Deals with: opening, samples, which columns are read and how. Does not deal with: types of the table (`convert`).
 
 use std::fs::File;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -20,7 +19,7 @@ use super::blocks::BLOCK;
 use super::checksums::read::decoded;
 use super::columns::{Columns, Origin, Shape};
 use super::infer::Seen;
-use super::parquet::{Alone, alone, undecoded, unreadable};
+use super::parquet::{Alone, alone, undecoded};
 use super::plain::{plain_rows, plain_type};
 use super::stored_types::is_text;
 use super::types::dictionary;

@@ -15,6 +15,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use super::{Destination, PERIOD, USER};
 use crate::error::{Error, Result, suggest};
+use crate::files::cells::Reading;
 use crate::files::columns::{Column, Columns, Origin};
 use crate::files::convert::convert;
 use crate::files::decoded::IS_NULL;
@@ -56,6 +57,7 @@ impl Arrival {
                     Ok(_) => Origin::Source(field.name().clone()),
                     Err(_) => Origin::Missing,
                 },
+                reading: Reading::AsSaid,
                 time: timed.then(|| TimeReader::new(TimeFormat::Iso, None, true)),
                 told_times: false,
                 example: None,
