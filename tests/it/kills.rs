@@ -269,6 +269,34 @@ fn pipes_and_wider_columns_survive_kills() {
     }
 }
 
+/// A statement's rows are in the table all at once, or not at all; what it had put aside goes with the next one.
+#[test]
+fn inserts_survive_kills() {
+    let place = Place::new();
+    let count = 20_000;
+    let name = load(&place, 0, 500);
+    takes(&place, &["ingest", &name, "--into", "data", "-q"]);
+    let insert = format!(
+        "INSERT INTO events SELECT concat('i', value % 97) AS user_id, to_timestamp(1704067200 + value) AS ts, 'view' AS event, 1.5 AS price, 'm@x.org' AS mail, concat('i', value) AS key FROM generate_series(1, {count})"
+    );
+    let args = ["-q", "-w", "data", "--memory", "64MB", "-c", &insert];
+    let whole = takes(&place, &args);
+    let mut expected = 500 + count;
+    assert_eq!(rows(&place), expected);
+    let mut random = ChaCha8Rng::seed_from_u64(16);
+    for round in 0..kills() {
+        stopped(&place, &args, "-KILL", whole.mul_f64(random.random_range(0.0..1.1)));
+        let now = rows(&place);
+        assert!(now == expected || now == expected + count, "round {round}: {now} rows, there were {expected}");
+        assert!(place.run(&args).starts_with("exit 0"), "round {round}");
+        expected = now + count;
+        assert_eq!(rows(&place), expected, "round {round}");
+        assert_eq!(leavings(&place.path("data/events")), [] as [String; 0], "round {round}");
+    }
+    let sound = place.run(&["doctor", "data/events", "--verify"]);
+    assert!(sound.starts_with("exit 0"), "{sound}");
+}
+
 /// A file that COPY or `-o` writes is the old one or the new one.
 #[test]
 fn results_survive_kills() {
