@@ -18,7 +18,7 @@ use crate::store::write::{DEDUP_KEY, Ground, PERIOD, ground};
 pub fn open_table(folder: &Path, runtime: &tokio::runtime::Runtime) -> Result<Option<TableLog>> {
     match runtime.block_on(ground(folder))? {
         Ground::Free => Ok(None),
-        Ground::Table(log) => Ok(Some(log)),
+        Ground::Table(log) => Ok(Some(*log)),
         Ground::Within(outer) => {
             let above = outer.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
             Err(Error::data(format!("'{}' is a managed table; none can lie within it", outer.display()))

@@ -233,7 +233,7 @@ fn paired(
     let time = |zone: &Option<Arc<str>>, plain: bool| zone.is_some() || plain;
     let dated = (date(left, left_schema) && time(&right_zone, right_plain))
         || (date(right, right_schema) && time(&left_zone, left_plain));
-    if !mixed && !(dated && zone.is_some()) {
+    if !(mixed || dated && zone.is_some()) {
         return None;
     }
     let common = left_zone.or(right_zone).or_else(|| zone.cloned())?;

@@ -146,10 +146,11 @@ fn of_window(mut call: WindowFunction, schema: &DFSchema) -> Result<Transformed<
     }
     let frame = &call.params.window_frame;
     let counted = |bound: &WindowFrameBound| !bound.is_unbounded() && !matches!(bound, WindowFrameBound::CurrentRow);
-    if frame.units == WindowFrameUnits::Range && (counted(&frame.start_bound) || counted(&frame.end_bound)) {
-        if let Some(one) = call.params.order_by.iter().find(|one| is_span(&one.expr, schema)) {
-            return Err(refused("a RANGE of values", &one.expr.to_string()));
-        }
+    if frame.units == WindowFrameUnits::Range
+        && (counted(&frame.start_bound) || counted(&frame.end_bound))
+        && let Some(one) = call.params.order_by.iter().find(|one| is_span(&one.expr, schema))
+    {
+        return Err(refused("a RANGE of values", &one.expr.to_string()));
     }
     let changed = by_length(&mut call.params.order_by, schema);
     let expr = Expr::WindowFunction(Box::new(call));

@@ -84,7 +84,7 @@ fn a_query_becomes_a_table_and_more_rows_come_in() {
     let ordered = format!("SELECT * FROM funnel(events, {funnel})");
     let plan = tables.asked.rows(&format!("EXPLAIN {ordered}"));
     assert!(plan.iter().flatten().any(|line| line.contains("UserAggregateExec")), "{plan:?}");
-    tables.asked.batches(&format!("CREATE TABLE plain AS SELECT * FROM events")).unwrap();
+    tables.asked.batches("CREATE TABLE plain AS SELECT * FROM events").unwrap();
     assert_eq!(tables.asked.rows(&ordered), tables.asked.rows(&format!("SELECT * FROM funnel(plain, {funnel})")));
     let leavings: Vec<_> = std::fs::read_dir(tables.path("events")).unwrap().flatten().map(|e| e.file_name()).collect();
     assert!(leavings.iter().all(|name| !name.to_str().unwrap().starts_with("_write")), "{leavings:?}");

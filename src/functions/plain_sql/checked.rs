@@ -72,7 +72,7 @@ impl RowFunction for Checked {
             {
                 let ArrowError::ArithmeticOverflow(said) = inner.as_ref() else { return error };
                 let operation = said.strip_prefix("Overflow happened on: ").unwrap_or(said);
-                Error::data(format!("{operation} is too large for {}", type_name(&args.return_field.data_type())))
+                Error::data(format!("{operation} is too large for {}", type_name(args.return_field.data_type())))
                     .hint("CAST one side AS DOUBLE, which is rounded, or AS DECIMAL(38, 0)")
                     .into()
             }

@@ -219,7 +219,7 @@ impl Beside<'_> {
         let sub = self.named(LogicalPlan::Projection(Projection::try_new(columns, Arc::new(inner))?))?;
         let value = domain::column(sub.schema(), "__value")?;
         let on = domain.keys(sub.schema())?;
-        let left = Arc::new(std::mem::replace(&mut self.plan, LogicalPlan::default()));
+        let left = Arc::new(std::mem::take(&mut self.plan));
         self.plan = LogicalPlan::Join(join(left, Arc::new(sub), on, None, JoinType::Left)?);
         Ok(Some(Expr::Column(value)))
     }
@@ -246,7 +246,7 @@ impl Beside<'_> {
         };
         let on = domain.keys(sub.schema())?;
         let kind = if negated { JoinType::LeftAnti } else { JoinType::LeftSemi };
-        let left = Arc::new(std::mem::replace(&mut self.plan, LogicalPlan::default()));
+        let left = Arc::new(std::mem::take(&mut self.plan));
         self.plan = LogicalPlan::Join(join(left, Arc::new(sub), on, filter, kind)?);
         Ok(true)
     }
@@ -278,7 +278,7 @@ impl Beside<'_> {
         let (item, inside) = (of(&items, "__item")?, of(&items, "__in")?);
         let (all, known) = (of(&counts, "__all")?, of(&counts, "__known")?);
         let value = found.expr.as_ref().clone();
-        let input = std::mem::replace(&mut self.plan, LogicalPlan::default());
+        let input = std::mem::take(&mut self.plan);
         self.plan = LogicalPlanBuilder::from(input)
             .join_on(items, JoinType::Left, [value.clone().eq(item)])?
             .cross_join(counts)?

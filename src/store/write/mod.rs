@@ -46,7 +46,7 @@ pub enum Ground {
     /// A table can be made here.
     Free,
     /// A managed table, at its newest version.
-    Table(TableLog),
+    Table(Box<TableLog>),
     /// It lies within a managed table, whose folder this is; none can be made here.
     Within(PathBuf),
     /// It holds files that are not a table's.
@@ -64,7 +64,7 @@ pub async fn ground(folder: &Path) -> Result<Ground> {
         return Ok(Ground::Within(outer.to_path_buf()));
     }
     if TableLog::exists(folder) && versions::newest(folder)?.is_some() {
-        return TableLog::open(folder, At::Latest).await.map(Ground::Table);
+        return TableLog::open(folder, At::Latest).await.map(|log| Ground::Table(Box::new(log)));
     }
     let foreign = std::fs::read_dir(folder).is_ok_and(|mut entries| {
         entries.any(|e| e.is_ok_and(|e| !e.file_name().to_string_lossy().starts_with(['_', '.'])))
@@ -101,7 +101,8 @@ impl Destination {
         let setting = |name: &str| log.setting(name).map(|value| (name.to_string(), value.to_string()));
         let settings = [PERIOD, DEDUP_KEY, USER].into_iter().filter_map(setting).collect();
         let definition = Definition { schema: log.schema().clone(), roles, settings };
-        Ok(Self::new(&log.folder().to_path_buf(), Some(log), definition))
+        let folder = log.folder().to_path_buf();
+        Ok(Self::new(&folder, Some(log), definition))
     }
 
     /// The same table at its newest version. Errors: its columns are other ones by now.

@@ -38,7 +38,7 @@ pub struct Writer {
 
 enum Rows {
     Ordered(Box<Sorter>),
-    Plain(PlainWriter, u64),
+    Plain(Box<PlainWriter>, u64),
 }
 
 impl Writer {
@@ -49,7 +49,10 @@ impl Writer {
                 let sorter = Sorter::new(staging, to.schema().clone(), roles, limits.memory)?;
                 Rows::Ordered(Box::new(sorter.with_threads(limits.threads)))
             }
-            None => Rows::Plain(PlainWriter::new(&files_folder(staging)?, to.schema().clone(), FILE_BYTES), 0),
+            None => {
+                let writer = PlainWriter::new(&files_folder(staging)?, to.schema().clone(), FILE_BYTES);
+                Rows::Plain(Box::new(writer), 0)
+            }
         };
         Ok(Self { to, staging: staging.to_path_buf(), rows })
     }

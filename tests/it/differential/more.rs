@@ -451,9 +451,8 @@ fn subquery(rng: &mut ChaCha8Rng) -> String {
         20 => format!(
             "SELECT o.id, (SELECT max(q.r) FROM (SELECT i.id, row_number() OVER (ORDER BY i.ts, i.id) AS r FROM e AS i WHERE {linked}) AS q) AS v FROM e AS o"
         ),
-        _ => format!(
-            "SELECT o.u, count(*) AS n FROM e AS o GROUP BY o.u HAVING count(*) > (SELECT count(*) FROM e AS i WHERE i.u = o.u AND i.event = 'buy') AND max(o.v) IN (SELECT i.v FROM e AS i)"
-        ),
+        _ => "SELECT o.u, count(*) AS n FROM e AS o GROUP BY o.u HAVING count(*) > (SELECT count(*) FROM e AS i WHERE i.u = o.u AND i.event = 'buy') AND max(o.v) IN (SELECT i.v FROM e AS i)"
+            .to_string(),
     }
 }
 
