@@ -21,8 +21,7 @@ const STACK: usize = 1 << 30;
 /// Operators in one chain or nesting. Planning takes time with more than the square of the depth.
 const MOST: usize = 1_000;
 
-/// CASTs inside each other, and brackets around some of them. The parser gives up at 50 levels, but tries twice at each CAST.
-const MOST_CASTS: usize = 40;
+/// Brackets inside each other, where more than a few of them are of CASTs. The parser gives up at 50 levels, but tries twice at each CAST.
 const MOST_BRACKETS_WITH_CASTS: usize = 40;
 const FEW_CASTS: usize = 8;
 
@@ -79,9 +78,9 @@ pub fn check(statement: &str) -> Result<()> {
                 around += chain.depth() + 1;
                 open.push(Chain { cast: opens_cast, ..Chain::default() });
                 casts += usize::from(opens_cast);
-                if casts > MOST_CASTS || (casts > FEW_CASTS && open.len() > MOST_BRACKETS_WITH_CASTS) {
+                if casts > FEW_CASTS && open.len() - 1 > MOST_BRACKETS_WITH_CASTS {
                     return Err(Error::user(format!(
-                        "{casts} CASTs inside each other, in {} brackets; at most {MOST_CASTS} are planned",
+                        "{casts} CASTs inside each other, in {} brackets; at most {MOST_BRACKETS_WITH_CASTS} are planned",
                         open.len() - 1
                     ))
                     .hint("CAST in steps: WITH a AS (SELECT CAST(x AS ..) AS y ..) SELECT CAST(y AS ..)"));

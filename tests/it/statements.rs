@@ -217,7 +217,7 @@ fn a_limit_holds_in_every_part_of_a_statement() {
     let sorted = format!("SELECT * FROM ({many}) ORDER BY text");
     let joined = format!("SELECT count(*) FROM ({many}) a JOIN ({many}) b ON a.text = b.text");
     let grouped = format!("SELECT text, count(*) FROM ({many}) GROUP BY text");
-    let planned = format!("SELECT {}", vec!["1"; 4_900].join("-"));
+    let planned = format!("SELECT {}", vec!["1"; 900].join("-"));
     for (args, may_end) in [
         (vec!["-c", &copy], false),
         (vec!["-o", "y.csv", "-c", many], false),
@@ -261,7 +261,9 @@ fn correlated_expressions_answer_for_each_outer_row_alone() {
         [["1", "2"], ["2", "2"], ["3", "1"]]
     );
     let window = "SELECT id, (SELECT max(n) FROM (SELECT row_number() OVER (ORDER BY ts) AS n FROM e AS i WHERE i.u = o.u)) FROM e AS o";
-    assert!(asked.batches(window).unwrap_err().message().contains("window function in a correlated subquery"));
+    // Rows are numbered within the user of the outer row.
+    let numbered = format!("{window} ORDER BY 1");
+    assert_eq!(asked.rows(&numbered), [["1", "1"], ["2", "1"], ["3", "1"]]);
 }
 
 #[test]
@@ -326,8 +328,7 @@ fn dates_keep_hours_and_not_in_asks_for_its_own_rows() {
     asked.batches("CREATE TABLE o AS SELECT * FROM (VALUES (1, 10), (2, 20)) AS t(u, x)").unwrap();
     asked.batches("CREATE TABLE i AS SELECT * FROM (VALUES (1, 11), (NULL, 5)) AS t(u, x)").unwrap();
     for not in ["o.x NOT IN (SELECT i.x FROM i WHERE i.u = o.u)", "NOT o.x IN (SELECT i.x FROM i WHERE i.u = o.u)"] {
-        let refused = asked.batches(&format!("SELECT u FROM o WHERE {not}")).unwrap_err();
-        assert!(refused.message().contains("names columns of the outer query"), "{not}: {refused}");
+        assert_eq!(asked.rows(&format!("SELECT u FROM o WHERE {not} ORDER BY 1")), [["1"], ["2"]], "{not}");
     }
     assert_eq!(asked.rows("SELECT u FROM o WHERE x IN (SELECT i.x - 1 FROM i WHERE i.u = o.u)"), [["1"]]);
 }

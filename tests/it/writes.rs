@@ -181,7 +181,7 @@ fn values_arrive_as_they_are() {
     assert_eq!(tables.asked.one(all), "1");
     let row = &tables.asked.rows("SELECT ts, r, day, flag, list, s, raw FROM t WHERE user_id = 'v'")[0];
     assert_eq!(row[0], "2024-01-01T00:00:00Z", "finer than a microsecond is cut");
-    assert_eq!(row[1..], ["0.1", "1969-12-31", "false", "[, 9223372036854775807]", "{a: , b: y}", "63"]);
+    assert_eq!(row[1..], ["0.1", "1969-12-31", "false", "[NULL, 9223372036854775807]", "{a: NULL, b: y}", "63"]);
     // A wider number, an instant of a zone, numbers as text, a date as its midnight.
     let row = "INSERT INTO t (user_id, ts, d, m) SELECT 7, arrow_cast(TIMESTAMP '2024-06-01 12:00:00', 'Timestamp(Second, Some(\"Europe/Berlin\"))'), 3, 3";
     assert_eq!(tables.asked.one(row), "1");

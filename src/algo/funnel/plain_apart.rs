@@ -78,7 +78,7 @@ impl PlainApart {
                 self.places(events, spec, (value as u32, start, level), value_of, &mut chains.places);
                 let reached = Reached { level, dropped: false };
                 let end = chains.places.len();
-                chains.chains.push(Chain { period: None, last_entry: 0, value: Some(*tag), reached, end });
+                chains.chains.push(Chain { period: None, last_entry: i64::MAX, value: Some(*tag), reached, end });
             }
         }
         true

@@ -14,8 +14,8 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::{
-    ColumnChunkMetaData, PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader, ParquetMetaDataWriter,
-    RowGroupMetaData,
+    ColumnChunkMetaData, PageIndexPolicy, ParquetMetaData, ParquetMetaDataOptions, ParquetMetaDataReader,
+    ParquetMetaDataWriter, RowGroupMetaData,
 };
 use parquet::file::page_index::offset_index::OffsetIndexMetaData;
 use parquet::file::reader::ChunkReader;
@@ -59,7 +59,11 @@ impl Write for Noted {
 impl Seal {
     /// Begins a copy; `None` for a file that does not tell where its pages are.
     pub fn new(from: File, to: File) -> Result<Option<Self>> {
-        let reader = ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Optional);
+        // The encodings page by page, which a reader that has dictionaries in mind looks for, are kept only where asked for.
+        let all = ParquetMetaDataOptions::new().with_encoding_stats_as_mask(false);
+        let reader = ParquetMetaDataReader::new()
+            .with_metadata_options(Some(all))
+            .with_page_index_policy(PageIndexPolicy::Optional);
         let metadata = reader.parse_and_finish(&from)?;
         let Some(index) = metadata.offset_index().cloned() else { return Ok(None) };
         let fault = Fault::default();

@@ -214,6 +214,7 @@ fn a_finished_file_is_sealed() {
             assert_eq!(after.sorting_columns(), before.sorting_columns());
             for (after, before) in after.columns().iter().zip(before.columns()) {
                 assert_eq!(after.statistics(), before.statistics());
+                assert_eq!(after.page_encoding_stats_mask(), before.page_encoding_stats_mask());
                 let grown = after.compressed_size() - before.compressed_size();
                 assert!(grown > 0 && grown == after.uncompressed_size() - before.uncompressed_size());
                 let filter = |of: &Path, at: Option<i64>, length: Option<i32>| {

@@ -104,8 +104,14 @@ fn at(values: &mut [f64], share: f64) -> Option<f64> {
     let (_, lower, above) = values.select_nth_unstable_by(below.min(last), f64::total_cmp);
     let lower = *lower;
     let upper = above.iter().copied().min_by(f64::total_cmp).unwrap_or(lower);
-    let way = place - below as f64;
-    Some(if way == 0.0 { lower } else { lower + (upper - lower) * way })
+    // What the product lost to rounding belongs to the way between the two values.
+    let way = ((place - below as f64) + share.mul_add(last as f64, -place)).max(0.0);
+    let apart = upper - lower;
+    Some(match way {
+        0.0 => lower,
+        _ if lower.is_finite() && upper.is_finite() && apart.is_infinite() => lower * (1.0 - way) + upper * way,
+        _ => apart.mul_add(way, lower),
+    })
 }
 
 impl Accumulator for Values {
@@ -148,6 +154,7 @@ mod tests {
         assert_eq!(at(&mut values, 0.0), Some(0.0));
         assert_eq!(at(&mut values, 1.0), Some(26e6));
         assert_eq!(at(&mut [2.0, 1.0], 0.5), Some(1.5));
+        assert_eq!(at(&mut [-f64::MAX, f64::MAX], 0.5), Some(0.0));
         assert_eq!(at(&mut [], 0.5), None);
     }
 }
