@@ -5,7 +5,7 @@
 //! Does not deal with: computing anything.
 //!
 //! **Adding a relation** is one file that implements [`Relation`] and one line in [`RELATIONS`]. Each of its arguments is a constant of
-//! its own ([`argument`]), or one of those that several relations share ([`shared`]).
+//! its own (`argument`), or one of those that several relations share (`shared`).
 
 mod active;
 mod argument;
