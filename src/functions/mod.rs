@@ -121,6 +121,8 @@ fn aggregates() -> Vec<AggregateUDF> {
         retention::retention(),
         retention::user_retention(),
         retention::retention_cells(),
+        retention::user_recurring(),
+        retention::recurring_cells(),
         lifecycle::user_lifecycle(),
         lifecycle::lifecycle_counts(),
         engagement::engagement_counts(),

@@ -24,6 +24,7 @@ mod spans_in_order;
 mod spans_of_time;
 mod stoppable;
 mod subqueries;
+mod truth_values;
 mod unordered_scan;
 mod user_cuts;
 mod windows;
@@ -86,6 +87,7 @@ pub fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
     rules.push(Arc::new(checked_arithmetic::CheckedArithmetic));
     rules.push(Arc::new(subqueries::Subqueries));
     rules.push(Arc::new(correlated::Correlated));
+    rules.push(Arc::new(truth_values::TruthValues));
     rules.into_iter().map(|rule| Arc::new(Stoppable(rule)) as _).collect()
 }
 

@@ -64,6 +64,8 @@ pub enum Kind {
     Numbers(usize),
     /// A list of at most so many numbers.
     UpToNumbers(usize),
+    /// A list of pairs of whole numbers, the first of each not above the second, none within another.
+    Ranges(i64, i64),
     /// An INTERVAL.
     Span,
     /// An INTERVAL of whole days.
@@ -157,6 +159,7 @@ impl Kind {
             Self::Numbers(3) => "list of 3 numbers",
             Self::Numbers(4) => "list of 4 numbers",
             Self::Numbers(_) | Self::UpToNumbers(_) => "list of numbers",
+            Self::Ranges(..) => "list of pairs of BIGINT",
             Self::Span => "INTERVAL",
             Self::Days => "INTERVAL of whole days",
             Self::Spans => "list of INTERVAL",

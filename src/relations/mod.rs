@@ -68,6 +68,7 @@ pub const RELATIONS: &[&dyn Relation] = &[
     &funnel::Funnel,
     &funnel::FunnelUsers,
     &retention::Retention,
+    &retention::RetentionTriangle,
     &retention::RetentionCurve,
     &lifecycle::Lifecycle,
     &engagement::Engagement,

@@ -12,6 +12,7 @@ use datafusion::logical_expr::expr::Expr;
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, col, lit, scalar_subquery};
 use std::sync::Arc;
 
+use super::argument::Argument;
 use super::call::{Call, Moment};
 use super::roles::Roles;
 use super::shared as argument;
@@ -130,6 +131,33 @@ fn bound(call: &Call, roles: &Roles, zone: &str, moment: Moment) -> Result<Bound
             Ok(Bound { looked_at: time().lt_eq(lit(as_of.clone())), as_of, day })
         }
     }
+}
+
+/// A moment of a call as a value that the time column compares with: a DATE is the midnight in `zone` with which it begins.
+pub fn moment_of(call: &mut Call, argument: &Argument, roles: &Roles, zone: &str) -> Result<Option<ScalarValue>> {
+    let Some(moment) = call.moment(argument)? else { return Ok(None) };
+    let clock = clock_of(&roles.time_type).unwrap_or(Clock::Dates);
+    let name = argument.name;
+    let beyond = |shown: &dyn std::fmt::Display| {
+        call.error(format!("argument '{name}': {shown} is beyond what the time column ({}) can hold", roles.time_type))
+    };
+    let value = match moment {
+        Moment::Date(day) => {
+            let calendar = Calendar::new(Unit::Day, zone, 0, clock);
+            let midnight = calendar.and_then(|calendar| calendar.starts_at(i64::from(day)));
+            let midnight = midnight.ok_or_else(|| beyond(&ScalarValue::Date32(Some(day))))?;
+            let array = times_array(vec![midnight], None, &roles.time_type)?;
+            ScalarValue::try_from_array(&array, 0).map_err(Error::from)?
+        }
+        Moment::Instant(instant) if clock == Clock::Dates => {
+            return Err(call
+                .error(format!("argument '{name}': the time column holds dates, so a DATE is needed, got {instant}")));
+        }
+        Moment::Instant(instant) => {
+            super::call::as_instant(&instant, &roles.time_type).map_err(|_| beyond(&instant))?
+        }
+    };
+    Ok(Some(value))
 }
 
 fn ticks_of(instant: &ScalarValue) -> Option<i64> {

@@ -25,7 +25,7 @@ pub fn calendar(function: &str, unit: &str, zone: &str, week_start: &str, clock:
 }
 
 /// The same from three consecutive constant arguments.
-fn calendar_of_literals(
+pub fn calendar_of_literals(
     function: &str,
     expressions: &[Arc<dyn PhysicalExpr>],
     from: usize,

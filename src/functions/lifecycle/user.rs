@@ -17,14 +17,13 @@ use crate::error::Error;
 use crate::functions::columns::{Times, clock_of, coerce_time, list_of, passes, struct_fields};
 use crate::functions::grouped::{GroupedFunction, aggregate, argument_types};
 use crate::functions::kept_values::{KeptValues, kept_fields};
+use crate::functions::period::numbers::PeriodNumbers;
 use crate::functions::user_logs::{NO_VALUE, Taken, UserFold, UserLogs, Users};
 
 const NAME: &str = "user_lifecycle";
 /// Position of the first of unit, tz and week_start.
 const WORDS: usize = 2;
 const KEPT: usize = 5;
-/// Days from 1970 to the first date of the calendar: no number of a period is farther from zero.
-const FARTHEST: i64 = 4_371_587;
 
 /// The function.
 pub fn user_lifecycle() -> AggregateUDF {
@@ -132,45 +131,15 @@ struct Known {
 
 const NOTHING: Known = Known { first: i64::MAX, last: NEVER, born: NEVER, kept: NO_VALUE };
 
-/// The periods of times, one column's.
-struct Periods {
-    calendar: Calendar,
-    /// Times `from..until` known to be of this period: those of the row before, which usually hold the next one too.
-    stretch: (i64, i64),
-    period: i32,
-}
-
-impl Periods {
-    #[inline]
-    fn of(&mut self, time: i64) -> Result<i32> {
-        if self.stretch.0 <= time && time < self.stretch.1 {
-            return Ok(self.period);
-        }
-        self.find(time)
-    }
-
-    fn find(&mut self, time: i64) -> Result<i32> {
-        let beyond = || {
-            Error::data(format!(
-                "{NAME}: time {time} (in the column's own unit) is beyond the calendar, years -9999 to 9999"
-            ))
-        };
-        let bucket = self.calendar.bucket(time).filter(|b| b.abs() <= FARTHEST).ok_or_else(beyond)?;
-        self.stretch = self.calendar.stretch(time).ok_or_else(beyond)?;
-        self.period = bucket as i32;
-        Ok(self.period)
-    }
-}
-
 /// Births and active periods.
 struct Activity {
-    times: Periods,
-    births: Periods,
+    times: PeriodNumbers,
+    births: PeriodNumbers,
 }
 
 impl Activity {
     fn new(times: Calendar, births: Calendar) -> Self {
-        let periods = |calendar| Periods { calendar, stretch: (0, 0), period: NEVER };
+        let periods = |calendar| PeriodNumbers::new(NAME, calendar);
         Self { times: periods(times), births: periods(births) }
     }
 }
@@ -245,7 +214,7 @@ impl UserFold for Activity {
     }
 
     fn fresh(&self) -> Self {
-        Self::new(self.times.calendar.clone(), self.births.calendar.clone())
+        Self::new(self.times.calendar().clone(), self.births.calendar().clone())
     }
 
     fn update(

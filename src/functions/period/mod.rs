@@ -7,6 +7,7 @@
 mod active;
 mod date;
 pub mod dates;
+pub mod numbers;
 mod reached;
 mod rows;
 

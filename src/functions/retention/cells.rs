@@ -1,23 +1,26 @@
-//! `retention_cells(periods, n, type)`: how many groups came back in each period, 0 to n.
+//! `retention_cells(periods, n, type [, brackets])`: how many groups came back in each period, 0 to n, or in each bracket.
 
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, ListArray};
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field, FieldRef, Int64Type};
+use datafusion::common::ScalarValue;
 use datafusion::error::Result;
 use datafusion::logical_expr::function::AccumulatorArgs;
 use datafusion::logical_expr::{AggregateUDF, EmitTo, GroupsAccumulator};
+use datafusion::physical_plan::PhysicalExpr;
 
+use crate::algo::retention::Retained;
 use crate::error::{Error, suggest};
-use crate::functions::columns::{literal_integer, literal_text, passes};
+use crate::functions::columns::{literal, literal_integer, literal_text, passes};
 use crate::functions::grouped::{GroupedFunction, aggregate};
 use crate::functions::single_group::states_of_rows;
 
 const NAME: &str = "retention_cells";
 
 /// What counts as retained in period n.
-pub const TYPES: [&str; 2] = ["on", "on_or_after"];
+pub const TYPES: [&str; 5] = ["on", "on_or_after", "on_or_before", "bracket", "streak"];
 /// The most periods a table may have: beyond it a mistake is likelier than a wish.
 pub const MAX_PERIODS: i64 = 10_000;
 
@@ -36,10 +39,14 @@ impl GroupedFunction for RetentionCells {
 
     fn coerce(&self, types: &[DataType]) -> Result<Vec<DataType>, Error> {
         match types {
-            [DataType::List(item), _, _] if item.data_type().is_integer() => {
-                Ok(vec![DataType::new_list(DataType::Int64, true), DataType::Int64, DataType::Utf8])
+            [DataType::List(item), _, _, brackets @ ..]
+                if brackets.len() < 2 && (item.data_type().is_integer() || item.data_type().is_null()) =>
+            {
+                let mut coerced = vec![DataType::new_list(DataType::Int64, true), DataType::Int64, DataType::Utf8];
+                coerced.extend(brackets.iter().map(|_| DataType::new_list(DataType::Int64, true)));
+                Ok(coerced)
             }
-            _ => Err(Error::user(format!("{NAME}: needs (list of periods, number of periods, type)"))),
+            _ => Err(Error::user(format!("{NAME}: needs (list of periods, number of periods, type [, brackets])"))),
         }
     }
 
@@ -48,15 +55,8 @@ impl GroupedFunction for RetentionCells {
     }
 
     fn groups(&self, args: &AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
-        let periods = literal_integer(NAME, "the number of periods", args.exprs, 1)?;
-        if !(0..=MAX_PERIODS).contains(&periods) {
-            return Err(Error::user(format!("{NAME}: {periods} periods; 0 to {MAX_PERIODS} are allowed")).into());
-        }
-        let kind = literal_text(NAME, "the type", args.exprs, 2)?;
-        if !TYPES.contains(&kind.as_str()) {
-            return Err(Error::user(format!("{NAME}: unknown type '{kind}'; {}", suggest(&kind, TYPES))).into());
-        }
-        Ok(Box::new(CellGroups { cells: periods as usize + 1, or_after: kind == "on_or_after", counts: Vec::new() }))
+        let (retained, cells) = retained(NAME, args.exprs, 1)?;
+        Ok(Box::new(CellGroups { cells, retained, own: Vec::new(), counts: Vec::new() }))
     }
 
     fn state_fields(&self, name: &str, _types: &[DataType]) -> Result<Vec<FieldRef>, Error> {
@@ -64,9 +64,49 @@ impl GroupedFunction for RetentionCells {
     }
 }
 
+/// What the constants `n`, `type` and `brackets` ask for, and how many cells there are.
+pub fn retained(function: &str, expressions: &[Arc<dyn PhysicalExpr>], from: usize) -> Result<(Retained, usize)> {
+    let refuse = |text: String| Err(Error::user(format!("{function}: {text}")).into());
+    let periods = literal_integer(function, "the number of periods", expressions, from)?;
+    if !(0..=MAX_PERIODS).contains(&periods) {
+        return refuse(format!("{periods} periods; 0 to {MAX_PERIODS} are allowed"));
+    }
+    let kind = literal_text(function, "the type", expressions, from + 1)?;
+    let given = match expressions.get(from + 2) {
+        Some(_) => brackets(function, literal(function, "brackets", expressions, from + 2)?)?,
+        None => Vec::new(),
+    };
+    let retained = match kind.as_str() {
+        "on" => Retained::On,
+        "on_or_after" => Retained::OnOrAfter,
+        "on_or_before" => Retained::OnOrBefore,
+        "streak" => Retained::Streak,
+        "bracket" if given.is_empty() => return refuse("type 'bracket' needs brackets".to_string()),
+        "bracket" => Retained::Bracket(given.clone()),
+        other => return refuse(format!("unknown type '{other}'; {}", suggest(other, TYPES))),
+    };
+    match retained {
+        Retained::Bracket(_) => Ok((retained, given.len())),
+        _ if given.is_empty() => Ok((retained, periods as usize + 1)),
+        _ => refuse("brackets go with the type 'bracket' alone".to_string()),
+    }
+}
+
+/// Ranges from the list of their ends.
+fn brackets(function: &str, value: &ScalarValue) -> Result<Vec<(i64, i64)>> {
+    let wrong =
+        || Error::user(format!("{function}: brackets must be pairs of periods such as [1, 3, 4, 7], got {value}"));
+    let ScalarValue::List(list) = value else { return Err(wrong().into()) };
+    let ends = list.values().as_primitive_opt::<Int64Type>().filter(|ends| ends.null_count() == 0);
+    let ends = ends.filter(|ends| list.is_valid(0) && ends.len() % 2 == 0).ok_or_else(wrong)?;
+    Ok(ends.values().chunks_exact(2).map(|pair| (pair[0], pair[1])).collect())
+}
+
 struct CellGroups {
     cells: usize,
-    or_after: bool,
+    retained: Retained,
+    /// The periods of one user.
+    own: Vec<i64>,
     /// `counts[group * cells + period]`.
     counts: Vec<i64>,
 }
@@ -106,15 +146,13 @@ impl GroupsAccumulator for CellGroups {
             }
             let counts = &mut self.counts[group * self.cells..(group + 1) * self.cells];
             let came = lists.value_offsets()[row] as usize..lists.value_offsets()[row + 1] as usize;
-            let valid =
-                came.filter(|at| elements.is_valid(*at)).filter_map(|at| usize::try_from(elements.value(at)).ok());
-            if self.or_after {
-                if let Some(last) = valid.max() {
-                    counts.iter_mut().take(last.saturating_add(1)).for_each(|c| *c += 1);
-                }
-            } else {
-                valid.filter(|p| *p < self.cells).for_each(|p| counts[p] += 1);
+            self.own.clear();
+            self.own.extend(came.filter(|at| elements.is_valid(*at)).map(|at| elements.value(at)));
+            if !self.own.is_sorted_by(|a, b| a < b) {
+                self.own.sort_unstable();
+                self.own.dedup();
             }
+            self.retained.count(&self.own, counts);
         }
         Ok(())
     }
@@ -141,11 +179,12 @@ impl GroupsAccumulator for CellGroups {
     }
 
     fn convert_to_state(&self, values: &[ArrayRef], opt_filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
-        let single = CellGroups { cells: self.cells, or_after: self.or_after, counts: Vec::new() };
+        let (retained, own) = (self.retained.clone(), Vec::new());
+        let single = CellGroups { cells: self.cells, retained, own, counts: Vec::new() };
         states_of_rows(single, values, opt_filter)
     }
 
     fn size(&self) -> usize {
-        size_of_val(self) + self.counts.capacity() * size_of::<i64>()
+        size_of_val(self) + (self.counts.capacity() + self.own.capacity()) * size_of::<i64>()
     }
 }

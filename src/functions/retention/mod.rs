@@ -4,18 +4,39 @@ pub mod arguments;
 pub mod cells;
 mod conditions;
 mod period_end;
+mod recurring_cells;
 mod user;
+mod user_recurring;
 
 pub use cells::retention_cells;
 pub use conditions::retention;
 pub use period_end::period_end;
+pub use recurring_cells::recurring_cells;
 pub use user::user_retention;
+pub use user_recurring::user_recurring;
 
 use super::{ArgumentDoc, FunctionDoc, FunctionKind};
 
 /// What the manual says of this family.
 pub fn docs() -> Vec<FunctionDoc> {
     let argument = |name, kind, default, text| ArgumentDoc { name, kind, default, text };
+    let types = || {
+        argument(
+            "type",
+            "TEXT",
+            None,
+            "`on`: in that period; `on_or_after`: in that period or later; `on_or_before`: in one of the periods 1 to n; `streak`: in each \
+             of them; `bracket`: in one of the periods of a bracket. Period 0 is counted alone in all of them but the last.",
+        )
+    };
+    let brackets = || {
+        argument(
+            "brackets",
+            "LIST of BIGINT",
+            Some("none"),
+            "Pairs of periods, ascending: `[1, 3, 4, 7]` are 1 to 3 and 4 to 7.",
+        )
+    };
     vec![
         FunctionDoc {
             name: "retention",
@@ -42,7 +63,7 @@ pub fn docs() -> Vec<FunctionDoc> {
             name: "user_retention",
             kind: FunctionKind::Aggregate,
             summary: "The birth of each group, and the periods in which it came back",
-            syntax: "user_retention(time, start, return, unit, tz, week_start, index [, kept])",
+            syntax: "user_retention(time, start, return, unit, tz, week_start, index [, min_count] [, kept])",
             arguments: vec![
                 argument("time", "TIMESTAMP or DATE", None, "When the event happened."),
                 argument("start", "BOOLEAN", None, "Which events can be the birth; the earliest is."),
@@ -56,6 +77,7 @@ pub fn docs() -> Vec<FunctionDoc> {
                     None,
                     "`calendar`: bucket of the return minus bucket of the birth. `rolling`: spans of 24 hours, 7 or 30 days from the birth.",
                 ),
+                argument("min_count", "BIGINT", Some("1"), "How many returns a period needs, the birth not counted."),
                 argument(
                     "kept",
                     "STRUCT",
@@ -71,22 +93,78 @@ pub fn docs() -> Vec<FunctionDoc> {
             ],
             text: "A return is a different event than the birth, at the same or a later time. Two rows at the same time are \
                    different events, so a tied row counts. Rows whose time is NULL take no part.\n\nMemory: 48 bytes a group \
-                   and 20 for each further period with a return.",
+                   and 20 for each further period with a return; for each return, where `min_count` is above 1.",
             example: "SELECT r.cohort, count(*) AS users\nFROM (\n  SELECT user_retention(ts, true, true, 'month', 'UTC', 'monday', 'calendar') AS r\n  FROM events GROUP BY user_id\n)\nGROUP BY r.cohort ORDER BY r.cohort",
         },
         FunctionDoc {
             name: "retention_cells",
             kind: FunctionKind::Aggregate,
             summary: "How many groups came back in each period",
-            syntax: "retention_cells(periods, n, type)",
+            syntax: "retention_cells(periods, n, type [, brackets])",
             arguments: vec![
                 argument("periods", "LIST of BIGINT", None, "The periods of one user, as from `user_retention`."),
                 argument("n", "BIGINT", None, "The last period to count."),
-                argument("type", "TEXT", None, "`on`: in that period; `on_or_after`: in that period or later."),
+                types(),
+                brackets(),
             ],
-            returns: vec![("LIST of BIGINT", "n + 1 counts: element 1 is period 0.")],
+            returns: vec![(
+                "LIST of BIGINT",
+                "n + 1 counts: element 1 is period 0. With type `bracket` a count for each bracket.",
+            )],
             text: "NULL lists and elements count for nothing. State: 8 bytes for each cell of each group.",
             example: "SELECT retention_cells(r.periods, 3, 'on') AS cells\nFROM (\n  SELECT user_retention(ts, true, true, 'week', 'UTC', 'monday', 'calendar') AS r\n  FROM events GROUP BY user_id\n)",
+        },
+        FunctionDoc {
+            name: "user_recurring",
+            kind: FunctionKind::Aggregate,
+            summary: "In which periods each group had a start event, and in which it came back",
+            syntax: "user_recurring(time, start, return, unit, tz, week_start, min_count [, kept])",
+            arguments: vec![
+                argument("time", "TIMESTAMP or DATE", None, "When the event happened."),
+                argument("start", "BOOLEAN", None, "Which events can be a birth; the earliest of each period is."),
+                argument("return", "BOOLEAN", None, "Which events are returns."),
+                argument("unit", "TEXT", None, "`day`, `week`, `month`, `quarter` or `year`."),
+                argument("tz", "TEXT", None, "IANA time zone of the calendar."),
+                argument("week_start", "TEXT", None, "The day on which weeks start."),
+                argument("min_count", "BIGINT", None, "How many returns a period needs."),
+                argument(
+                    "kept",
+                    "STRUCT",
+                    Some("nothing"),
+                    "Values to carry along from the first start event; the least of tied ones.",
+                ),
+            ],
+            returns: vec![
+                (
+                    "periods LIST of STRUCT",
+                    "The periods with a start or a return, ascending: `period` INT (its number), `cohort` DATE (its first local date), \
+                     `birth` (time of its first start event, NULL without one), `returned` BOOLEAN (whether it has `min_count` returns), \
+                     `again` BOOLEAN (whether it has so many that are other events than the birth, at its time or later).",
+                ),
+                ("kept STRUCT", "The kept values; only where the argument was given."),
+            ],
+            text: "Rows whose time is NULL take no part.\n\nMemory: 48 bytes a group and 36 for each further period; for each event, \
+                   where `min_count` is above 1.",
+            example: "SELECT u.periods[1].cohort AS first_month, count(*) AS users\nFROM (\n  SELECT user_recurring(ts, true, true, 'month', 'UTC', 'monday', 1) AS u\n  FROM events GROUP BY user_id\n)\nGROUP BY 1 ORDER BY 1",
+        },
+        FunctionDoc {
+            name: "recurring_cells",
+            kind: FunctionKind::Aggregate,
+            summary: "The cohort of every period, and how many of it came back in each period since",
+            syntax: "recurring_cells(periods, n, type [, brackets])",
+            arguments: vec![
+                argument("periods", "LIST of STRUCT", None, "The periods of one user, as from `user_recurring`."),
+                argument("n", "BIGINT", None, "The last period to count."),
+                types(),
+                brackets(),
+            ],
+            returns: vec![(
+                "LIST of STRUCT",
+                "`cohort` DATE, `size` BIGINT (users with a start event in the period), `latest` (the latest of their births), `cells` \
+                 LIST of BIGINT (as `retention_cells` counts).",
+            )],
+            text: "Memory: 8 bytes for each cell of each cohort and group.",
+            example: "SELECT c.cohort, c.size, c.cells\nFROM (\n  SELECT unnest(recurring_cells(u.periods, 2, 'on')) AS c\n  FROM (SELECT user_recurring(ts, true, true, 'month', 'UTC', 'monday', 1) AS u FROM events GROUP BY user_id)\n)\nORDER BY c.cohort LIMIT 3",
         },
         FunctionDoc {
             name: "period_end",

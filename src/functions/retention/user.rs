@@ -1,7 +1,7 @@
 //! `user_retention`: the birth of each group and the periods in which it came back.
 //!
-//! Memory: 48 bytes a group, 20 for each further period with a return (and instant, while partial states are merged), and the
-//! kept values. Partial states are exact: the earliest birth, and the last return of each period.
+//! Memory: 48 bytes a group, 20 for each further period with a return (for each return, where a period needs several of them; and
+//! for each instant, while partial states are merged), and the kept values. Partial states are exact: the earliest birth, and the last return of each period.
 
 use std::sync::Arc;
 
@@ -11,13 +11,16 @@ use arrow::datatypes::{DataType, Field, FieldRef, Fields, Int64Type, UInt8Type};
 use datafusion::error::Result;
 use datafusion::logical_expr::function::AccumulatorArgs;
 use datafusion::logical_expr::{AggregateUDF, GroupsAccumulator};
+use datafusion::physical_plan::PhysicalExpr;
 
 use super::arguments::Counting;
 use crate::algo::calendar::Clock;
 use crate::algo::event_log::Grouped;
 use crate::algo::retention::{Periods, Return, Tied, periods};
 use crate::error::Error;
-use crate::functions::columns::{Times, clock_of, coerce_condition, coerce_time, list_of, struct_fields, times_array};
+use crate::functions::columns::{
+    Times, clock_of, coerce_condition, coerce_time, list_of, literal_integer, struct_fields, times_array,
+};
 use crate::functions::grouped::{GroupedFunction, aggregate, argument_types};
 use crate::functions::kept_values::{KeptValues, kept_fields};
 use crate::functions::user_logs::{NO_VALUE, Taken, UserFold, UserLogs, Users};
@@ -25,7 +28,7 @@ use crate::functions::user_logs::{NO_VALUE, Taken, UserFold, UserLogs, Users};
 const NAME: &str = "user_retention";
 /// Position of the first of unit, tz, week_start and index.
 const WORDS: usize = 3;
-const KEPT: usize = 7;
+const LEAST: usize = 7;
 
 /// The function.
 pub fn user_retention() -> AggregateUDF {
@@ -36,7 +39,16 @@ pub fn user_retention() -> AggregateUDF {
 struct UserRetention;
 
 fn kept_of(types: &[DataType]) -> Option<&Fields> {
-    types.get(KEPT).and_then(struct_fields)
+    types.get(LEAST..).and_then(<[DataType]>::last).and_then(struct_fields)
+}
+
+/// How many returns a period needs, from the constant at this position.
+pub fn least_returns(function: &str, expressions: &[Arc<dyn PhysicalExpr>], position: usize) -> Result<u32, Error> {
+    let given = literal_integer(function, "min_count", expressions, position)?;
+    u32::try_from(given)
+        .ok()
+        .filter(|least| *least > 0)
+        .ok_or_else(|| Error::user(format!("{function}: min_count must be from 1 to {}, got {given}", u32::MAX)))
 }
 
 fn answer_fields(time: &DataType, kept: Option<&Fields>) -> Fields {
@@ -57,10 +69,11 @@ impl GroupedFunction for UserRetention {
     }
 
     fn coerce(&self, types: &[DataType]) -> Result<Vec<DataType>, Error> {
-        let kept = kept_of(types).is_some();
-        if types.len() != KEPT + usize::from(kept) {
+        let kept = usize::from(kept_of(types).is_some());
+        let others = types.len() - kept;
+        if others != LEAST && (others != LEAST + 1 || !types[LEAST].is_integer()) {
             return Err(Error::user(format!(
-                "{NAME}: needs (time, start, return, unit, time zone, week_start, index [, kept STRUCT]), got {} arguments",
+                "{NAME}: needs (time, start, return, unit, time zone, week_start, index [, min_count] [, kept STRUCT]), got {} arguments",
                 types.len()
             )));
         }
@@ -68,7 +81,8 @@ impl GroupedFunction for UserRetention {
         coerced[0] = coerce_time(NAME, 1, &types[0])?;
         coerced[1] = coerce_condition(NAME, 2, &types[1])?;
         coerced[2] = coerce_condition(NAME, 3, &types[2])?;
-        coerced[WORDS..KEPT].fill(DataType::Utf8);
+        coerced[WORDS..LEAST].fill(DataType::Utf8);
+        coerced[LEAST..others].fill(DataType::Int64);
         Ok(coerced)
     }
 
@@ -81,7 +95,12 @@ impl GroupedFunction for UserRetention {
         let clock = clock_of(&types[0]).unwrap_or(Clock::Dates);
         let counting = Counting::of_literals(NAME, args.exprs, WORDS, clock)?;
         let kept = kept_of(&types).map(KeptValues::new).transpose()?;
-        Ok(Box::new(UserLogs::new(Returns::new(types[0].clone(), counting), kept)))
+        let least = match types.get(LEAST) {
+            Some(DataType::Int64) => least_returns(NAME, args.exprs, LEAST)?,
+            _ => 1,
+        };
+        let kept_at = types.len() - 1;
+        Ok(Box::new(UserLogs::new(Returns::new(types[0].clone(), counting, least, kept_at), kept)))
     }
 
     fn state_fields(&self, name: &str, types: &[DataType]) -> Result<Vec<FieldRef>, Error> {
@@ -136,15 +155,19 @@ const NOTHING: Known = Known { birth: i64::MAX, last: 0, kept: NO_VALUE, starts:
 struct Returns {
     time_type: DataType,
     counting: Counting,
+    /// How many returns a period needs. Above one every return is logged.
+    least: u32,
+    /// Position of the values to keep.
+    kept_at: usize,
     fold: Periods,
     /// Times known to be of one period.
     stretch: (i64, i64),
 }
 
 impl Returns {
-    fn new(time_type: DataType, counting: Counting) -> Self {
+    fn new(time_type: DataType, counting: Counting, least: u32, kept_at: usize) -> Self {
         let fold = counting.periods();
-        Self { time_type, counting, fold, stretch: (0, 0) }
+        Self { time_type, counting, least, kept_at, fold, stretch: (0, 0) }
     }
 
     #[inline]
@@ -160,7 +183,7 @@ impl Returns {
         };
         let known = &mut users.known[group];
         if known.last_tied != Tied(0) {
-            if from <= known.last && known.last < until {
+            if self.least == 1 && from <= known.last && known.last < until {
                 match time.cmp(&known.last) {
                     std::cmp::Ordering::Greater => (known.last, known.last_tied) = (time, tied),
                     std::cmp::Ordering::Equal => known.last_tied = known.last_tied.and(tied),
@@ -214,7 +237,7 @@ impl UserFold for Returns {
     }
 
     fn fresh(&self) -> Self {
-        Self::new(self.time_type.clone(), self.counting.clone())
+        Self::new(self.time_type.clone(), self.counting.clone(), self.least, self.kept_at)
     }
 
     fn update(
@@ -246,7 +269,7 @@ impl UserFold for Returns {
             }
         }
         if keeps {
-            users.keep(&values[KEPT], groups, |row, known| times.values()[row] == known.birth)?;
+            users.keep(&values[self.kept_at], groups, |row, known| times.values()[row] == known.birth)?;
         }
         Ok(())
     }
@@ -290,7 +313,7 @@ impl UserFold for Returns {
                 cohorts.push(Some(cohort.ok_or_else(|| beyond_calendar(known.birth))?));
                 returns.clear();
                 returns.extend(logged.iter().map(|entry| Return { time: entry.time, tied: entry.tied }));
-                periods(known.birth, known.starts, &mut returns, &mut counting, &mut found);
+                periods(known.birth, known.starts, &mut returns, &mut counting, self.least, &mut found);
             }
             let end = i32::try_from(found.len());
             offsets.push(end.map_err(|_| Error::resources(format!("{NAME}: too many periods")))?);

@@ -101,6 +101,40 @@ impl Call<'_> {
         elements.into_iter().map(|element| self.step_number(key, element)).collect()
     }
 
+    /// Ranges of whole numbers, ascending, that do not overlap; `None` where there is none.
+    pub fn ranges(&mut self, argument: &Argument) -> Result<Option<Vec<(i64, i64)>>> {
+        let Kind::Ranges(low, high) = argument.kind else {
+            return Err(Error::internal(format!("argument '{}' is not a list of ranges", argument.name)));
+        };
+        let Some(written) = self.given_or_default(argument)? else { return Ok(None) };
+        let key = argument.name;
+        let wrong = |call: &Self, why: String| {
+            call.error(format!("argument '{key}' must be a list of pairs such as [[1, 3], [4, 7]], got {written}{why}"))
+        };
+        let SqlExpr::Array(array) = &written else { return Err(wrong(self, String::new())) };
+        let mut ranges: Vec<(i64, i64)> = Vec::with_capacity(array.elem.len());
+        for element in &array.elem {
+            let SqlExpr::Array(pair) = element else { return Err(wrong(self, String::new())) };
+            let mut ends = Vec::with_capacity(2);
+            for end in &pair.elem {
+                let value = self.folded(key, end.clone())?;
+                match value.cast_to(&DataType::Int64) {
+                    Ok(ScalarValue::Int64(Some(n))) if value.data_type().is_integer() => ends.push(n),
+                    _ => return Err(wrong(self, String::new())),
+                }
+            }
+            let [from, to] = ends[..] else { return Err(wrong(self, String::new())) };
+            if from > to || from < low || to > high {
+                return Err(wrong(self, format!("; [{from}, {to}] is not a range between {low} and {high}")));
+            }
+            if let Some((_, before)) = ranges.last().filter(|last| last.1 >= from) {
+                return Err(wrong(self, format!("; [{from}, {to}] begins before {before} has ended")));
+            }
+            ranges.push((from, to));
+        }
+        if ranges.is_empty() { Err(wrong(self, String::new())) } else { Ok(Some(ranges)) }
+    }
+
     fn step_number(&mut self, key: &str, written: SqlExpr) -> Result<i64> {
         let value = self.folded(key, written)?;
         match value.cast_to(&DataType::Int64) {

@@ -30,7 +30,13 @@ struct Row {
 struct Question {
     civil: Civil,
     rolling: bool,
-    or_after: bool,
+    kind: &'static str,
+    /// Of type `bracket`.
+    brackets: Vec<(i64, i64)>,
+    min_count: usize,
+    birth: &'static str,
+    /// From, and before.
+    born: [Option<i64>; 2],
     periods: i64,
     /// `start => s` and `return => r`, or any event.
     start: bool,
@@ -51,7 +57,25 @@ impl Question {
     fn draw(random: &mut ChaCha8Rng) -> Self {
         let clock = *CLOCKS.choose(random).unwrap();
         let rolling = random.random_bool(0.25);
+        let kind = *["on", "on", "on_or_after", "on_or_before", "streak", "bracket"].choose(random).unwrap();
+        let mut brackets = Vec::new();
+        let mut from = random.random_range(0..3);
+        while kind == "bracket" && (brackets.is_empty() || random.random_bool(0.6)) {
+            let to = from + random.random_range(0..3);
+            brackets.push((from, to));
+            from = to + random.random_range(1..3);
+        }
+        let births: &[&str] =
+            if rolling { &["first", "first_in_range"] } else { &["first", "first_in_range", "recurring"] };
+        let birth = *births.choose(random).unwrap();
+        let splits: &[Split] =
+            if birth == "recurring" { &[Split::None, Split::By] } else { &[Split::None, Split::By, Split::Cohort] };
         Self {
+            kind,
+            brackets,
+            min_count: *[1, 1, 2, 3].choose(random).unwrap(),
+            birth,
+            born: [None; 2],
             civil: Civil {
                 clock,
                 zone: ZONES.choose(random).unwrap(),
@@ -59,11 +83,10 @@ impl Question {
                 week_start: random.random_range(0..7),
             },
             rolling,
-            or_after: random.random_bool(0.5),
             periods: random.random_range(0..6),
             start: random.random_bool(0.6),
             back: random.random_bool(0.6),
-            split: *[Split::None, Split::By, Split::Cohort].choose(random).unwrap(),
+            split: *splits.choose(random).unwrap(),
             as_of: None,
         }
     }
@@ -99,38 +122,94 @@ impl Question {
         end - last_day <= as_of
     }
 
-    /// Birth, value of the country at it, and the periods in which the user came back.
-    fn user(&self, rows: &[Row]) -> Option<(i64, usize, BTreeSet<i64>)> {
-        let is_start = |r: &Row| !self.start || r.start == Some(true);
+    fn in_range(&self, time: i64) -> bool {
+        self.born[0].is_none_or(|from| time >= from) && self.born[1].is_none_or(|before| time < before)
+    }
+
+    /// The user's births, the value of the country that counts, and the periods in which the user came back.
+    fn members(&self, rows: &[Row]) -> Vec<Member> {
         let is_back = |r: &Row| !self.back || r.back == Some(true);
         let seen: Vec<&Row> =
             rows.iter().filter(|r| r.time.is_some_and(|t| self.civil.looks_at(self.as_of, t))).collect();
-        let birth = seen.iter().filter(|r| is_start(r)).map(|r| r.time.unwrap()).min()?;
-        let births = || seen.iter().enumerate().filter(|(_, r)| is_start(r) && r.time == Some(birth));
-        let country = births().map(|(_, r)| r.country).min().unwrap();
-        let mut periods = BTreeSet::new();
-        for (e, _) in births() {
-            for (r, row) in seen.iter().enumerate() {
-                let time = row.time.unwrap();
-                if e != r && is_back(row) && time >= birth {
-                    periods.insert(self.period(birth, time));
-                }
+        let is_start = |r: &Row| {
+            (!self.start || r.start == Some(true)) && (self.birth == "first" || self.in_range(r.time.unwrap()))
+        };
+        let starts =
+            || seen.iter().enumerate().filter(|(_, r)| is_start(r)).map(|(e, r)| (e, r.time.unwrap(), r.country));
+        let Some(first) = starts().map(|s| s.1).min() else { return Vec::new() };
+        let country = starts().filter(|s| s.1 == first).map(|s| s.2).min().unwrap();
+        let births: BTreeSet<i64> = match self.birth {
+            "recurring" => {
+                let cohort = |time: i64| self.civil.first(self.civil.date(time));
+                starts().filter(|s| starts().all(|t| t.1 >= s.1 || cohort(t.1) != cohort(s.1))).map(|s| s.1).collect()
             }
+            _ => BTreeSet::from([first]),
+        };
+        let mut members = Vec::new();
+        for birth in births.into_iter().filter(|birth| self.in_range(*birth)) {
+            let mut periods = BTreeSet::new();
+            // Any of the tied starts may be the birth.
+            for (e, ..) in starts().filter(|s| s.1 == birth) {
+                let mut counts: BTreeMap<i64, usize> = BTreeMap::new();
+                for (r, row) in seen.iter().enumerate() {
+                    let time = row.time.unwrap();
+                    if e != r && is_back(row) && time >= birth {
+                        *counts.entry(self.period(birth, time)).or_default() += 1;
+                    }
+                }
+                periods.extend(counts.into_iter().filter(|(_, count)| *count >= self.min_count).map(|(n, _)| n));
+            }
+            members.push((birth, country, periods));
         }
-        Some((birth, country, periods))
+        members
+    }
+
+    /// The rows of a cohort: the last period of each, and whether a user counts in it.
+    fn cells(&self) -> Vec<(i64, i64)> {
+        match self.kind {
+            "bracket" => self.brackets.clone(),
+            _ => (0..=self.periods).map(|n| (n, n)).collect(),
+        }
+    }
+
+    fn came(&self, (from, to): (i64, i64), periods: &BTreeSet<i64>) -> bool {
+        match self.kind {
+            "bracket" => (from..=to).any(|n| periods.contains(&n)),
+            "on_or_after" => periods.iter().any(|p| *p >= to),
+            _ if to == 0 => periods.contains(&0),
+            "on_or_before" => (1..=to).any(|n| periods.contains(&n)),
+            "streak" => (1..=to).all(|n| periods.contains(&n)),
+            _ => periods.contains(&to),
+        }
     }
 
     /// The arguments after the table.
     fn arguments(&self) -> String {
         let mut text = format!(
-            "unit => '{}', periods => {}, type => '{}', index => '{}', tz => '{}', week_start => '{}'",
+            "unit => '{}', type => '{}', index => '{}', tz => '{}', week_start => '{}'",
             self.civil.unit,
-            self.periods,
-            if self.or_after { "on_or_after" } else { "on" },
+            self.kind,
             if self.rolling { "rolling" } else { "calendar" },
             self.civil.zone,
             DAYS[self.civil.week_start]
         );
+        if self.kind == "bracket" {
+            let brackets: Vec<String> = self.brackets.iter().map(|(from, to)| format!("[{from}, {to}]")).collect();
+            text.push_str(&format!(", brackets => [{}]", brackets.join(", ")));
+        } else {
+            text.push_str(&format!(", periods => {}", self.periods));
+        }
+        if self.min_count > 1 {
+            text.push_str(&format!(", min_count => {}", self.min_count));
+        }
+        if self.birth != "first" {
+            text.push_str(&format!(", birth => '{}'", self.birth));
+        }
+        for (name, time) in ["born_from", "born_before"].iter().zip(self.born) {
+            if let Some(time) = time {
+                text.push_str(&format!(", {name} => {}", self.civil.literal(time)));
+            }
+        }
         if self.start {
             text.push_str(", start => s");
         }
@@ -158,31 +237,28 @@ struct Cohort {
     complete: Vec<bool>,
 }
 
-/// Birth, and the periods with a return.
-type Member = (i64, BTreeSet<i64>);
+/// Birth, country, and the periods with a return.
+type Member = (i64, usize, BTreeSet<i64>);
 
 fn cohorts(question: &Question, users: &[Vec<Row>], reach: i64) -> Vec<Cohort> {
     let mut members: BTreeMap<(usize, Date), Vec<Member>> = BTreeMap::new();
     for rows in users {
-        let Some((birth, country, periods)) = question.user(rows) else { continue };
-        let cohort = question.civil.first(question.civil.date(birth));
-        let key = match question.split {
-            Split::None => (0, cohort),
-            Split::By => (country, cohort),
-            Split::Cohort => (country, jiff::civil::date(1970, 1, 1)),
-        };
-        members.entry(key).or_default().push((birth, periods));
+        for member in question.members(rows) {
+            let cohort = question.civil.first(question.civil.date(member.0));
+            let key = match question.split {
+                Split::None => (0, cohort),
+                Split::By => (member.1, cohort),
+                Split::Cohort => (member.1, jiff::civil::date(1970, 1, 1)),
+            };
+            members.entry(key).or_default().push(member);
+        }
     }
-    let all = 0..=question.periods;
+    let all = question.cells();
     members
         .into_iter()
         .map(|((country, date), members)| {
             let country = COUNTRIES[country].unwrap_or("NULL").to_string();
             let latest = members.iter().map(|m| m.0).max().unwrap();
-            let came = |n: i64, periods: &BTreeSet<i64>| match question.or_after {
-                true => periods.iter().any(|p| *p >= n),
-                false => periods.contains(&n),
-            };
             Cohort {
                 leading: match question.split {
                     Split::None => vec![date.to_string()],
@@ -190,8 +266,9 @@ fn cohorts(question: &Question, users: &[Vec<Row>], reach: i64) -> Vec<Cohort> {
                     Split::Cohort => vec![country],
                 },
                 size: members.len() as i64,
-                retained: all.clone().map(|n| members.iter().filter(|m| came(n, &m.1)).count() as i64).collect(),
-                complete: all.clone().map(|n| question.complete(latest, n, reach)).collect(),
+                retained: (all.iter().map(|cell| members.iter().filter(|m| question.came(*cell, &m.2)).count() as i64))
+                    .collect(),
+                complete: all.iter().map(|cell| question.complete(latest, cell.1, reach)).collect(),
             }
         })
         .collect()
@@ -273,6 +350,15 @@ fn each_question(salt: u64, rounds: usize, mut check: impl FnMut(&Asked, &Questi
             }
             question.as_of = Some(question.civil.as_of(time, random.random_bool(0.4)));
         }
+        if question.birth == "first_in_range" || random.random_bool(0.3) {
+            let mut times = [0; 2].map(|_| random.random_range(least..=most));
+            times.sort_unstable();
+            // Of timestamps what is written has whole seconds.
+            let whole = |time: i64| time - time.rem_euclid(question.civil.clock.0.max(1));
+            let [from, before] = times.map(whole);
+            let ends = random.random_range(0..3);
+            question.born = [(ends != 1).then_some(from), (ends != 0 && from < before || ends == 1).then_some(before)];
+        }
         let reach = question.as_of.map_or(most, |as_of| question.civil.reach(as_of));
         let want = cohorts(&question, &users, reach);
         load(&asked, &mut random, users.into_iter().flatten().chain(nobody).collect(), &question.civil.clock);
@@ -289,12 +375,16 @@ fn every_cell_of_the_table() {
         let rows: Vec<Vec<String>> = want
             .iter()
             .flat_map(|cohort| {
-                (0..=question.periods).map(|n| {
+                question.cells().into_iter().enumerate().map(|(at, (from, to))| {
                     let mut row = cohort.leading.clone();
-                    let retained = cohort.retained[n as usize];
-                    row.extend([cohort.size, n, retained].map(|n| n.to_string()));
+                    let retained = cohort.retained[at];
+                    row.extend([cohort.size, to].map(|n| n.to_string()));
+                    if question.kind == "bracket" {
+                        row.push(if from == to { to.to_string() } else { format!("{from}-{to}") });
+                    }
+                    row.push(retained.to_string());
                     row.push(format!("{:?}", retained as f64 / cohort.size as f64));
-                    row.push(cohort.complete[n as usize].to_string());
+                    row.push(cohort.complete[at].to_string());
                     row
                 })
             })
@@ -303,6 +393,19 @@ fn every_cell_of_the_table() {
             assert_eq!(got, want, "{place}: {sql}");
         }
         assert_eq!(got.len(), rows.len(), "{place}: {sql}");
+        // The same with a column for each period.
+        let sql = format!("SELECT * FROM retention_triangle(t, show => 'retained', {})", question.arguments());
+        let wide: Vec<Vec<String>> = want
+            .iter()
+            .map(|cohort| {
+                let mut row = cohort.leading.clone();
+                row.push(cohort.size.to_string());
+                let cells = cohort.retained.iter().zip(&cohort.complete);
+                row.extend(cells.map(|(n, complete)| if *complete { n.to_string() } else { "NULL".to_string() }));
+                row
+            })
+            .collect();
+        assert_eq!(asked.rows(&sql), wide, "{place}: {sql}");
         returns += want.iter().flat_map(|c| &c.retained).sum::<i64>();
     });
     assert!(returns > 10_000, "the data hardly ask anything: {returns} returns");
@@ -318,13 +421,13 @@ fn the_curve_is_pooled() {
         let sql = format!("SELECT * FROM retention_curve(t, {})", question.arguments());
         let mut pooled: BTreeMap<(Option<String>, i64), (i64, i64)> = BTreeMap::new();
         for cohort in &want {
-            for n in 0..=question.periods {
+            for (at, (_, to)) in question.cells().into_iter().enumerate() {
                 let by = (question.split == Split::By).then(|| cohort.leading[0].clone());
                 // NULL sorts first: as no text at all.
-                let sums = pooled.entry((by.filter(|b| b != "NULL"), n)).or_default();
-                if cohort.complete[n as usize] {
+                let sums = pooled.entry((by.filter(|b| b != "NULL"), to)).or_default();
+                if cohort.complete[at] {
                     sums.0 += cohort.size;
-                    sums.1 += cohort.retained[n as usize];
+                    sums.1 += cohort.retained[at];
                 }
             }
         }
@@ -334,6 +437,9 @@ fn the_curve_is_pooled() {
             let mut got = got.clone();
             if question.split == Split::By {
                 assert_eq!(got.remove(0), by.clone().unwrap_or("NULL".into()), "{place}: {sql}");
+            }
+            if question.kind == "bracket" {
+                got.remove(1);
             }
             assert_eq!(got[..3], [*period, *eligible, *retained].map(|n| n.to_string()), "{place}: {sql}");
             if *eligible == 0 {
