@@ -47,6 +47,24 @@ pub struct TooLong {
     pub last: i64,
 }
 
+/// When somebody is dormant, in days.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Inactivity {
+    /// Days without an activity, at least 1.
+    pub inactive_after: i64,
+    /// The last day that is over.
+    pub ended: i64,
+}
+
+/// Why a user's days cannot be counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutOfTime {
+    /// They are too many periods.
+    TooLong(TooLong),
+    /// The calendar does not have this day.
+    Beyond(i64),
+}
+
 /// The counts of consecutive periods, from the first activity of any user to the period after the last one.
 ///
 /// Dense, since a user touches a few neighbours and a group of users soon touches nearly all.
@@ -113,6 +131,53 @@ impl Timeline {
         }
         if let Some(last) = before {
             self.at(last + 1).dormant += 1;
+        }
+        Ok(())
+    }
+
+    /// Adds a user by the days of activity, who is alive as long as the last of them is less than `rule.inactive_after` days ago.
+    ///
+    /// In a period p, somebody active is **new** where p is the period of the birth, **returning** where alive at the end of p - 1,
+    /// and **resurrected** otherwise; somebody alive at the end of p - 1 or active in p, and no longer alive at the end of p, is
+    /// **dormant**. The period that has not ended is looked at on its last day that is over.
+    pub fn add_by_days(
+        &mut self,
+        born: Option<i64>,
+        days: &[i64],
+        rule: Inactivity,
+        mut period_of: impl FnMut(i64) -> Option<i64>,
+    ) -> Result<(), OutOfTime> {
+        let (Some(first), Some(last)) = (days.first(), days.last()) else { return Ok(()) };
+        let mut period = |day: i64| period_of(day).ok_or(OutOfTime::Beyond(day));
+        let lapses = |day: i64| day.saturating_add(rule.inactive_after);
+        let end = if lapses(*last) <= rule.ended { lapses(*last) } else { *last };
+        self.cover(period(*first)?, period(*last)?.max(period(end)?)).map_err(OutOfTime::TooLong)?;
+        let mut at = 0;
+        let mut alive = false;
+        while at < days.len() {
+            let here = period(days[at])?;
+            let next = at + days[at..].iter().take_while(|day| period(**day) == Ok(here)).count();
+            let counts = self.at(here);
+            if at == 0 && born.is_none_or(|born| born >= *first || period(born) == Ok(here)) {
+                counts.new += 1;
+            } else if alive {
+                counts.returning += 1;
+            } else {
+                counts.resurrected += 1;
+            }
+            // Gone at the end of the period in which that day lies, unless active again by then.
+            let gone = lapses(days[next - 1]);
+            let comes_back = days.get(next).map(|day| period(*day)).transpose()?;
+            let dormant = match comes_back {
+                Some(back) => Some(period(gone)?).filter(|gone| *gone < back),
+                None if gone <= rule.ended => Some(period(gone)?),
+                None => None,
+            };
+            if let Some(dormant) = dormant {
+                self.at(dormant).dormant += 1;
+            }
+            alive = dormant.is_none();
+            at = next;
         }
         Ok(())
     }

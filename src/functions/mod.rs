@@ -124,6 +124,7 @@ fn aggregates() -> Vec<AggregateUDF> {
         retention::user_recurring(),
         retention::recurring_cells(),
         lifecycle::user_lifecycle(),
+        lifecycle::inactivity_counts(),
         lifecycle::lifecycle_counts(),
         engagement::engagement_counts(),
         session::user_sessions(),

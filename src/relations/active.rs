@@ -1,11 +1,11 @@
 //! The arguments of relations about active periods, and the plan up to one row for each user: `engagement`, `stickiness`,
-//! `streaks`.
+//! `streaks`, `lifecycle_states`.
 //!
 //! Does not deal with: what a relation makes of the periods, nor with births (`lifecycle`).
 
 use datafusion::common::ScalarValue;
 use datafusion::functions::core::expr_ext::FieldAccessor;
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, lit};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, col, lit};
 
 use super::argument::{Argument, Kind};
 use super::call::{Breakdown, Call};
@@ -17,6 +17,7 @@ use crate::algo::calendar::{Clock, Unit, WEEKDAYS};
 use crate::error::Result;
 use crate::functions::columns::clock_of;
 use crate::functions::lifecycle::{calendar, user_lifecycle};
+use crate::functions::period::period_reached;
 
 /// What is known of a user, under a name that the input's columns do not have: the user column may well be called `user`.
 const USER: &str = "(user)";
@@ -118,5 +119,15 @@ impl ActivePeriods {
             .aggregate(keys, [user_lifecycle().call(arguments).alias(USER)])?
             .project(user.into_iter().chain(self.keys()).chain([column(USER).field("periods").alias(PERIODS)]))?
             .build()
+    }
+
+    /// The same with a column `reached` beside each: the last period that the data reach into, and the last that has ended.
+    pub fn users_and_reach(&self, call: &Call, users: bool) -> datafusion::error::Result<LogicalPlanBuilder> {
+        let mut reached = vec![col("as_of")];
+        reached.extend(self.words());
+        let reach = LogicalPlanBuilder::from(self.reach.row(call, &self.roles)?)
+            .project([period_reached().call(reached).alias("reached")])?
+            .build()?;
+        LogicalPlanBuilder::from(self.per_user(call, users)?).cross_join(reach)
     }
 }

@@ -18,7 +18,7 @@ use crate::algo::calendar::{Calendar, Clock, Unit};
 use crate::error::{Error, Result};
 use crate::functions::bg_nbd::{bg_nbd_fit, p_alive};
 use crate::functions::churn::{SCORE_TEXT, activity_days, churn_features, churn_points, churn_score, feature_fields};
-use crate::functions::columns::{clock_of, window_ticks};
+use crate::functions::columns::clock_of;
 use crate::functions::{FunctionDoc, FunctionKind};
 
 /// The relation.
@@ -103,7 +103,7 @@ impl Relation for ChurnScores {
         Calendar::new(Unit::Day, &zone, 0, clock).ok_or_else(|| {
             call.error(format!("unknown time zone '{zone}'; an IANA name such as 'Europe/Berlin' is needed"))
         })?;
-        let horizon = horizon_days(call)?;
+        let horizon = call.days(&HORIZON, 36_500)?.ok_or_else(|| call.required(&HORIZON))?;
         let transaction = match (call.condition(&TRANSACTION)?, &roles.event) {
             (Some(condition), _) => roles.condition(call, &condition)?,
             // Nobody asked for this name: a shop without purchases has no P(alive), which is not an error.
@@ -204,15 +204,6 @@ fn sorted_features() -> DataType {
         field.as_ref().clone().with_data_type(data_type)
     };
     DataType::Struct(feature_fields().iter().map(narrow).collect())
-}
-
-fn horizon_days(call: &mut Call) -> Result<i64> {
-    let interval = call.span(&HORIZON)?;
-    let seconds = window_ticks(call.name(), "argument 'horizon'", &interval, Clock::Instants(1))?;
-    if seconds % 86_400 != 0 || seconds / 86_400 > 36_500 {
-        return Err(call.error(format!("argument 'horizon' must be whole days, at most 36500, got {seconds} seconds")));
-    }
-    Ok(seconds / 86_400)
 }
 
 fn thresholds(call: &mut Call, horizon: i64) -> Result<Expr> {

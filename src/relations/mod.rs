@@ -18,6 +18,7 @@ mod expressions;
 mod funnel;
 mod history;
 mod lifecycle;
+mod lifecycle_states;
 mod measure;
 mod names;
 mod pages;
@@ -71,6 +72,7 @@ pub const RELATIONS: &[&dyn Relation] = &[
     &retention::RetentionTriangle,
     &retention::RetentionCurve,
     &lifecycle::Lifecycle,
+    &lifecycle_states::LifecycleStates,
     &engagement::Engagement,
     &stickiness::Stickiness,
     &stickiness::Streaks,

@@ -12,7 +12,7 @@ use super::call::Call;
 use super::expressions::{column, count_rows, unkeyed};
 use super::shared::{AS_OF, BY, TZ, WEEK_START, with_roles};
 use crate::error::{Error, Result};
-use crate::functions::period::{active_streaks, period_reached, periods_within};
+use crate::functions::period::{active_streaks, periods_within};
 use crate::functions::retention::retention_cells;
 use crate::functions::{FunctionDoc, FunctionKind};
 
@@ -113,20 +113,6 @@ impl Relation for Streaks {
     }
 }
 
-/// Users with the number that tells how far the data reach beside each.
-fn users_and_reach(
-    call: &Call,
-    question: &ActivePeriods,
-    users: bool,
-) -> datafusion::error::Result<LogicalPlanBuilder> {
-    let mut reached = vec![col("as_of")];
-    reached.extend(question.words());
-    let reach = LogicalPlanBuilder::from(question.reach.row(call, &question.roles)?)
-        .project([period_reached().call(reached).alias("reached")])?
-        .build()?;
-    LogicalPlanBuilder::from(question.per_user(call, users)?).cross_join(reach)
-}
-
 fn stickiness(
     call: &Call,
     question: &ActivePeriods,
@@ -143,7 +129,8 @@ fn stickiness(
     let mut output: Vec<Expr> = question.by.iter().map(|b| unkeyed(&b.name)).collect();
     output.extend([col("active_periods"), users.alias("users"), rate.alias("rate")]);
     let order: Vec<_> = by().chain([col("active_periods")]).map(|c| c.sort(true, true)).collect();
-    users_and_reach(call, question, false)?
+    question
+        .users_and_reach(call, false)?
         .project(by().chain([within.alias("within")]))?
         .filter(col("within").gt(lit(0i64)))?
         .aggregate(by(), [count_rows().alias("size"), cells.alias("cells")])?
@@ -158,7 +145,8 @@ fn streaks(call: &Call, question: &ActivePeriods) -> datafusion::error::Result<L
     let user = || column(&question.roles.user_name);
     let runs = active_streaks().call(vec![column(PERIODS), col("reached").field("ended")]);
     let part = |name: &str| col("streaks").field(name).alias(name);
-    users_and_reach(call, question, true)?
+    question
+        .users_and_reach(call, true)?
         .project([
             user(),
             runs.alias("streaks"),

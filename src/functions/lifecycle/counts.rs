@@ -1,4 +1,5 @@
-//! `lifecycle_counts(born, periods)`: how many groups are new, returning, resurrected or dormant in each period.
+//! `lifecycle_counts(born, periods)`: how many groups are new, returning, resurrected or dormant in each period;
+//! `inactivity_counts(born, days, ended, inactive_after, unit, tz, week_start)`: the same where so many days without an activity count.
 //!
 //! Memory: 32 bytes for each period between a group's first and last, of which there are at most 10,000.
 
@@ -11,9 +12,10 @@ use datafusion::error::Result;
 use datafusion::logical_expr::function::AccumulatorArgs;
 use datafusion::logical_expr::{AggregateUDF, EmitTo, GroupsAccumulator};
 
-use crate::algo::lifecycle::{Counts, Timeline, TooLong};
+use crate::algo::calendar::{Calendar, Clock};
+use crate::algo::lifecycle::{Counts, Inactivity, OutOfTime, Timeline};
 use crate::error::Error;
-use crate::functions::columns::{list_of, passes};
+use crate::functions::columns::{list_of, literal_integer, passes};
 use crate::functions::grouped::{GroupedFunction, aggregate};
 use crate::functions::period::dates::too_long;
 use crate::functions::single_group::states_of_rows;
@@ -23,6 +25,11 @@ const NAME: &str = "lifecycle_counts";
 /// The function.
 pub fn lifecycle_counts() -> AggregateUDF {
     aggregate(LifecycleCounts)
+}
+
+/// The function that counts days.
+pub fn inactivity_counts() -> AggregateUDF {
+    aggregate(InactivityCounts)
 }
 
 /// The counts of one period.
@@ -78,13 +85,76 @@ impl GroupedFunction for LifecycleCounts {
     }
 
     fn state_fields(&self, name: &str, _types: &[DataType]) -> Result<Vec<FieldRef>, Error> {
-        let field = |part: &str, data_type| Arc::new(Field::new(format!("{name}[{part}]"), data_type, false));
-        Ok(vec![field("first", DataType::Int64), field("counts", DataType::new_list(DataType::Int64, true))])
+        Ok(state_fields(name))
     }
+}
+
+fn state_fields(name: &str) -> Vec<FieldRef> {
+    let field = |part: &str, data_type| Arc::new(Field::new(format!("{name}[{part}]"), data_type, false));
+    vec![field("first", DataType::Int64), field("counts", DataType::new_list(DataType::Int64, true))]
+}
+
+const BY_DAYS: &str = "inactivity_counts";
+/// The most days of inactivity that can be asked for.
+pub const MAX_INACTIVE: i64 = 10_000;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct InactivityCounts;
+
+impl GroupedFunction for InactivityCounts {
+    fn name(&self) -> &'static str {
+        BY_DAYS
+    }
+
+    fn coerce(&self, types: &[DataType]) -> Result<Vec<DataType>, Error> {
+        match types {
+            [born, DataType::List(item), ended, _, _, _, _]
+                if [born, ended].iter().all(|t| t.is_integer() || t.is_null()) && item.data_type().is_integer() =>
+            {
+                let mut coerced = vec![DataType::Int32, DataType::new_list(DataType::Int32, true), DataType::Int32];
+                coerced.extend([DataType::Int64, DataType::Utf8, DataType::Utf8, DataType::Utf8]);
+                Ok(coerced)
+            }
+            _ => Err(Error::user(format!(
+                "{BY_DAYS}: needs (day of birth, list of active days, last day that is over, days, unit, time zone, week_start)"
+            ))),
+        }
+    }
+
+    fn answer_type(&self, _types: &[DataType]) -> Result<DataType, Error> {
+        Ok(DataType::Struct(counts_fields()))
+    }
+
+    fn groups(&self, args: &AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
+        let inactive_after = literal_integer(BY_DAYS, "the days of inactivity", args.exprs, 3)?;
+        if !(1..=MAX_INACTIVE).contains(&inactive_after) {
+            return Err(
+                Error::user(format!("{BY_DAYS}: {inactive_after} days; 1 to {MAX_INACTIVE} are allowed")).into()
+            );
+        }
+        let calendar = super::calendar_of_literals(BY_DAYS, args.exprs, 4, Clock::Dates)?;
+        let by_days = Some(ByDays { inactive_after, calendar, days: Vec::new() });
+        Ok(Box::new(CountGroups { by_days, ..CountGroups::default() }))
+    }
+
+    fn state_fields(&self, name: &str, _types: &[DataType]) -> Result<Vec<FieldRef>, Error> {
+        Ok(state_fields(name))
+    }
+}
+
+/// Where periods follow from days.
+#[derive(Clone)]
+struct ByDays {
+    inactive_after: i64,
+    /// The periods that days lie in.
+    calendar: Calendar,
+    /// Those of one user.
+    days: Vec<i64>,
 }
 
 #[derive(Default)]
 struct CountGroups {
+    by_days: Option<ByDays>,
     timelines: Vec<Timeline>,
     /// Bytes that the timelines hold, kept up to date: there may be many of them, and the size is asked for at each batch.
     held: usize,
@@ -101,13 +171,18 @@ impl CountGroups {
     fn change(
         &mut self,
         group: usize,
-        change: impl FnOnce(&mut Timeline) -> std::result::Result<(), TooLong>,
+        change: impl FnOnce(&mut Timeline) -> std::result::Result<(), OutOfTime>,
     ) -> Result<()> {
         let timeline = &mut self.timelines[group];
         let before = timeline.size();
         let changed = change(timeline);
         self.held = self.held + timeline.size() - before;
-        Ok(changed.map_err(too_long)?)
+        Ok(changed.map_err(|why| match why {
+            OutOfTime::TooLong(long) => too_long(long),
+            OutOfTime::Beyond(day) => {
+                Error::data(format!("{BY_DAYS}: day {day} is beyond the calendar, years -9999 to 9999"))
+            }
+        })?)
     }
 
     fn take(&mut self, emit_to: EmitTo) -> Vec<Timeline> {
@@ -150,11 +225,29 @@ impl GroupsAccumulator for CountGroups {
             }
             let born = born.is_valid(row).then(|| i64::from(born.value(row)));
             let range = lists.value_offsets()[row] as usize..lists.value_offsets()[row + 1] as usize;
+            if let Some(mut by_days) = self.by_days.take() {
+                let ended = values[2].as_primitive::<Int32Type>();
+                if ended.is_valid(row) {
+                    by_days.days.clear();
+                    by_days.days.extend(range.filter(|at| elements.is_valid(*at)).map(|at| i64::from(active[at])));
+                    if !by_days.days.is_sorted() {
+                        by_days.days.sort_unstable();
+                    }
+                    let rule =
+                        Inactivity { inactive_after: by_days.inactive_after, ended: i64::from(ended.value(row)) };
+                    let ByDays { calendar, days, .. } = &mut by_days;
+                    self.change(*group, |t| t.add_by_days(born, days, rule, |day| calendar.bucket_of_day(day)))?;
+                }
+                self.by_days = Some(by_days);
+                continue;
+            }
             match elements.null_count() {
-                0 => self.change(*group, |t| t.add(born, active[range].iter().map(|p| i64::from(*p))))?,
+                0 => self.change(*group, |t| {
+                    t.add(born, active[range].iter().map(|p| i64::from(*p))).map_err(OutOfTime::TooLong)
+                })?,
                 _ => {
                     let known = range.filter(|at| elements.is_valid(*at)).map(|at| i64::from(active[at]));
-                    self.change(*group, |t| t.add(born, known))?;
+                    self.change(*group, |t| t.add(born, known).map_err(OutOfTime::TooLong))?;
                 }
             }
         }
@@ -209,16 +302,17 @@ impl GroupsAccumulator for CountGroups {
                 dormant: c[3],
             });
             let part = Timeline::new(firsts[row], counts.collect());
-            self.change(*group, |timeline| timeline.merge(&part))?;
+            self.change(*group, |timeline| timeline.merge(&part).map_err(OutOfTime::TooLong))?;
         }
         Ok(())
     }
 
     fn convert_to_state(&self, values: &[ArrayRef], opt_filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
-        states_of_rows(Self::default(), values, opt_filter)
+        states_of_rows(Self { by_days: self.by_days.clone(), ..Self::default() }, values, opt_filter)
     }
 
     fn size(&self) -> usize {
-        size_of_val(self) + self.timelines.capacity() * size_of::<Timeline>() + self.held
+        let days = self.by_days.as_ref().map_or(0, |by_days| by_days.days.capacity() * size_of::<i64>());
+        size_of_val(self) + days + self.timelines.capacity() * size_of::<Timeline>() + self.held
     }
 }

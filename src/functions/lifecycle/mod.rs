@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use datafusion::physical_plan::PhysicalExpr;
 
-pub use counts::lifecycle_counts;
+pub use counts::{MAX_INACTIVE, inactivity_counts, lifecycle_counts};
 pub use user::user_lifecycle;
 
 use super::columns::literal_text;
@@ -102,6 +102,39 @@ pub fn docs() -> Vec<FunctionDoc> {
             text: "The states are those of the relation `lifecycle`. At most 10,000 periods. State: 32 bytes for each period \
                    of each group.",
             example: "SELECT p.period, p.new, p.returning, p.resurrected, p.dormant\nFROM (\n  SELECT unnest(lifecycle_counts(u.born, u.periods)['periods']) AS p\n  FROM (SELECT user_lifecycle(ts, NULL, 'month', 'UTC', 'monday') AS u FROM events GROUP BY user_id)\n)\nORDER BY p.period LIMIT 4",
+        },
+        FunctionDoc {
+            name: "inactivity_counts",
+            kind: FunctionKind::Aggregate,
+            summary: "How many users are new, returning, resurrected and dormant in each period, dormant after so many days",
+            syntax: "inactivity_counts(born, days, ended, inactive_after, unit, tz, week_start)",
+            arguments: {
+                let mut arguments = vec![
+                    argument("born", "INT", None, "The day of a user's birth; NULL is the first active one."),
+                    argument(
+                        "days",
+                        "LIST of INT",
+                        None,
+                        "The user's active days, as from `user_lifecycle` with the unit `day`.",
+                    ),
+                    argument(
+                        "ended",
+                        "INT",
+                        None,
+                        "The last day that is over, as from `period_reached`; rows where it is NULL take no part.",
+                    ),
+                    argument("inactive_after", "BIGINT", None, "Days without an activity, 1 to 10,000."),
+                ];
+                arguments.extend(words());
+                arguments
+            },
+            returns: vec![
+                ("first, last INT", "The first and the last period in which anything is counted; NULL without users."),
+                ("periods LIST of STRUCT", "As from `lifecycle_counts`."),
+            ],
+            text: "The states are those of the relation `lifecycle` with `inactive_after`. At most 10,000 periods. State: 32 bytes for \
+                   each period of each group.",
+            example: "SELECT p.period, p.new, p.returning, p.resurrected, p.dormant\nFROM (\n  SELECT unnest(inactivity_counts(u.born, u.periods, 20269, 30, 'month', 'UTC', 'monday')['periods']) AS p\n  FROM (SELECT user_lifecycle(ts, NULL, 'day', 'UTC', 'monday') AS u FROM events GROUP BY user_id)\n)\nORDER BY p.period LIMIT 4",
         },
     ]
 }

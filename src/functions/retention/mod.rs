@@ -145,7 +145,7 @@ pub fn docs() -> Vec<FunctionDoc> {
             ],
             text: "Rows whose time is NULL take no part.\n\nMemory: 48 bytes a group and 36 for each further period; for each event, \
                    where `min_count` is above 1.",
-            example: "SELECT u.periods[1].cohort AS first_month, count(*) AS users\nFROM (\n  SELECT user_recurring(ts, true, true, 'month', 'UTC', 'monday', 1) AS u\n  FROM events GROUP BY user_id\n)\nGROUP BY 1 ORDER BY 1",
+            example: "SELECT u.periods[1]['cohort'] AS first_month, count(*) AS users\nFROM (\n  SELECT user_recurring(ts, true, true, 'month', 'UTC', 'monday', 1) AS u\n  FROM events GROUP BY user_id\n)\nGROUP BY 1 ORDER BY 1",
         },
         FunctionDoc {
             name: "recurring_cells",

@@ -17,7 +17,9 @@ use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
 use super::Call;
+use crate::algo::calendar::Clock;
 use crate::error::{Error, Result, suggest};
+use crate::functions::columns::window_ticks;
 use crate::relations::argument::{Absent, Argument, Kind};
 
 /// A constant moment.
@@ -155,6 +157,19 @@ impl Call<'_> {
     /// The same of an argument that has a default or must be given.
     pub fn span(&mut self, argument: &Argument) -> Result<ScalarValue> {
         self.interval(argument)?.ok_or_else(|| self.required(argument))
+    }
+
+    /// An interval of whole days, at most so many; `None` where there is none.
+    pub fn days(&mut self, argument: &Argument, most: i64) -> Result<Option<i64>> {
+        let Some(interval) = self.interval(argument)? else { return Ok(None) };
+        let name = argument.name;
+        let seconds = window_ticks(self.name(), &format!("argument '{name}'"), &interval, Clock::Instants(1))?;
+        if seconds % 86_400 != 0 || seconds / 86_400 > most {
+            return Err(
+                self.error(format!("argument '{name}' must be whole days, at most {most}, got {seconds} seconds"))
+            );
+        }
+        Ok(Some(seconds / 86_400))
     }
 
     /// A constant moment. Text is a date or a timestamp, which without a zone of its own is UTC.

@@ -34,6 +34,8 @@ struct Question {
     active: bool,
     birth: bool,
     by: bool,
+    /// Days without an activity after which a user is dormant.
+    inactive_after: Option<i64>,
     as_of: Option<AsOf>,
 }
 
@@ -51,6 +53,7 @@ impl Question {
             active: random.random_bool(0.5),
             birth: random.random_bool(0.5),
             by: random.random_bool(0.5),
+            inactive_after: random.random_bool(0.5).then(|| *[1, 2, 7, 30, 45].choose(random).unwrap()),
             as_of: None,
         }
     }
@@ -66,6 +69,9 @@ impl Question {
             if given {
                 text.push_str(&format!(", {argument}"));
             }
+        }
+        if let Some(days) = self.inactive_after {
+            text.push_str(&format!(", inactive_after => INTERVAL '{days} days'"));
         }
         if let Some(as_of) = self.as_of {
             text.push_str(&format!(", as_of => {}", self.civil.as_of_literal(as_of)));
@@ -112,10 +118,22 @@ impl Question {
             // Of dates the last date, of instants the first instant after it.
             self.civil.begins(next) - i64::from(self.civil.clock.0 == 0)
         };
+        // The last local day that is over.
+        let over = match self.civil.clock.0 {
+            0 => self.civil.date(reach),
+            _ => self.civil.date(reach).yesterday().unwrap(),
+        };
+        let dates = |user: &i64| users[user].iter().map(|r| self.civil.date(r.time.unwrap()));
+        // Whether somebody is alive at the end of a period, or on the last day that is over in it: every day is asked.
+        let alive = |user: &i64, next: Date| -> bool {
+            let Some(days) = self.inactive_after else { return false };
+            let end = next.yesterday().unwrap().min(over);
+            dates(user).any(|date| date < next && (end.since(date).unwrap().get_days() as i64) < days)
+        };
         let nobody = BTreeSet::new();
         let mut answer = Vec::new();
         for (country, periods) in &active {
-            let mut before = &nobody;
+            let mut before = BTreeSet::new();
             let mut period = first;
             // A period that begins at an instant is reached by a later one only.
             while period <= last
@@ -123,21 +141,28 @@ impl Question {
                 || (self.civil.clock.0 == 0 && self.civil.begins(period) == reach)
             {
                 let now = periods.get(&period).unwrap_or(&nobody);
+                let next = self.civil.later(period, 1);
+                let everybody: BTreeSet<i64> = periods.values().flatten().copied().collect();
+                let stay: BTreeSet<i64> = match self.inactive_after {
+                    None => now.clone(),
+                    Some(_) => everybody.iter().filter(|user| alive(user, next)).copied().collect(),
+                };
                 let new = now.iter().filter(|u| born[u] == period).count();
-                let returning = now.intersection(before).count();
-                let resurrected = now.difference(before).filter(|u| born[u] < period).count();
-                let dormant = before.difference(now).count();
+                let returning = now.intersection(&before).filter(|u| born[u] < period).count();
+                let resurrected = now.difference(&before).filter(|u| born[u] < period).count();
+                let dormant = before.union(now).filter(|user| !stay.contains(user)).count();
                 let mut row = if self.by { vec![COUNTRIES[*country].unwrap_or("NULL").to_string()] } else { vec![] };
                 row.push(period.to_string());
                 row.extend([now.len(), new, returning, resurrected, dormant].map(|n| n.to_string()));
+                row.extend(self.inactive_after.map(|_| stay.len().to_string()));
                 row.push(match dormant {
                     0 => "NULL".to_string(),
                     _ => format!("{:?}", (new + resurrected) as f64 / dormant as f64),
                 });
                 row.push((last_tick(period) <= reach).to_string());
                 answer.push(row);
-                before = now;
-                period = self.civil.later(period, 1);
+                before = stay;
+                period = next;
             }
         }
         answer
