@@ -154,7 +154,7 @@ pub fn retention(c: &mut Criterion) {
                 for user in &users {
                     returns.clear();
                     returns.extend_from_slice(user);
-                    periods(START, Tied::ONE_ROLE, &mut returns, &mut counting, &mut found);
+                    periods(START, Tied::ONE_ROLE, &mut returns, &mut counting, 1, &mut found);
                 }
                 found.len()
             });
