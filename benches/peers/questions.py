@@ -11,6 +11,7 @@ where cohort is a date and property is None where the question has none. Session
 from datetime import date, timedelta
 
 import lifecycles
+import populations
 import purchases
 import sequences
 import transitions
@@ -34,6 +35,7 @@ EPOCH = date(1970, 1, 1)
 
 # Questions with a file of their own.
 FILES = {"transitions": transitions, "sequence": sequences, "lifecycle": lifecycles, "rfm": purchases}
+POPULATIONS = ("recurring", "engagement", "stickiness", "inactive")
 THREE = dict(kind="funnel", steps=STEPS, days=WINDOW_DAYS)
 
 QUESTIONS = {
@@ -52,6 +54,10 @@ QUESTIONS = {
     "sequence": dict(kind="sequence", by=False),
     "lifecycle_weekly": dict(kind="lifecycle", by=False),
     "rfm_base": dict(kind="rfm", by=False),
+    "recurring_monthly": dict(kind="recurring", by=False),
+    "engagement_daily": dict(kind="engagement", by=False),
+    "stickiness_30_days": dict(kind="stickiness", by=False),
+    "lifecycle_inactive": dict(kind="inactive", by=False),
 }
 GAP_US = 30 * 60_000_000
 # What a session summary is compared by: whole numbers, durations in microseconds.
@@ -83,6 +89,8 @@ def sql(engine, question, parquet, constant):
     q, table = QUESTIONS[question], source(engine, parquet)
     if q["kind"] in FILES:
         return FILES[q["kind"]].sql(engine, table)
+    if q["kind"] in POPULATIONS:
+        return populations.sql(engine, q["kind"], table)
     if q["kind"] in ("paths", "pages"):
         return visits.sql(engine, q["kind"], table)
     if is_tenure(engine):
@@ -269,6 +277,8 @@ def answer(engine, question, rows):
         return {(None, step): int(users) for step, users in enumerate(rows, 1)}
     if q["kind"] in FILES:
         return FILES[q["kind"]].answer(engine, rows)
+    if q["kind"] in POPULATIONS:
+        return populations.answer(engine, q["kind"], rows)
     if q["kind"] in ("paths", "pages"):
         return visits.answer(engine, q["kind"], rows)
     if is_tenure(engine):
