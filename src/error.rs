@@ -301,6 +301,16 @@ const TRANSLATIONS: &[(&str, &str, &str)] = &[
         "for several: EXISTS (SELECT 1 FROM .. WHERE a = outer.x AND b = outer.y)",
     ),
     ("Accessing outer reference columns is not allowed", CORRELATED, CORRELATED_HINT),
+    (
+        "require unique expression names",
+        "two columns of a list are called the same",
+        "name one of them: expression AS name",
+    ),
+    (
+        "not supported for Base table",
+        "UPDATE and DELETE are not supported: tables here are added to, and users are erased from managed ones",
+        "CREATE TABLE new AS SELECT .. without those rows, or tenure erase FOLDER --user ID",
+    ),
 ];
 
 const CORRELATED: &str =

@@ -16,6 +16,7 @@ mod read_only;
 mod repeated;
 mod script;
 mod statement;
+mod twins;
 mod writes;
 
 use std::num::NonZeroUsize;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::catalog::TableProvider;
-use datafusion::common::{Column, ScalarValue, TableReference};
+use datafusion::common::{Column, DFSchema, ScalarValue, TableReference};
 use datafusion::datasource::provider_as_source;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::dml::InsertOp;
@@ -31,6 +31,7 @@ use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 use super::names;
 use crate::config::TenureOptions;
 use crate::error::{Error, Result, suggest};
+use crate::files::stored_types::{fits, is_text, stored};
 use crate::functions::plain_sql::local_midnight;
 use crate::relations::missing_table;
 use crate::store::managed::provider::ManagedTable;
@@ -165,7 +166,11 @@ pub async fn plan(state: &SessionState, statement: Statement) -> Result<LogicalP
         Statement::Statement(inner) => match *inner {
             Sql::Insert(insert) => match target(state, &insert).await? {
                 Some((name, table)) => plan_insert(state, insert, name, &table).await,
-                None => names::plan(state, Statement::Statement(Box::new(Sql::Insert(insert)))).await,
+                None => {
+                    let plan = names::plan(state, Statement::Statement(Box::new(Sql::Insert(insert)))).await?;
+                    check_casts(&plan)?;
+                    Ok(plan)
+                }
             },
             other => names::plan(state, Statement::Statement(Box::new(other))).await,
         },
@@ -233,6 +238,57 @@ async fn target(state: &SessionState, insert: &Insert) -> Result<Option<(TableRe
     let Some(found) = found else { return Ok(None) };
     let managed = (found.as_ref() as &dyn std::any::Any).downcast_ref::<ManagedTable>().cloned();
     Ok(managed.map(|table| (reference, table)))
+}
+
+/// Refuses an INSERT into a table in memory of values that would be cut: the library casts every column to its target's type, and would
+/// make 1 of 1.7. What fits its type can still be out of range, which is an error while rows come.
+fn check_casts(plan: &LogicalPlan) -> Result<()> {
+    let LogicalPlan::Dml(insert) = plan else { return Ok(()) };
+    let mut below = insert.input.as_ref();
+    while let LogicalPlan::Projection(projection) = below {
+        for expr in &projection.expr {
+            check_cast(expr, projection.input.schema(), &insert.table_name)?;
+        }
+        match projection.input.as_ref() {
+            next @ (LogicalPlan::Projection(_) | LogicalPlan::Values(_)) => below = next,
+            _ => return Ok(()),
+        }
+        // Only the first one is the statement's own.
+        if !matches!(below, LogicalPlan::Values(_)) {
+            return Ok(());
+        }
+    }
+    if let LogicalPlan::Values(values) = below {
+        for expr in values.values.iter().flatten() {
+            check_cast(expr, &values.schema, &insert.table_name)?;
+        }
+    }
+    Ok(())
+}
+
+fn check_cast(expr: &Expr, schema: &DFSchema, table: &TableReference) -> Result<()> {
+    let (name, cast) = match expr {
+        Expr::Alias(alias) => (alias.name.as_str(), alias.expr.as_ref()),
+        other => ("", other),
+    };
+    let Expr::Cast(cast) = cast else { return Ok(()) };
+    let from = cast.expr.get_type(schema)?;
+    let to = cast.field.data_type();
+    let read = is_text(&from) || from.is_null();
+    if read || stored(&from).zip(stored(to)).is_none_or(|(from, to)| fits(&from, &to)) {
+        return Ok(());
+    }
+    if let Expr::Literal(value, _) = cast.expr.as_ref()
+        && value.cast_to(to).and_then(|there| there.cast_to(&from)).is_ok_and(|back| back == *value)
+    {
+        return Ok(());
+    }
+    let column = if name.is_empty() { String::new() } else { format!("column '{name}' ") };
+    Err(Error::user(format!(
+        "INSERT INTO {table}: {column}holds {to}, and what comes for it is {from} ({})",
+        cast.expr
+    ))
+    .hint("convert it in the query: CAST(.. AS ..) cuts, round(..) rounds"))
 }
 
 async fn plan_insert(

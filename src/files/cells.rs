@@ -25,7 +25,8 @@ use crate::error::{Error, Result};
 
 pub const NO_INTEGER: Fault = Fault("is not a whole number");
 const LEADING_ZERO: Fault = Fault("has leading zeros, which a number would lose");
-const TOO_LONG: Fault = Fault("is a whole number that a DOUBLE cannot hold exactly");
+/// A whole number beyond 2^53.
+pub const TOO_LONG: Fault = Fault("is a whole number that a DOUBLE cannot hold exactly");
 const NO_NUMBER: Fault = Fault("is not a number");
 pub const OUT_OF_RANGE: Fault = Fault("is out of range");
 const NO_BOOLEAN: Fault = Fault("is not true or false");

@@ -15,7 +15,7 @@ use arrow::compute::kernels::cmp::distinct;
 use arrow::compute::{CastOptions, cast_with_options, nullif};
 use arrow::datatypes::{DataType, Float32Type, Float64Type, Int64Type, TimeUnit};
 
-use super::cells::{Cells, OUT_OF_RANGE, TOO_PRECISE};
+use super::cells::{Cells, OUT_OF_RANGE, TOO_LONG, TOO_PRECISE};
 use super::nested::lost;
 use super::reject::Fault;
 use super::stored_types::is_text;
@@ -70,6 +70,11 @@ pub fn single(
         let changed = distinct(array, &back)?;
         let rounded = |row: &usize| changed.value(*row) && converted.is_valid(*row);
         faults.extend((0..array.len()).filter(rounded).map(|row| (row, TOO_PRECISE)));
+    }
+    if from.is_integer() && target.is_floating() {
+        let changed = distinct(array, &cast(&converted, from)?)?;
+        let rounded = |row: &usize| changed.value(*row) && converted.is_valid(*row);
+        faults.extend((0..array.len()).filter(rounded).map(|row| (row, TOO_LONG)));
     }
     if *from == DataType::Float64 && *target == DataType::Float32 {
         let (doubles, floats) = (array.as_primitive::<Float64Type>(), converted.as_primitive::<Float32Type>());

@@ -5,6 +5,8 @@
 
 use datafusion::common::ScalarValue;
 use datafusion::functions::core::expr_ext::FieldAccessor;
+use datafusion::functions::core::expr_fn::{greatest, named_struct};
+use datafusion::functions_aggregate::expr_fn::max;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, col, lit};
 
 use super::argument::{Argument, Kind};
@@ -17,7 +19,7 @@ use crate::algo::calendar::{Clock, Unit, WEEKDAYS};
 use crate::error::Result;
 use crate::functions::columns::clock_of;
 use crate::functions::lifecycle::{calendar, user_lifecycle};
-use crate::functions::period::period_reached;
+use crate::functions::period::{period_number, period_reached};
 
 /// What is known of a user, under a name that the input's columns do not have: the user column may well be called `user`.
 const USER: &str = "(user)";
@@ -121,13 +123,31 @@ impl ActivePeriods {
             .build()
     }
 
-    /// The same with a column `reached` beside each: the last period that the data reach into, and the last that has ended.
+    /// The same with a column `reached` beside each: the last period that the data reach into, or that has an activity, and the last that
+    /// has ended.
     pub fn users_and_reach(&self, call: &Call, users: bool) -> datafusion::error::Result<LogicalPlanBuilder> {
         let mut reached = vec![col("as_of")];
         reached.extend(self.words());
-        let reach = LogicalPlanBuilder::from(self.reach.row(call, &self.roles)?)
-            .project([period_reached().call(reached).alias("reached")])?
-            .build()?;
+        let mut reach = LogicalPlanBuilder::from(self.reach.row(call, &self.roles)?);
+        let mut reached = vec![
+            lit("reached"),
+            period_reached().call(reached.clone()).field("reached"),
+            lit("ended"),
+            period_reached().call(reached).field("ended"),
+        ];
+        // An activity at the very instant with which a period begins lies in it.
+        if !self.reach.is_before_a_date() {
+            let mut last = vec![col("(last)")];
+            last.extend(self.words());
+            reach = reach.cross_join(
+                LogicalPlanBuilder::from(call.input().clone())
+                    .filter(self.takes_part())?
+                    .aggregate(Vec::<Expr>::new(), [max(self.roles.time.clone()).alias("(last)")])?
+                    .build()?,
+            )?;
+            reached[1] = greatest(vec![reached[1].clone(), period_number().call(last)]);
+        }
+        let reach = reach.project([named_struct(reached).alias("reached")])?.build()?;
         LogicalPlanBuilder::from(self.per_user(call, users)?).cross_join(reach)
     }
 }

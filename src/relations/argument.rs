@@ -36,6 +36,8 @@ pub enum Kind {
     Columns,
     /// The name of an event, or a condition over the input's columns.
     Condition,
+    /// A condition over the input's columns.
+    Predicate,
     /// The name of a node, or a condition.
     Node,
     /// Names of events and conditions, in order; they may be given names.
@@ -145,6 +147,7 @@ impl Kind {
             Self::NumberColumn => "column of numbers",
             Self::Columns => "column or list",
             Self::Condition => "event name or condition",
+            Self::Predicate => "condition",
             Self::Node => "node or condition",
             Self::Steps => "list",
             Self::NamedConditions => "{'name': condition, ..}",

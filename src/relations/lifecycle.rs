@@ -265,11 +265,11 @@ With `inactive_after => INTERVAL '30 days'` a user is alive as long as the last 
 be longer or shorter than that. Somebody active is new in the period of the birth, returning where alive at the end of the period \
 before, and else resurrected; whoever was alive then or is active, and is no longer alive at the end of the period, is dormant in it. So \
 active = new + returning + resurrected here too, and alive is the alive of the row before + new + resurrected - dormant. A period that \
-has not ended is looked at as of its last day that is over. `INTERVAL '1 day'` with unit `day` are the rows without the argument.
+has not ended is looked at as of its last day that is over. `INTERVAL '1 day'` with unit `day` gives the rows without the argument, but for a day that has not ended.
 
 A user is born with the first activity. With `birth`, somebody born before the period of the first activity is resurrected \
 in it; a birth that is NULL or later than the first activity counts as the first activity, since nobody is active before \
 being born. A `birth` of type DATE is a local date, of type TIMESTAMP an instant. Rows whose user or time is NULL take no \
-part; of tied first activities the least `by` value counts. At most 10,000 periods are reported.
+part; of tied first activities the least `by` value counts, NULL before all others. At most 10,000 periods are reported.
 
 `RETURNING` is a word of SQL: in a list of columns write `\"returning\"` or `l.returning`.";

@@ -103,7 +103,7 @@ fn states(call: &Call, question: &ActivePeriods, churned_after: i64) -> datafusi
 
 const TEXT: &str = "\
 The moment is `as_of`, or the largest time in the data; what counts is the period that it lies in (exactly at the beginning of a period: the \
-one before). `new`: the first activity of all is in that period. `active`: an activity in it, and an earlier one before. `at_risk`: the last \
+one before, unless there is an activity at that very instant). `new`: the first activity of all is in that period. `active`: an activity in it, and an earlier one before. `at_risk`: the last \
 activity is 1 to `churned_after` - 1 periods before it. `churned`: it is longer ago. Every state has a row, zeros included, and the users \
 of the four are everybody with an activity so far. While the period has not ended, some who are still to come are at risk.
 

@@ -4,13 +4,13 @@
 //! once (`exact_sum`). Does not deal with: what a relation counts.
 
 use arrow::datatypes::DataType;
-use datafusion::functions_aggregate::expr_fn::sum;
 use datafusion::logical_expr::{Expr, ExprSchemable};
 
 use super::argument::Argument;
 use super::call::Call;
 use crate::error::{Error, Result};
 use crate::functions::exact_sum::{exact_sum, exact_sum_merge, exact_sum_state};
+use crate::functions::plain_sql;
 
 /// A column of numbers.
 #[derive(Debug, Clone)]
@@ -33,20 +33,25 @@ impl Measure {
         }
     }
 
+    /// Of whole numbers and decimals: too large a sum is an error.
+    fn plain(value: Expr) -> Expr {
+        plain_sql::sum().call(vec![value])
+    }
+
     /// The sum over rows.
     pub fn total(&self) -> Expr {
         let value = self.value.clone();
-        if self.doubles { exact_sum().call(vec![value]) } else { sum(value) }
+        if self.doubles { exact_sum().call(vec![value]) } else { Self::plain(value) }
     }
 
     /// A sum that [`Measure::merged`] adds up.
     pub fn part(&self) -> Expr {
         let value = self.value.clone();
-        if self.doubles { exact_sum_state().call(vec![value]) } else { sum(value) }
+        if self.doubles { exact_sum_state().call(vec![value]) } else { Self::plain(value) }
     }
 
     /// The sum of the sums that [`Measure::part`] gave.
     pub fn merged(&self, part: Expr) -> Expr {
-        if self.doubles { exact_sum_merge().call(vec![part]) } else { sum(part) }
+        if self.doubles { exact_sum_merge().call(vec![part]) } else { Self::plain(part) }
     }
 }

@@ -13,6 +13,7 @@ mod as_of;
 mod attribution;
 mod call;
 mod churn_scores;
+mod distribution;
 mod engagement;
 mod expressions;
 mod funnel;
@@ -28,6 +29,7 @@ mod reach;
 mod retention;
 mod rfm;
 mod roles;
+mod sample_users;
 mod session_call;
 mod session_summary;
 mod sessions;
@@ -78,6 +80,7 @@ pub const RELATIONS: &[&dyn Relation] = &[
     &stickiness::Streaks,
     &trend::Trend,
     &top::Top,
+    &distribution::Distribution,
     &sessions::Sessions,
     &session_summary::SessionSummary,
     &pages::Pages,
@@ -87,6 +90,7 @@ pub const RELATIONS: &[&dyn Relation] = &[
     &churn_scores::ChurnScores,
     &rfm::Rfm,
     &portrait::Portrait,
+    &sample_users::SampleUsers,
     &history::History,
 ];
 

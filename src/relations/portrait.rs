@@ -32,7 +32,7 @@ const BASE: Argument = Argument::needed(
     Kind::Table,
     "The users, with their attributes; the base that the segment is compared with.",
 );
-const SEGMENT: Argument = Argument::needed("segment", Kind::Condition, "Which users are the segment; NULL is not.");
+const SEGMENT: Argument = Argument::needed("segment", Kind::Predicate, "Which users are the segment; NULL is not.");
 const ATTRIBUTES: Argument = Argument::needed("attributes", Kind::Columns, "What they are compared by.");
 
 impl Relation for Portrait {
@@ -45,7 +45,7 @@ impl Relation for Portrait {
             name: "portrait",
             kind: FunctionKind::Relation,
             summary: "What tells a segment of users from all of them: shares and TGI of each value of their attributes",
-            syntax: "portrait(users, segment => condition, attributes => [country, channel])",
+            syntax: "portrait(table, segment => condition, attributes => [country, channel])",
             arguments: docs(&self.arguments()),
             returns: vec![
                 ("attribute TEXT", "The attribute's name."),

@@ -41,6 +41,8 @@ struct Bound {
     as_of: ScalarValue,
     /// The local date, as days since 1970.
     day: i64,
+    /// Whether it was given as a date.
+    date: bool,
 }
 
 impl Reach {
@@ -54,6 +56,11 @@ impl Reach {
     /// Which rows are looked at, where not all are.
     pub fn looked_at(&self) -> Option<Expr> {
         self.given.as_ref().map(|bound| bound.looked_at.clone())
+    }
+
+    /// Whether all that is looked at lies before the midnight of a date that was given.
+    pub fn is_before_a_date(&self) -> bool {
+        self.given.as_ref().is_some_and(|bound| bound.date)
     }
 
     /// The local date of `as_of`, where it was given.
@@ -112,7 +119,7 @@ fn bound(call: &Call, roles: &Roles, zone: &str, moment: Moment) -> Result<Bound
             };
             let begins = of_column(midnight)?;
             let as_of = if clock == Clock::Dates { of_column(midnight - 1)? } else { begins.clone() };
-            Ok(Bound { looked_at: time().lt(lit(begins)), as_of, day: i64::from(day) })
+            Ok(Bound { looked_at: time().lt(lit(begins)), as_of, day: i64::from(day), date: true })
         }
         (Moment::Instant(instant), Clock::Dates) => {
             // Dates up to that of the instant are looked at; the one before it is over.
@@ -122,13 +129,13 @@ fn bound(call: &Call, roles: &Roles, zone: &str, moment: Moment) -> Result<Bound
             let date = |day: i64| i32::try_from(day).map(|day| ScalarValue::Date32(Some(day)));
             let (own, before) =
                 (date(day).map_err(|_| beyond(&instant))?, date(day - 1).map_err(|_| beyond(&instant))?);
-            Ok(Bound { looked_at: time().lt_eq(lit(own)), as_of: before, day })
+            Ok(Bound { looked_at: time().lt_eq(lit(own)), as_of: before, day, date: false })
         }
         (Moment::Instant(instant), _) => {
             let as_of = super::call::as_instant(&instant, &roles.time_type).map_err(|_| beyond(&instant))?;
             let ticks = ticks_of(&as_of).ok_or_else(|| beyond(&instant))?;
             let day = calendar(clock)?.day(ticks).ok_or_else(|| beyond(&instant))?;
-            Ok(Bound { looked_at: time().lt_eq(lit(as_of.clone())), as_of, day })
+            Ok(Bound { looked_at: time().lt_eq(lit(as_of.clone())), as_of, day, date: false })
         }
     }
 }
@@ -150,8 +157,10 @@ pub fn moment_of(call: &mut Call, argument: &Argument, roles: &Roles, zone: &str
             ScalarValue::try_from_array(&array, 0).map_err(Error::from)?
         }
         Moment::Instant(instant) if clock == Clock::Dates => {
-            return Err(call
-                .error(format!("argument '{name}': the time column holds dates, so a DATE is needed, got {instant}")));
+            return Err(call.error(format!(
+                "argument '{name}': the time column holds dates, so a DATE is needed, got {}",
+                super::call::shown(&instant)
+            )));
         }
         Moment::Instant(instant) => {
             super::call::as_instant(&instant, &roles.time_type).map_err(|_| beyond(&instant))?

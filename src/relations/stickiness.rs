@@ -158,7 +158,7 @@ fn streaks(call: &Call, question: &ActivePeriods) -> datafusion::error::Result<L
 
 const STICKINESS_TEXT: &str = "\
 The last `periods` periods end with the one that `as_of` lies in; an `as_of` that is exactly the beginning of a period ends with the one \
-before. Every number from 1 to `periods` has a row, zeros included. The rates of exact counts add up to 1; cumulative, the first is 1 \
+before, unless there is an activity at that very instant. Every number from 1 to `periods` has a row, zeros included. The rates of exact counts add up to 1; cumulative, the first is 1 \
 and they never rise. With `by` a user counts under each value of their events.
 
 Rows whose user or time is NULL take no part. Without any activity in the periods there are no rows.";

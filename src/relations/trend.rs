@@ -170,7 +170,10 @@ fn compose(
     let mut windows = Vec::new();
     for name in &measures {
         windows.push(before(name, 1).alias(format!("{name} before")));
-        windows.push(before(name, year).alias(format!("{name} a year ago")));
+        // Of years it is the same one.
+        if year > 1 {
+            windows.push(before(name, year).alias(format!("{name} a year ago")));
+        }
         if let Some(moving) = moving {
             let mean = WindowFunctionDefinition::WindowUDF(Arc::new(moving_mean()));
             windows.push(over_periods(question, mean, vec![col(*name), lit(moving)]).alias(format!("{name}_average")));
@@ -179,7 +182,7 @@ fn compose(
     let number = |e: Expr| cast(e, DataType::Float64);
     let growth = |name: &str, before: &str| {
         let before = number(column(&format!("{name} {before}")));
-        when(before.clone().not_eq(lit(0f64)), (number(col(name)) - before.clone()) / before).end()
+        when(before.clone().gt(lit(0f64)), (number(col(name)) - before.clone()) / before).end()
     };
     let mut output: Vec<Expr> = by().collect();
     output.push(col("period"));
@@ -188,7 +191,7 @@ fn compose(
         output.push(growth(name, "before")?.alias(format!("{name}_growth")));
     }
     for name in &measures {
-        output.push(growth(name, "a year ago")?.alias(format!("{name}_year_growth")));
+        output.push(growth(name, if year > 1 { "a year ago" } else { "before" })?.alias(format!("{name}_year_growth")));
     }
     if moving.is_some() {
         output.extend(measures.iter().map(|name| col(format!("{name}_average"))));
@@ -222,6 +225,7 @@ const TEXT: &str = "\
 Every period from the first with an event to the one that `as_of` lies in has a row, zeros included, and all `by` values have the \
 same periods. A user counts once a period, exactly; the users of periods do not add up to those of a longer one.
 
-The last period has usually not ended: it has `complete = false`, and its growth is that of what there is so far. With `by` a \
+Growth is NULL where the period compared with has nothing, or less than nothing: a share of that has no meaning. The last period has \
+usually not ended: it has `complete = false`, and its growth is that of what there is so far. With `by` a \
 user counts under each value of their events. Rows whose user or time is NULL take no part. Sums of doubles are rounded once, so \
 that no order of rows shows in them. At most 10,000 periods are reported.";

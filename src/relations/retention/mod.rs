@@ -140,18 +140,17 @@ period of birth, and is not the size of the cohort. Without `start` and `return`
 
 With birth `recurring` everybody with a start event in a period is in that period's cohort, not only new users; the birth is the first \
 start event of that period, so a user is in as many cohorts as there are periods with one. `by` is then the value at the user's first start \
-event of all. `born_from` and `born_before` say which births make cohorts; what comes back is looked for in all of the data. With \
+event of all, or of those between `born_from` and `born_before`. `born_from` and `born_before` say which births make cohorts; what comes back is looked for in all of the data. With \
 birth `first`, somebody whose first start event is before `born_from` is in no cohort; with `first_in_range` the first one from then on is \
 the birth.
 
-Period 0 counts the same for every type but `bracket`: who came back within the period of birth; `on_or_before` and `streak` begin with \
-period 1.
+Period 0 of the types `on`, `on_or_before` and `streak` is who came back within the period of birth: the last two begin with period 1.
 
 A cell is complete when its period has ended, at `as_of`, for the latest possible birth of the cohort (with `cohort =>`, for \
 the latest birth there is). A period of timestamps has ended when the data reach the first instant after it; a period of \
 dates, when they reach its last date. Without `as_of` the data reach to their largest time, of which a warning says so if it \
 lies in the future: one wrong clock would make every cell look complete. Rows whose user or time is NULL take no part; of tied birth events the least `by` \
-value counts.";
+value counts, NULL before all others.";
 
 const TRIANGLE_TEXT: &str = "\
 Births, returns, periods and completeness are those of `retention`, which has a row for each cohort and period. A cell that is not \

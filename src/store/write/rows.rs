@@ -3,7 +3,7 @@
 //! Deals with: which types may go into which column, values that do not fit, what a table made from a query is. Does not deal with:
 //! how a value is converted (`files::convert`), or the order of rows.
 //!
-//! A value arrives as it is or not at all: nothing is rounded, cut or made NULL, but what a FLOAT or DOUBLE cannot hold exactly and
+//! A value arrives as it is or not at all: nothing is rounded, cut or made NULL, but decimal places that a FLOAT or DOUBLE cannot hold exactly and
 //! times finer than a microsecond, of which the rest is cut. Times without a zone are of UTC, as they are for `ingest`.
 
 use std::collections::{BTreeMap, HashSet};
