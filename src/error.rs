@@ -302,6 +302,11 @@ const TRANSLATIONS: &[(&str, &str, &str)] = &[
     ),
     ("Accessing outer reference columns is not allowed", CORRELATED, CORRELATED_HINT),
     (
+        "Inconsistent data type across values list",
+        "VALUES: the values of a column have types that do not go together",
+        "give the first row its type, as in (DATE '2025-01-01'), and all others in the same way",
+    ),
+    (
         "require unique expression names",
         "two columns of a list are called the same",
         "name one of them: expression AS name",

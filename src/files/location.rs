@@ -135,16 +135,21 @@ fn is_managed(folder: &Path) -> bool {
 /// reads the table itself does not ask for a list of its files.
 fn plain(folder: &Path) -> Result<()> {
     if folder.join(LOG_FOLDER).is_dir() {
-        let entries = std::fs::read_dir(folder.join(LOG_FOLDER)).into_iter().flatten().flatten();
-        let any = entries.map(|entry| entry.path()).any(|path| path.extension().is_some_and(|e| e == "json"));
+        let has = |ends: &str| {
+            let entries = std::fs::read_dir(folder.join(LOG_FOLDER)).into_iter().flatten().flatten();
+            entries.map(|entry| entry.path()).any(|path| path.extension().is_some_and(|e| e == ends))
+        };
         let name = folder.display();
-        return Err(match any {
-            true => {
-                Error::data(format!("'{name}' is a managed table, whose folder may hold rows that are no longer in it"))
-                    .hint(format!("read the table: FROM '{name}'"))
-            }
-            false => Error::data(format!("'{name}' is a managed table, and its log ('{LOG_FOLDER}') has no entry"))
-                .hint("take the log from a backup; without it nobody knows which of the files are the table"),
+        return Err(if has("json") {
+            Error::data(format!("'{name}' is a managed table, whose folder may hold rows that are no longer in it"))
+                .hint(format!("read the table: FROM '{name}'"))
+        } else if has("parquet") {
+            Error::data(format!("'{name}' is a managed table, and its log ('{LOG_FOLDER}') has no entry"))
+                .hint("take the log from a backup; without it nobody knows which of the files are the table")
+        } else {
+            // A first load that is stopped in the moment of its commit leaves the same as somebody who clears the log.
+            Error::data(format!("'{name}' is not a table: its first load has not been committed, or its log was lost"))
+                .hint("run the first load again; where there have been rows before, take the log ('_delta_log') from a backup")
         });
     }
     if folder.join(UNCOMMITTED).is_dir() {

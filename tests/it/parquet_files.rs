@@ -916,3 +916,21 @@ fn files_without_arrow_s_own_schema_are_the_same_table() {
     let found = asked.rows(&format!("SELECT event, sum(x) FROM {} GROUP BY event ORDER BY event", sql(folder.path())));
     assert_eq!(found, [["pay", "4"], ["view", "2"]]);
 }
+
+/// A zone says how an instant is shown: Windows' names and others that no list has change no answer, and are no reason to refuse a file.
+#[test]
+fn zones_that_nobody_knows_are_utc() {
+    let folder = folder();
+    let asked = Asked::new(2);
+    for (at, zone) in ["Eastern Standard Time", "Mars/Phobos", "", "+25:99"].iter().enumerate() {
+        let times = TimestampMicrosecondArray::from(vec![Some(1_735_689_599_000_000), None]).with_timezone(*zone);
+        let mut lists = ListBuilder::new(TimestampMicrosecondBuilder::new().with_timezone(*zone));
+        lists.append_value([Some(1_735_689_599_000_000)]);
+        lists.append_null();
+        let file = folder.path().join(format!("{at}.parquet"));
+        write(&file, &batch(vec![("ts", Arc::new(times)), ("all_ts", Arc::new(lists.finish()))]));
+        let sql = format!("SELECT CAST(ts AS DATE), extract(hour FROM all_ts[1]) FROM '{}'", file.display());
+        assert_eq!(asked.rows(&sql), [["2024-12-31", "23"], ["NULL", "NULL"]], "{zone}");
+        asked.rows(&format!("SELECT * FROM '{}'", file.display()));
+    }
+}

@@ -16,6 +16,7 @@
 //! | `a LIKE 'x$%' ESCAPE '$'` | `a LIKE 'x\\%'` |
 //! | `a FULL JOIN b USING (k)` | ON, and `k` as `coalesce(a.k, b.k)` ([`merged`]) |
 //! | `age(a)` | `age(current_date(), a)` |
+//! | `a[1].b` | `a[1]['b']` |
 //! | `a IS DISTINCT FROM b AND c` | `(a IS DISTINCT FROM b) AND c` ([`precedence`]) |
 //! | `a AND b AND c AND ..`, hundreds of them | `(.. AND ..) AND (.. AND ..)`: as deep as their logarithm |
 //! | `TIMESTAMP '9999-12-31'` | `TIMESTAMP(6) '9999-12-31'`, which nanoseconds do not reach |
@@ -28,11 +29,11 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, CaseWhen, DataType, Expr, Fetch, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
-    FunctionArguments, GroupByExpr, GroupByWithModifier, Ident, JoinOperator, LimitClause, ObjectName, Offset, OrderBy,
-    OrderByExpr, OrderByKind, Query, Select, SelectFlavor, SelectItem, SetExpr, SetOperator, TableFactor,
-    TableWithJoins, TypedString, Value, ValueWithSpan, VisitMut, VisitorMut, WildcardAdditionalOptions, WindowSpec,
-    WindowType,
+    AccessExpr, BinaryOperator, CaseWhen, DataType, Expr, Fetch, Function, FunctionArg, FunctionArgExpr,
+    FunctionArgumentList, FunctionArguments, GroupByExpr, GroupByWithModifier, Ident, JoinOperator, LimitClause,
+    ObjectName, Offset, OrderBy, OrderByExpr, OrderByKind, Query, Select, SelectFlavor, SelectItem, SetExpr,
+    SetOperator, Subscript, TableFactor, TableWithJoins, TypedString, Value, ValueWithSpan, VisitMut, VisitorMut,
+    WildcardAdditionalOptions, WindowSpec, WindowType,
 };
 
 use super::{merged, patterns, precedence, windows};
@@ -100,7 +101,22 @@ impl VisitorMut for Rewriter {
         balance(expr);
         far_time(expr);
         escape(expr);
+        field_of_element(expr);
         call(expr).map_or(GO_ON, ControlFlow::Break)
+    }
+}
+
+/// `a[1].b` as `a[1]['b']`.
+fn field_of_element(expr: &mut Expr) {
+    let Expr::CompoundFieldAccess { access_chain, .. } = expr else { return };
+    for access in access_chain {
+        if let AccessExpr::Dot(Expr::Identifier(field)) = access {
+            let index = Expr::Value(ValueWithSpan {
+                value: Value::SingleQuotedString(mem::take(&mut field.value)),
+                span: field.span,
+            });
+            *access = AccessExpr::Subscript(Subscript::Index { index });
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use parquet::arrow::parquet_to_arrow_schema;
 use parquet::file::metadata::ParquetMetaData;
 use parquet::schema::types::Type;
 
-use super::facts::{BYTES_ARE, UUID, columns, is_untold};
+use super::facts::{BYTES_ARE, UUID, columns, is_untold, with_known_zones};
 use super::footers::{read, unreadable};
 use super::texts::{as_strings, is_untyped, texts};
 use crate::error::{Error, Result};
@@ -42,6 +42,11 @@ pub fn alone(path: &Path) -> Result<Alone> {
     let file = footer.file_metadata();
     let schema = parquet_to_arrow_schema(file.schema_descr(), file.key_value_metadata());
     let schema = super::facts::in_microseconds(&footer, schema.map_err(|e| fail(e.to_string()))?);
+    let known = |field: &Arc<arrow::datatypes::Field>| {
+        Arc::new(field.as_ref().clone().with_data_type(with_known_zones(field.data_type())))
+    };
+    let fields: arrow::datatypes::Fields = schema.fields().iter().map(known).collect();
+    let schema = arrow::datatypes::Schema::new_with_metadata(fields, schema.metadata().clone());
     let is_uuid = |field: &&Arc<arrow::datatypes::Field>| field.metadata().get(BYTES_ARE).is_some_and(|b| b == UUID);
     let uuids = told.fields().iter().filter(is_uuid).map(|field| field.name().clone()).collect();
     Ok(Alone { schema: Arc::new(schema), uuids, footer: Arc::new(footer) })

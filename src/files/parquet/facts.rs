@@ -6,9 +6,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use arrow::array::timezone::Tz;
 use arrow::array::{Array, ArrayRef, BooleanArray};
 use arrow::compute::SortOptions;
-use arrow::datatypes::{Field, Schema, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
 use datafusion::common::ScalarValue;
 use datafusion::common::stats::Precision;
 use datafusion::datasource::physical_plan::parquet::Int96Coercer;
@@ -104,9 +105,26 @@ pub fn columns(footer: &ParquetMetaData) -> Result<Schema, String> {
             _ => None,
         };
         let metadata = bytes.map(|bytes| (BYTES_ARE.to_string(), bytes.to_string())).into_iter().collect();
-        Field::new(field.name(), field.data_type().clone(), field.is_nullable()).with_metadata(metadata)
+        Field::new(field.name(), with_known_zones(field.data_type()), field.is_nullable()).with_metadata(metadata)
     });
     Ok(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+/// The type with UTC in place of zones that nobody knows here (`Eastern Standard Time`, `Mars/Phobos`): a zone says how instants are shown,
+/// and which they are does not depend on it.
+pub fn with_known_zones(data_type: &DataType) -> DataType {
+    let inner = |field: &FieldRef| Arc::new(field.as_ref().clone().with_data_type(with_known_zones(field.data_type())));
+    match data_type {
+        DataType::Timestamp(unit, Some(zone)) if zone.parse::<Tz>().is_err() => {
+            DataType::Timestamp(*unit, Some("UTC".into()))
+        }
+        DataType::List(item) => DataType::List(inner(item)),
+        DataType::LargeList(item) => DataType::LargeList(inner(item)),
+        DataType::FixedSizeList(item, length) => DataType::FixedSizeList(inner(item), *length),
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(inner).collect()),
+        DataType::Map(entries, sorted) => DataType::Map(inner(entries), *sorted),
+        other => other.clone(),
+    }
 }
 
 /// A group without fields, which the decoder passes over as if the column were not there.
