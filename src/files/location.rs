@@ -135,15 +135,16 @@ fn is_managed(folder: &Path) -> bool {
 /// reads the table itself does not ask for a list of its files.
 fn plain(folder: &Path) -> Result<()> {
     if folder.join(LOG_FOLDER).is_dir() {
-        let has = |ends: &str| {
-            let entries = std::fs::read_dir(folder.join(LOG_FOLDER)).into_iter().flatten().flatten();
-            entries.map(|entry| entry.path()).any(|path| path.extension().is_some_and(|e| e == ends))
-        };
+        let entries = || std::fs::read_dir(folder.join(LOG_FOLDER)).into_iter().flatten().flatten().map(|e| e.path());
+        let has = |ends: &str| entries().any(|path| path.extension().is_some_and(|e| e == ends));
+        // A checksum of a later version, without the entries.
+        let number = |path: PathBuf| path.file_stem()?.to_str()?.parse::<u64>().ok();
+        let had_more = || entries().filter_map(number).any(|version| version > 0);
         let name = folder.display();
         return Err(if has("json") {
             Error::data(format!("'{name}' is a managed table, whose folder may hold rows that are no longer in it"))
                 .hint(format!("read the table: FROM '{name}'"))
-        } else if has("parquet") {
+        } else if has("parquet") || had_more() {
             Error::data(format!("'{name}' is a managed table, and its log ('{LOG_FOLDER}') has no entry"))
                 .hint("take the log from a backup; without it nobody knows which of the files are the table")
         } else {
