@@ -106,10 +106,11 @@ impl VisitorMut for Rewriter {
     }
 }
 
-/// `a[1].b` as `a[1]['b']`.
+/// `a[1].b` and `t.a[1].b` as `a[1]['b']`.
 fn field_of_element(expr: &mut Expr) {
     let Expr::CompoundFieldAccess { access_chain, .. } = expr else { return };
-    for access in access_chain {
+    // Names before the first element are those of a table and a column.
+    for access in access_chain.iter_mut().skip_while(|access| !matches!(access, AccessExpr::Subscript(_))) {
         if let AccessExpr::Dot(Expr::Identifier(field)) = access {
             let index = Expr::Value(ValueWithSpan {
                 value: Value::SingleQuotedString(mem::take(&mut field.value)),
