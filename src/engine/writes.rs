@@ -283,7 +283,7 @@ fn check_cast(expr: &Expr, schema: &DFSchema, table: &TableReference) -> Result<
     {
         return Ok(());
     }
-    let column = if name.is_empty() { String::new() } else { format!("column '{name}' ") };
+    let column = if name.is_empty() { "a column ".to_string() } else { format!("column '{name}' ") };
     Err(Error::user(format!(
         "INSERT INTO {table}: {column}holds {to}, and what comes for it is {from} ({})",
         cast.expr
