@@ -97,7 +97,7 @@ fn states() -> Vec<(&'static str, Bring, Right)> {
                 std::fs::remove_dir_all(p.path("data/events/_delta_log")).unwrap();
                 std::fs::create_dir(p.path("data/events/_delta_log")).unwrap();
             },
-            Error("its log was lost"),
+            Error("data/events' is not a table: its first load has not been committed, or its log was lost"),
         ),
         (
             "only checksums are left of the log",
