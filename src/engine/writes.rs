@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::catalog::TableProvider;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, ScalarValue, TableReference};
 use datafusion::datasource::provider_as_source;
 use datafusion::execution::SessionState;
@@ -244,25 +245,20 @@ async fn target(state: &SessionState, insert: &Insert) -> Result<Option<(TableRe
 /// make 1 of 1.7. What fits its type can still be out of range, which is an error while rows come.
 fn check_casts(plan: &LogicalPlan) -> Result<()> {
     let LogicalPlan::Dml(insert) = plan else { return Ok(()) };
-    let mut below = insert.input.as_ref();
-    while let LogicalPlan::Projection(projection) = below {
+    if let LogicalPlan::Projection(projection) = insert.input.as_ref() {
         for expr in &projection.expr {
             check_cast(expr, projection.input.schema(), &insert.table_name)?;
         }
-        match projection.input.as_ref() {
-            next @ (LogicalPlan::Projection(_) | LogicalPlan::Values(_)) => below = next,
-            _ => return Ok(()),
-        }
-        // Only the first one is the statement's own.
-        if !matches!(below, LogicalPlan::Values(_)) {
-            return Ok(());
-        }
     }
-    if let LogicalPlan::Values(values) = below {
-        for expr in values.values.iter().flatten() {
-            check_cast(expr, &values.schema, &insert.table_name)?;
+    // VALUES are read with the table's types wherever in the statement they stand.
+    insert.input.apply(|below| {
+        if let LogicalPlan::Values(values) = below {
+            for expr in values.values.iter().flatten() {
+                check_cast(expr, &values.schema, &insert.table_name)?;
+            }
         }
-    }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
     Ok(())
 }
 
