@@ -9,6 +9,8 @@ use jiff::tz::TimeZone;
 /// A calendar period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Unit {
+    /// 3,600 seconds from a full hour. Not among [`Unit::NAMES`]: most questions are about dates.
+    Hour,
     /// Local midnight to local midnight.
     Day,
     /// Seven days from the week start.
@@ -40,6 +42,7 @@ impl Unit {
     /// The name as written in SQL.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Hour => "hour",
             Self::Day => "day",
             Self::Week => "week",
             Self::Month => "month",
@@ -82,7 +85,13 @@ pub struct Calendar {
     cached: (i64, i64, i64),
     /// The same in ticks of the column: neighbouring rows are usually of one bucket, and a division costs more than all else.
     cached_ticks: (i64, i64, i64),
+    /// Seconds by which the zone's full hours come before those of UTC.
+    before_the_hour: i64,
 }
+
+/// When a zone is asked how far its full hours lie from those of UTC: 2024-01-01. Hours must be equally long, so that they can be
+/// counted; of the zones in use only Lord Howe Island's shifts by less than an hour.
+const OF_HOURS: i64 = 1_704_067_200;
 
 #[derive(Debug, Clone)]
 enum Zone {
@@ -98,6 +107,10 @@ impl Calendar {
             "UTC" | "utc" | "Z" | "Etc/UTC" => Zone::Utc,
             name => Zone::Rules { rules: TimeZone::get(name).ok()?, from: 0, until: 0, offset: 0 },
         };
+        let before_the_hour = match &zone {
+            Zone::Rules { rules, .. } => offset_at(rules, OF_HOURS)?.rem_euclid(3_600),
+            Zone::Utc => 0,
+        };
         Some(Self {
             unit,
             week_start: i64::from(week_start % 7),
@@ -105,6 +118,7 @@ impl Calendar {
             zone,
             cached: (0, 0, 0),
             cached_ticks: (0, 0, 0),
+            before_the_hour,
         })
     }
 
@@ -137,8 +151,13 @@ impl Calendar {
         if from <= time && time < until {
             return Some(bucket);
         }
-        let day = self.day(time)?;
-        let bucket = self.bucket_of_day(day)?;
+        let bucket = match (self.unit, self.clock) {
+            (Unit::Hour, Clock::Instants(ticks)) => (time.div_euclid(ticks) + self.before_the_hour).div_euclid(3_600),
+            _ => {
+                let day = self.day(time)?;
+                self.bucket_of_day(day)?
+            }
+        };
         if let Some((from, until)) = self.tick_range(bucket) {
             self.cached_ticks = (from, until, bucket);
         }
@@ -156,6 +175,9 @@ impl Calendar {
 
     /// Ticks that lie in a bucket, as far as the zone's offset of the last lookup holds.
     fn tick_range(&self, bucket: i64) -> Option<(i64, i64)> {
+        if self.unit == Unit::Hour {
+            return Some((self.starts_at(bucket)?, self.starts_at(bucket.checked_add(1)?)?));
+        }
         let (first, next) = (self.first_day(bucket)?, self.first_day(bucket + 1)?);
         let Clock::Instants(ticks) = self.clock else { return Some((first, next)) };
         let (mut from, mut until) = (first.checked_mul(86_400)?, next.checked_mul(86_400)?);
@@ -165,10 +187,11 @@ impl Calendar {
         Some((from.checked_mul(ticks)?, until.checked_mul(ticks)?))
     }
 
-    /// Bucket of a local date.
+    /// Bucket of a local date; `None` for hours, of which a date has many.
     #[inline]
     pub fn bucket_of_day(&mut self, day: i64) -> Option<i64> {
         match self.unit {
+            Unit::Hour => None,
             Unit::Day => Some(day),
             Unit::Week => Some((day + 3 - self.week_start).div_euclid(7)),
             Unit::Month | Unit::Quarter | Unit::Year => {
@@ -189,9 +212,17 @@ impl Calendar {
         }
     }
 
-    /// First local date of a bucket, as days since 1970-01-01.
+    /// Local date on which a bucket begins, as days since 1970-01-01.
     pub fn first_day(&self, bucket: i64) -> Option<i64> {
         match self.unit {
+            Unit::Hour => {
+                let seconds = bucket.checked_mul(3_600)?.checked_sub(self.before_the_hour)?;
+                let offset = match &self.zone {
+                    Zone::Utc => 0,
+                    Zone::Rules { rules, .. } => offset_at(rules, seconds)?,
+                };
+                Some((seconds + offset).div_euclid(86_400))
+            }
             Unit::Day => Some(bucket),
             Unit::Week => Some(bucket * 7 - 3 + self.week_start),
             Unit::Month => day_of(bucket.div_euclid(12), bucket.rem_euclid(12) + 1),
@@ -202,6 +233,9 @@ impl Calendar {
 
     /// The time at which a bucket begins: the first instant of its first local day, in the column's own ticks.
     pub fn starts_at(&self, bucket: i64) -> Option<i64> {
+        if let (Unit::Hour, Clock::Instants(ticks)) = (self.unit, self.clock) {
+            return bucket.checked_mul(3_600)?.checked_sub(self.before_the_hour)?.checked_mul(ticks);
+        }
         let day = self.first_day(bucket)?;
         let Clock::Instants(ticks) = self.clock else { return Some(day) };
         let seconds = match &self.zone {
@@ -210,6 +244,10 @@ impl Calendar {
         };
         seconds.checked_mul(ticks)
     }
+}
+
+fn offset_at(rules: &TimeZone, seconds: i64) -> Option<i64> {
+    Some(i64::from(rules.to_offset(jiff::Timestamp::from_second(seconds).ok()?).seconds()))
 }
 
 fn date_of(day: i64) -> Option<Date> {
@@ -227,7 +265,7 @@ fn day_of(year: i64, month: i64) -> Option<i64> {
 /// The stretch `from..until` of Unix seconds around `seconds` in which the zone keeps one offset.
 fn span_of(rules: &TimeZone, seconds: i64) -> Option<(i64, i64, i64)> {
     let at = jiff::Timestamp::from_second(seconds).ok()?;
-    let offset = i64::from(rules.to_offset(at).seconds());
+    let offset = offset_at(rules, seconds)?;
     // `preceding` is exclusive of its argument: asked one second later it also finds a transition at `at` itself.
     let later = jiff::Timestamp::from_second(seconds + 1).unwrap_or(at);
     let from = rules.preceding(later).next().map_or(i64::MIN, |t| t.timestamp().as_second());
@@ -275,6 +313,23 @@ mod tests {
             assert_eq!(c.bucket(second(end) + 1), Some(day + 1));
             assert_eq!(c.starts_at(day), Some(second(start)));
         }
+    }
+
+    #[test]
+    fn hours_are_equally_long_and_begin_with_the_local_hour() {
+        let hours = |zone| Calendar::new(Unit::Hour, zone, 0, Clock::Instants(1_000)).unwrap();
+        let mut c = hours("Asia/Kolkata");
+        let full = second("2024-05-01T04:30:00Z") * 1_000;
+        let bucket = c.bucket(full).unwrap();
+        assert_eq!((c.bucket(full - 1), c.bucket(full + 3_599_999)), (Some(bucket - 1), Some(bucket)));
+        assert_eq!((c.starts_at(bucket), c.stretch(full + 7)), (Some(full), Some((full, full + 3_600_000))));
+        // Berlin's clocks show 02:00 to 03:00 twice on that day, which are two hours.
+        let mut c = hours("Europe/Berlin");
+        let first = c.bucket(second("2024-10-27T00:10:00Z") * 1_000).unwrap();
+        assert_eq!(c.bucket(second("2024-10-27T01:10:00Z") * 1_000), Some(first + 1));
+        let day = c.clone().day(second("2024-10-27T12:00:00Z") * 1_000);
+        assert_eq!(c.first_day(c.clone().bucket(second("2024-10-26T22:00:00Z") * 1_000).unwrap()), day);
+        assert_eq!(c.first_day(c.clone().bucket(second("2024-10-26T21:59:59Z") * 1_000).unwrap()), day.map(|d| d - 1));
     }
 
     #[test]

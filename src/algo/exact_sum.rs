@@ -1,7 +1,7 @@
 //! A sum of doubles without rounding: the same number whatever the order of the terms and however they are split.
 //!
 //! Deals with: adding terms and products, handing a sum on in parts, the nearest double of the whole.
-//! Does not deal with: infinities and NaN; callers keep them out, and magnitudes below 1e280.
+//! Infinities, NaN and magnitudes from 1e280 on do not belong into an [`ExactSum`]; a [`DoubleSum`] keeps them apart.
 //!
 //! The sum is held as doubles whose significant bits do not overlap (J. Shewchuk, "Adaptive Precision Floating-Point
 //! Arithmetic", 1997): two or three of them for terms of similar size, never more than forty.
@@ -76,6 +76,42 @@ impl ExactSum {
             return high;
         }
         high
+    }
+}
+
+/// Terms of this size and more are added as they are: their exact sum could leave the range of doubles on the way.
+const HUGE: f64 = 1e280;
+
+/// A sum of any doubles: exact, but for NaN, infinities and numbers beyond 1e280, which add up as doubles do.
+#[derive(Debug, Clone, Default)]
+pub struct DoubleSum {
+    /// How many terms there are.
+    pub terms: i64,
+    /// The sum of what cannot be added exactly.
+    pub odd: f64,
+    /// The sum of the rest.
+    pub exact: ExactSum,
+}
+
+impl DoubleSum {
+    /// Adds a number, which need not be a term of its own.
+    pub fn add(&mut self, number: f64) {
+        if number.abs() < HUGE {
+            self.exact.add(number);
+        } else {
+            self.odd += number;
+        }
+    }
+
+    /// The double nearest to the sum; `None` without terms.
+    pub fn value(&self) -> Option<f64> {
+        // Without odd terms nothing is added: -0.0 + 0.0 is no -0.0.
+        (self.terms > 0).then(|| if self.odd == 0.0 { self.exact.value() } else { self.odd + self.exact.value() })
+    }
+
+    /// The doubles that the sum consists of.
+    pub fn parts(&self) -> impl Iterator<Item = f64> {
+        self.exact.parts().iter().copied().chain((self.odd != 0.0).then_some(self.odd))
     }
 }
 

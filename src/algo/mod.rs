@@ -10,6 +10,7 @@ pub mod apportion;
 pub mod attribution;
 pub mod calendar;
 pub mod clickhouse_funnel;
+pub mod cohort_value;
 pub mod engagement;
 pub mod event;
 pub mod event_log;

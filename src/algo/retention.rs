@@ -60,7 +60,7 @@ impl Periods {
     ///
     /// Asked once a user: asking again with each return would take turns with it in the calendar's caches, so that none
     /// is ever hit.
-    fn origin(&mut self, birth: i64) -> Option<i64> {
+    pub(super) fn origin(&mut self, birth: i64) -> Option<i64> {
         match self {
             Self::Calendar(calendar) => calendar.bucket(birth),
             Self::Rolling(_) => Some(birth),
@@ -68,7 +68,7 @@ impl Periods {
     }
 
     /// Period of a return at the birth or later, 0 or more. `None` beyond the calendar.
-    fn index(&mut self, origin: i64, time: i64) -> Option<i64> {
+    pub(super) fn index(&mut self, origin: i64, time: i64) -> Option<i64> {
         match self {
             Self::Calendar(calendar) => Some(calendar.bucket(time)? - origin),
             Self::Rolling(span) => {

@@ -17,14 +17,12 @@ use super::columns::{list_of, passes};
 use super::grouped::{GroupedFunction, aggregate};
 use super::single_group::states_of_rows;
 use super::{ArgumentDoc, FunctionDoc, FunctionKind};
-use crate::algo::exact_sum::ExactSum;
+use crate::algo::exact_sum::DoubleSum;
 use crate::error::Error;
 
 const NAME: &str = "exact_sum";
 const STATE: &str = "exact_sum_state";
 const MERGE: &str = "exact_sum_merge";
-/// Terms of this size and more are added as they are: their exact sum could leave the range of doubles on the way.
-const HUGE: f64 = 1e280;
 
 /// The function.
 pub fn exact_sum() -> AggregateUDF {
@@ -139,33 +137,11 @@ impl GroupedFunction for Exact {
     }
 }
 
-#[derive(Clone, Default)]
-struct Sum {
-    terms: i64,
-    /// The sum of what cannot be added exactly.
-    odd: f64,
-    exact: ExactSum,
-}
-
-impl Sum {
-    fn add(&mut self, term: f64) {
-        match term.abs() < HUGE {
-            true => self.exact.add(term),
-            false => self.odd += term,
-        }
-    }
-
-    fn value(&self) -> Option<f64> {
-        // Without odd terms nothing is added: -0.0 + 0.0 is no -0.0.
-        (self.terms > 0).then(|| if self.odd == 0.0 { self.exact.value() } else { self.odd + self.exact.value() })
-    }
-}
-
 #[derive(Default)]
 struct Sums {
     /// Whether the answer is the sum before it is rounded.
     answers_parts: bool,
-    sums: Vec<Sum>,
+    sums: Vec<DoubleSum>,
     /// Bytes that the sums hold outside.
     held: usize,
 }
@@ -173,18 +149,18 @@ struct Sums {
 impl Sums {
     fn grow(&mut self, groups: usize) {
         if groups > self.sums.len() {
-            self.sums.resize(groups, Sum::default());
+            self.sums.resize(groups, DoubleSum::default());
         }
     }
 
-    fn change(&mut self, group: usize, change: impl FnOnce(&mut Sum)) {
+    fn change(&mut self, group: usize, change: impl FnOnce(&mut DoubleSum)) {
         let sum = &mut self.sums[group];
         let before = sum.exact.size();
         change(sum);
         self.held = self.held + sum.exact.size() - before;
     }
 
-    fn take(&mut self, emit_to: EmitTo) -> Vec<Sum> {
+    fn take(&mut self, emit_to: EmitTo) -> Vec<DoubleSum> {
         let taken = emit_to.take_needed(&mut self.sums);
         self.held -= taken.iter().map(|sum| sum.exact.size()).sum::<usize>();
         taken
@@ -228,14 +204,11 @@ impl GroupsAccumulator for Sums {
     fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
         let sums = self.take(emit_to);
         if !self.answers_parts {
-            return Ok(Arc::new(sums.iter().map(Sum::value).collect::<Float64Array>()));
+            return Ok(Arc::new(sums.iter().map(DoubleSum::value).collect::<Float64Array>()));
         }
         let mut lists = ListBuilder::new(Float64Builder::new());
         for sum in &sums {
-            lists.values().append_slice(sum.exact.parts());
-            if sum.odd != 0.0 {
-                lists.values().append_value(sum.odd);
-            }
+            sum.parts().for_each(|part| lists.values().append_value(part));
             lists.append(sum.terms > 0);
         }
         Ok(Arc::new(lists.finish()))
@@ -281,6 +254,6 @@ impl GroupsAccumulator for Sums {
     }
 
     fn size(&self) -> usize {
-        size_of_val(self) + self.sums.capacity() * size_of::<Sum>() + self.held
+        size_of_val(self) + self.sums.capacity() * size_of::<DoubleSum>() + self.held
     }
 }

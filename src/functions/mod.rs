@@ -123,6 +123,8 @@ fn aggregates() -> Vec<AggregateUDF> {
         retention::retention_cells(),
         retention::user_recurring(),
         retention::recurring_cells(),
+        retention::user_amounts(),
+        retention::amount_cells(),
         lifecycle::user_lifecycle(),
         lifecycle::inactivity_counts(),
         lifecycle::lifecycle_counts(),

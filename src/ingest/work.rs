@@ -16,8 +16,9 @@ use super::order::{MaxRejects, Options, Outcome, Phase, Plan, Progress, Watch};
 use super::rejects::Rejects;
 use super::run::{Earlier, Found, Step};
 use super::target::existing;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::files::blocks::BLOCK;
+use crate::files::columns::Shape;
 use crate::files::csv::CsvOptions;
 use crate::files::heads::{self, Head, HeadOptions, Heads, SAMPLE_BYTES, SAMPLE_ROWS, Sample};
 use crate::files::read::{Place, Sources};
@@ -76,7 +77,8 @@ impl Work<'_> {
             ));
         }
         let existing = self.log.as_ref().map(existing).transpose()?;
-        let layout = Layout::of(&shapes, self.mapping, &self.options.wishes, existing.as_ref())?;
+        let layout = Layout::of(&shapes, self.mapping, &self.options.wishes, existing.as_ref())
+            .map_err(|error| of_the_source(error, &shapes))?;
         layout.words.iter().for_each(|words| self.watch.note(words));
         // Of NDJSON a sample shows only what some rows have.
         let mut all_columns =
@@ -335,4 +337,14 @@ impl Work<'_> {
 
 fn interrupted() -> Error {
     Error::resources("ingest was stopped; the same command resumes from here")
+}
+
+/// What is wrong with columns names the source where there is only one.
+fn of_the_source(error: Error, shapes: &[Shape]) -> Error {
+    match shapes {
+        [only] if error.kind() == Kind::Data && !error.message().contains(&only.source) => {
+            error.at(format_args!("'{}'", only.source))
+        }
+        _ => error,
+    }
 }

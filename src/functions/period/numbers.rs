@@ -5,8 +5,8 @@ use datafusion::error::Result;
 use crate::algo::calendar::Calendar;
 use crate::error::Error;
 
-/// Days from 1970 to the first date of the calendar: no number of a period is farther from zero.
-const FARTHEST: i64 = 4_371_587;
+/// Hours from 1970 to the first date of the calendar: no number of a period is farther from zero.
+const FARTHEST: i64 = 4_371_587 * 24;
 
 /// A calendar that remembers the period of the time before, which usually holds the next time too.
 pub struct PeriodNumbers {

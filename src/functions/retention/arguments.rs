@@ -13,6 +13,9 @@ use crate::functions::columns::literal_text;
 /// How periods are counted from a birth.
 pub const INDEXES: [&str; 2] = ["calendar", "rolling"];
 
+/// The units of periods.
+pub const UNITS: [&str; 6] = ["hour", "day", "week", "month", "quarter", "year"];
+
 /// Unit, zone, week start and index, as given.
 #[derive(Debug, Clone)]
 pub struct Counting {
@@ -28,9 +31,13 @@ impl Counting {
         let wrong = |what: &str, given: &str, help: String| {
             Error::user(format!("{function}: unknown {what} '{given}'; {help}"))
         };
-        let Some(unit_read) = Unit::parse(unit) else {
-            return Err(wrong("unit", unit, suggest(unit, Unit::NAMES)));
+        let unit_read = if unit.eq_ignore_ascii_case("hour") { Some(Unit::Hour) } else { Unit::parse(unit) };
+        let Some(unit_read) = unit_read else {
+            return Err(wrong("unit", unit, suggest(unit, UNITS)));
         };
+        if unit_read == Unit::Hour && clock == Clock::Dates {
+            return Err(Error::user(format!("{function}: unit 'hour' needs a TIMESTAMP, and the time is a DATE")));
+        }
         let Some(start) = weekday(week_start) else {
             return Err(wrong("week_start", week_start, suggest(week_start, WEEKDAYS)));
         };
@@ -38,21 +45,20 @@ impl Counting {
             let help = "an IANA name such as 'Europe/Berlin' is needed";
             return Err(wrong("time zone", zone, help.to_string()));
         };
-        let days = match unit_read {
-            Unit::Day => 1,
-            Unit::Week => 7,
-            Unit::Month => 30,
-            Unit::Quarter => 91,
-            Unit::Year => 365,
+        let span = match unit_read {
+            Unit::Hour => clock.ticks_per_day() / 24,
+            Unit::Week => clock.ticks_per_day() * 7,
+            Unit::Month => clock.ticks_per_day() * 30,
+            _ => clock.ticks_per_day(),
         };
         let rolling = match index {
             "calendar" => None,
             "rolling" if matches!(unit_read, Unit::Quarter | Unit::Year) => {
                 return Err(Error::user(format!(
-                    "{function}: rolling periods are a day (24 hours), a week (7 days) or a month (30 days), not a {unit}"
+                    "{function}: rolling periods are an hour, a day (24 hours), a week (7 days) or a month (30 days), not a {unit}"
                 )));
             }
-            "rolling" => Some(clock.ticks_per_day() * days),
+            "rolling" => Some(span),
             other => return Err(wrong("index", other, suggest(other, INDEXES))),
         };
         Ok(Self { calendar, rolling })

@@ -1,18 +1,23 @@
 //! Retention: `retention(c1, ..)` as in ClickHouse, and the pieces of the `retention` relations.
 
+mod amount_cells;
+mod amounts;
 pub mod arguments;
 pub mod cells;
 mod conditions;
 mod period_end;
 mod recurring_cells;
 mod user;
+mod user_amounts;
 mod user_recurring;
 
+pub use amount_cells::amount_cells;
 pub use cells::retention_cells;
 pub use conditions::retention;
 pub use period_end::period_end;
 pub use recurring_cells::recurring_cells;
 pub use user::user_retention;
+pub use user_amounts::user_amounts;
 pub use user_recurring::user_recurring;
 
 use super::{ArgumentDoc, FunctionDoc, FunctionKind};
@@ -68,14 +73,14 @@ pub fn docs() -> Vec<FunctionDoc> {
                 argument("time", "TIMESTAMP or DATE", None, "When the event happened."),
                 argument("start", "BOOLEAN", None, "Which events can be the birth; the earliest is."),
                 argument("return", "BOOLEAN", None, "Which events are returns."),
-                argument("unit", "TEXT", None, "`day`, `week`, `month`, `quarter` or `year`."),
+                argument("unit", "TEXT", None, "`hour`, `day`, `week`, `month`, `quarter` or `year`."),
                 argument("tz", "TEXT", None, "IANA time zone of the calendar."),
                 argument("week_start", "TEXT", None, "The day on which weeks start."),
                 argument(
                     "index",
                     "TEXT",
                     None,
-                    "`calendar`: bucket of the return minus bucket of the birth. `rolling`: spans of 24 hours, 7 or 30 days from the birth.",
+                    "`calendar`: bucket of the return minus bucket of the birth. `rolling`: spans of an hour, 24 hours, 7 or 30 days from the birth.",
                 ),
                 argument("min_count", "BIGINT", Some("1"), "How many returns a period needs, the birth not counted."),
                 argument(
@@ -123,7 +128,7 @@ pub fn docs() -> Vec<FunctionDoc> {
                 argument("time", "TIMESTAMP or DATE", None, "When the event happened."),
                 argument("start", "BOOLEAN", None, "Which events can be a birth; the earliest of each period is."),
                 argument("return", "BOOLEAN", None, "Which events are returns."),
-                argument("unit", "TEXT", None, "`day`, `week`, `month`, `quarter` or `year`."),
+                argument("unit", "TEXT", None, "`hour`, `day`, `week`, `month`, `quarter` or `year`."),
                 argument("tz", "TEXT", None, "IANA time zone of the calendar."),
                 argument("week_start", "TEXT", None, "The day on which weeks start."),
                 argument("min_count", "BIGINT", None, "How many returns a period needs."),
@@ -160,11 +165,68 @@ pub fn docs() -> Vec<FunctionDoc> {
             ],
             returns: vec![(
                 "LIST of STRUCT",
-                "`cohort` DATE, `size` BIGINT (users with a start event in the period), `latest` (the latest of their births), `cells` \
+                "`period` INT (its number), `cohort` DATE, `size` BIGINT (users with a start event in the period), `latest` (the latest of their births), `cells` \
                  LIST of BIGINT (as `retention_cells` counts).",
             )],
             text: "Memory: 8 bytes for each cell of each cohort and group.",
             example: "SELECT c.cohort, c.size, c.cells\nFROM (\n  SELECT unnest(recurring_cells(u.periods, 2, 'on')) AS c\n  FROM (SELECT user_recurring(ts, true, true, 'month', 'UTC', 'monday', 1) AS u FROM events GROUP BY user_id)\n)\nORDER BY c.cohort LIMIT 3",
+        },
+        FunctionDoc {
+            name: "user_amounts",
+            kind: FunctionKind::Aggregate,
+            summary: "What each group was worth in every period, from the birth on",
+            syntax: "user_amounts(time, start, return, amount, unit, tz, week_start, index, birth)",
+            arguments: vec![
+                argument("time", "TIMESTAMP or DATE", None, "When the event happened."),
+                argument("start", "BOOLEAN", None, "Which events can be a birth."),
+                argument("return", "BOOLEAN", None, "Which events' amounts are added up."),
+                argument("amount", "number", None, "What an event was worth; NULL adds nothing."),
+                argument("unit", "TEXT", None, "As for `user_retention`, and so are tz, week_start and index."),
+                argument("tz", "TEXT", None, "IANA time zone of the calendar."),
+                argument("week_start", "TEXT", None, "The day on which weeks start."),
+                argument("index", "TEXT", None, "`calendar` or `rolling`."),
+                argument(
+                    "birth",
+                    "TEXT",
+                    None,
+                    "`first`: the earliest start event. `recurring`: the first of every period.",
+                ),
+            ],
+            returns: vec![(
+                "LIST of STRUCT",
+                "Periods, ascending: `period` BIGINT (since the birth; with `recurring` its number in the calendar), `amount` (of all its \
+                 return events, with `first` of those at the birth or later) and `since_birth` (in the period of a birth, of those at \
+                 the birth or later, itself included; NULL in others). DOUBLE, or DECIMAL(38, n) of whole numbers and decimals.",
+            )],
+            text: "Sums are exact; of doubles they are rounded once. Rows whose time is NULL take no part. A group without a birth has \
+                   no periods, with `recurring` those of its amounts.\n\nMemory: 16 bytes a group, 32 for each return event with an \
+                   amount (48 where amounts are not DOUBLE).",
+            example: "SELECT a[1]['amount'] AS in_the_first_week, count(*) AS users\nFROM (\n  SELECT user_amounts(ts, true, true, price, 'week', 'UTC', 'monday', 'calendar', 'first') AS a\n  FROM events GROUP BY user_id\n)\nGROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 2",
+        },
+        FunctionDoc {
+            name: "amount_cells",
+            kind: FunctionKind::Aggregate,
+            summary: "What the cohort of every birth was worth in each period since",
+            syntax: "amount_cells(amounts, n, type [, brackets])",
+            arguments: vec![
+                argument("amounts", "LIST of STRUCT", None, "The periods of one user, as from `user_amounts`."),
+                argument("n", "BIGINT", None, "The last period to add up."),
+                argument(
+                    "type",
+                    "TEXT",
+                    None,
+                    "`on`: in that period; `on_or_before`: in the periods from 0 to n; `bracket`: in those of a bracket.",
+                ),
+                brackets(),
+            ],
+            returns: vec![(
+                "LIST of STRUCT",
+                "`period` BIGINT (of the birth) and `cells` LIST of STRUCT: `amount`, the sum over users, and with type `on` `capped`, the \
+                 sum of the lesser of a user's amount and that of period 0.",
+            )],
+            text: "A period without return events has the amount 0. Memory: 80 bytes for each cell of each cohort and group (32 where \
+                   amounts are not DOUBLE).",
+            example: "SELECT c[1]['cells'][1]['amount'] AS in_week_0, c[1]['cells'][2]['amount'] AS in_week_1\nFROM (\n  SELECT amount_cells(a, 1, 'on') AS c\n  FROM (SELECT user_amounts(ts, true, true, price, 'week', 'UTC', 'monday', 'calendar', 'first') AS a FROM events GROUP BY user_id)\n)",
         },
         FunctionDoc {
             name: "period_end",

@@ -5,7 +5,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Date32Array, Int64Array, ListArray, StructArray};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Date32Array, Int32Array, Int64Array, ListArray, StructArray,
+};
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Date32Type, Field, FieldRef, Fields, Int32Type, Int64Type};
 use datafusion::error::Result;
@@ -33,6 +35,7 @@ struct RecurringCells;
 /// One cohort of the answer.
 fn cohort_fields(time: &DataType) -> Fields {
     vec![
+        Field::new("period", DataType::Int32, false),
         Field::new("cohort", DataType::Date32, false),
         Field::new("size", DataType::Int64, false),
         Field::new("latest", time.clone(), false),
@@ -82,6 +85,7 @@ impl GroupedFunction for RecurringCells {
 
 /// Users of one cohort.
 struct Cohort {
+    date: i32,
     size: i64,
     latest: i64,
     cells: Box<[i64]>,
@@ -90,11 +94,16 @@ struct Cohort {
 /// Bytes of an entry of the map, beside the cells: the map is at least half full.
 const ENTRY: usize = 2 * (size_of::<Cohort>() + size_of::<i32>());
 
-/// The cohort of a date, perhaps a new one.
-fn cohort<'a>(cohorts: &'a mut BTreeMap<i32, Cohort>, date: i32, cells: usize, held: &mut usize) -> &'a mut Cohort {
-    cohorts.entry(date).or_insert_with(|| {
+/// The cohort of a period that begins on this date, perhaps a new one.
+fn cohort<'a>(
+    cohorts: &'a mut BTreeMap<i32, Cohort>,
+    (period, date): (i32, i32),
+    cells: usize,
+    held: &mut usize,
+) -> &'a mut Cohort {
+    cohorts.entry(period).or_insert_with(|| {
         *held += 1;
-        Cohort { size: 0, latest: i64::MIN, cells: vec![0; cells].into() }
+        Cohort { date, size: 0, latest: i64::MIN, cells: vec![0; cells].into() }
     })
 }
 
@@ -102,7 +111,7 @@ struct Cohorts {
     time: DataType,
     retained: Retained,
     cells: usize,
-    /// Of each group the cohorts, by the first date of their period.
+    /// Of each group the cohorts, by the number of their period.
     groups: Vec<BTreeMap<i32, Cohort>>,
     /// Cohorts of all groups.
     held: usize,
@@ -128,7 +137,8 @@ impl Cohorts {
         let cells: Vec<i64> = cohorts().flat_map(|(_, cohort)| cohort.cells.iter().copied()).collect();
         let ends = (0..=count).map(|n| (n * self.cells) as i32).collect();
         let columns: Vec<ArrayRef> = vec![
-            Arc::new(Date32Array::from_iter_values(cohorts().map(|(date, _)| *date))),
+            Arc::new(Int32Array::from_iter_values(cohorts().map(|(period, _)| *period))),
+            Arc::new(Date32Array::from_iter_values(cohorts().map(|(_, cohort)| cohort.date))),
             Arc::new(Int64Array::from_iter_values(cohorts().map(|(_, cohort)| cohort.size))),
             times_array(cohorts().map(|(_, cohort)| cohort.latest).collect(), None, &self.time)?,
             list_of(Arc::new(Int64Array::from(cells)), ends),
@@ -170,7 +180,7 @@ impl GroupsAccumulator for Cohorts {
                     let later = (at + 1..range.end).take_while(|later| since(*later) <= last);
                     self.own.extend(later.filter(|later| returned.value(*later)).map(since));
                 }
-                let cohort = cohort(&mut self.groups[*group], dates[at], self.cells, &mut self.held);
+                let cohort = cohort(&mut self.groups[*group], (numbers[at], dates[at]), self.cells, &mut self.held);
                 cohort.size += 1;
                 cohort.latest = cohort.latest.max(births.values()[at]);
                 self.retained.count(&self.own, &mut cohort.cells);
@@ -191,14 +201,15 @@ impl GroupsAccumulator for Cohorts {
         self.grow(total_num_groups);
         let lists = values[0].as_list::<i32>();
         let cohorts = lists.values().as_struct();
-        let dates = cohorts.column(0).as_primitive::<Date32Type>().values();
-        let sizes = cohorts.column(1).as_primitive::<Int64Type>().values();
-        let latest = Times::read(cohorts.column(2))?;
-        let cells = cohorts.column(3).as_list::<i32>();
+        let numbers = cohorts.column(0).as_primitive::<Int32Type>().values();
+        let dates = cohorts.column(1).as_primitive::<Date32Type>().values();
+        let sizes = cohorts.column(2).as_primitive::<Int64Type>().values();
+        let latest = Times::read(cohorts.column(3))?;
+        let cells = cohorts.column(4).as_list::<i32>();
         let counts = cells.values().as_primitive::<Int64Type>().values();
         for (row, group) in group_indices.iter().enumerate() {
             for at in lists.value_offsets()[row] as usize..lists.value_offsets()[row + 1] as usize {
-                let cohort = cohort(&mut self.groups[*group], dates[at], self.cells, &mut self.held);
+                let cohort = cohort(&mut self.groups[*group], (numbers[at], dates[at]), self.cells, &mut self.held);
                 cohort.size += sizes[at];
                 cohort.latest = cohort.latest.max(latest.values()[at]);
                 let from = cells.value_offsets()[at] as usize;

@@ -1,9 +1,9 @@
 //! The arguments of the retention relations.
 
-use crate::functions::retention::arguments::INDEXES;
+use crate::functions::retention::arguments::{INDEXES, UNITS};
 use crate::functions::retention::cells::{MAX_PERIODS, TYPES};
 use crate::relations::argument::{Argument, Kind};
-use crate::relations::shared::{AS_OF, BY, TZ, UNIT, WEEK_START, with_roles};
+use crate::relations::shared::{AS_OF, BY, TZ, WEEK_START, with_roles};
 
 /// What begins.
 pub const START: Argument = Argument::optional(
@@ -14,6 +14,13 @@ pub const START: Argument = Argument::optional(
 );
 /// What comes back.
 pub const RETURN: Argument = Argument::optional("return", Kind::Condition, "any event", "What counts as coming back.");
+/// Periods of the calendar, and hours.
+pub const UNIT: Argument = Argument::with_default(
+    "unit",
+    Kind::Word(&UNITS),
+    "'week'",
+    "`hour`, `day`, `week`, `month`, `quarter` or `year`. An hour is 3,600 seconds from a full hour of `tz`.",
+);
 /// How many periods.
 pub const PERIODS: Argument =
     Argument::with_default("periods", Kind::Whole(0, MAX_PERIODS), "12", "The last period to report, up to 10,000.");
@@ -38,6 +45,13 @@ pub const MIN_COUNT: Argument = Argument::with_default(
     Kind::Whole(1, 1_000_000),
     "1",
     "How many return events a period needs, the birth itself not counted.",
+);
+/// What is added up.
+pub const VALUE: Argument = Argument::optional(
+    "value",
+    Kind::NumberColumn,
+    "nothing",
+    "What a return event was worth: the answer has the sums of each cohort and period too. The birth counts where it is a return event.",
 );
 /// What a birth is.
 pub const BIRTH: Argument = Argument::with_default(
@@ -64,7 +78,7 @@ pub const INDEX: Argument = Argument::with_default(
     "index",
     Kind::Word(&INDEXES),
     "'calendar'",
-    "`calendar`: periods of the calendar. `rolling`: spans of 24 hours, 7 or 30 days from each user's birth.",
+    "`calendar`: periods of the calendar. `rolling`: spans of an hour, 24 hours, 7 or 30 days from each user's birth.",
 );
 /// What makes cohorts.
 pub const COHORT: Argument = Argument::optional(
@@ -82,9 +96,13 @@ pub const COLUMNS: Argument =
     Argument::with_default("periods", Kind::Whole(0, MOST_COLUMNS), "12", "The last period to report, up to 400.");
 
 /// What the columns of periods show.
-pub const SHOW: Argument =
-    Argument::with_default("show", Kind::Word(&SHOWN), "'rate'", "`rate`: retained / size; `retained`: users.");
-const SHOWN: [&str; 2] = ["rate", "retained"];
+pub const SHOW: Argument = Argument::with_default(
+    "show",
+    Kind::Word(&SHOWN),
+    "'rate'",
+    "`rate`: retained / size; `retained`: users; `amount`, `amount_per_user`, `nrr` or `grr` with `value`.",
+);
+const SHOWN: [&str; 6] = ["rate", "retained", "amount", "amount_per_user", "nrr", "grr"];
 
 /// Which of the relations it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,7 +120,7 @@ pub fn arguments(form: Form) -> Vec<Argument> {
     let periods = if form == Form::Triangle { COLUMNS } else { PERIODS };
     let by = BY.meaning("Breaks the answer down by the value at the birth event.");
     let mut own =
-        vec![START, RETURN, UNIT, periods, TYPE, BRACKETS, MIN_COUNT, BIRTH, BORN_FROM, BORN_BEFORE, INDEX, by];
+        vec![START, RETURN, UNIT, periods, TYPE, BRACKETS, MIN_COUNT, VALUE, BIRTH, BORN_FROM, BORN_BEFORE, INDEX, by];
     own.extend((form != Form::Curve).then_some(COHORT));
     own.extend((form == Form::Triangle).then_some(SHOW));
     own.extend([AS_OF, TZ, WEEK_START]);

@@ -15,8 +15,9 @@ use std::sync::Arc;
 
 use super::arguments::{
     BIRTH, BORN_BEFORE, BORN_FROM, BRACKETS, COHORT, COLUMNS, Form, INDEX, MIN_COUNT, PERIODS, RETURN, SHOW, START,
-    TYPE,
+    TYPE, UNIT,
 };
+use super::value::{self, Value};
 use crate::algo::calendar::Clock;
 use crate::error::Result;
 use crate::functions::columns::clock_of;
@@ -27,7 +28,7 @@ use crate::relations::call::{Breakdown, Call};
 use crate::relations::expressions::{column, count_rows, unkeyed};
 use crate::relations::reach::{Reach, moment_of};
 use crate::relations::roles::Roles;
-use crate::relations::shared::{BY, UNIT, week_start, zone};
+use crate::relations::shared::{BY, week_start, zone};
 
 /// A call of one of the relations, read and checked.
 pub struct RetentionCall {
@@ -45,6 +46,7 @@ pub struct RetentionCall {
     by: Vec<Breakdown>,
     /// A property that makes the cohorts, in place of the period of birth.
     cohort: Option<Expr>,
+    value: Option<Value>,
     /// What the columns of periods show.
     show: &'static str,
     reach: Reach,
@@ -77,16 +79,19 @@ impl RetentionCall {
         let by = call.breakdowns(&BY)?;
         call.refuse_names(&by, &RESERVED)?;
         call.refuse_names(&by, &INNER)?;
+        call.refuse_names(&by, &value::COLUMNS)?;
+        call.refuse_names(&by, &value::INNER)?;
         let reach = Reach::read(call, &roles, &zone)?;
         let born = [&BORN_FROM, &BORN_BEFORE].map(|argument| moment_of(call, argument, &roles, &zone));
         let [born_from, born_before] = born;
         let periods_given = call.given(&PERIODS);
+        let kind = call.choice(&TYPE)?;
         let question = Self {
             start,
             back,
             words: [unit.to_string(), zone, week_start.to_string(), index.to_string()],
             periods: call.whole(if form == Form::Triangle { &COLUMNS } else { &PERIODS })?,
-            kind: call.choice(&TYPE)?,
+            kind,
             brackets: call.ranges(&BRACKETS)?.unwrap_or_default(),
             min_count: call.whole(&MIN_COUNT)?,
             birth: call.choice(&BIRTH)?,
@@ -94,6 +99,7 @@ impl RetentionCall {
             by,
             cohort: if form == Form::Curve { None } else { call.column(&COHORT)? },
             show: if form == Form::Triangle { call.choice(&SHOW)? } else { "rate" },
+            value: Value::read(call, kind)?,
             reach,
             roles,
         };
@@ -119,6 +125,15 @@ impl RetentionCall {
         }
         if self.birth == "recurring" && self.cohort.is_some() {
             return Err(call.error("birth 'recurring' makes cohorts of periods, so 'cohort' cannot be given; 'by' can"));
+        }
+        if value::COLUMNS.contains(&self.show) {
+            match &self.value {
+                None => return Err(call.error(format!("show => '{}' needs 'value'", self.show))),
+                Some(value) if !value.columns().contains(&self.show) => {
+                    return Err(call.error(format!("show => '{}' needs type => 'on'", self.show)));
+                }
+                Some(_) => {}
+            }
         }
         match (self.kind, self.brackets.is_empty()) {
             ("bracket", true) => Err(call.error("type 'bracket' needs 'brackets', such as [[1, 3], [4, 7]]")),
@@ -156,8 +171,13 @@ impl RetentionCall {
         let in_range = self.may_be_born(roles.time.clone()).filter(|_| self.birth != "first");
         let start = self.start.clone().into_iter().chain(in_range).reduce(Expr::and);
         let or_any = |condition: Option<Expr>| condition.unwrap_or_else(|| lit(true));
-        let mut arguments = vec![roles.time.clone(), or_any(start), or_any(self.back.clone())];
+        let conditions = [or_any(start), or_any(self.back.clone())];
         let recurring = self.birth == "recurring";
+        let births = if recurring { "recurring" } else { "first" };
+        let amounts = self.value.as_ref();
+        let amounts = amounts.map(|v| v.of_user(roles.time.clone(), conditions.clone(), self.words(), births));
+        let mut arguments = vec![roles.time.clone()];
+        arguments.extend(conditions);
         arguments.extend(self.words().take(if recurring { 3 } else { 4 }));
         if recurring || self.min_count > 1 {
             arguments.push(lit(self.min_count));
@@ -172,7 +192,7 @@ impl RetentionCall {
         let told = if recurring { user_recurring() } else { user_retention() };
         LogicalPlanBuilder::from(call.input().clone())
             .filter(takes_part)?
-            .aggregate([roles.user.clone()], [told.call(arguments).alias(USER)])
+            .aggregate([roles.user.clone()], std::iter::once(told.call(arguments).alias(USER)).chain(amounts))
     }
 
     fn by(&self) -> impl Iterator<Item = Expr> + Clone {
@@ -190,21 +210,28 @@ impl RetentionCall {
             counted.push(lit(ends));
         }
         let periods = user.clone().field("periods").alias("periods");
+        let value = self.value.as_ref();
+        let carried = value.map(Value::carried);
+        let worth = value.map(|value| value.of_cohorts(&counted[1..]));
         if self.birth == "recurring" {
             let part = |name: &str| col("row").field(name).alias(name);
+            // Both lists have a row for every period with a birth, ascending.
+            let lists = std::iter::once("row").chain(value.map(|_| "worth")).map(Column::from_name).collect();
             return self
                 .users(call)?
-                .project(kept.chain([periods]))?
-                .aggregate(self.by(), [recurring_cells().call(counted).alias("row")])?
-                .unnest_column_with_options(
-                    Column::from_name("row"),
-                    UnnestOptions::new().with_null_handling(NullHandling::Drop),
-                )?
-                .project(self.by().chain(["cohort", "size", "latest", "cells"].map(part)));
+                .project(kept.chain([periods]).chain(carried))?
+                .aggregate(self.by(), std::iter::once(recurring_cells().call(counted).alias("row")).chain(worth))?
+                .unnest_columns_with_options(lists, UnnestOptions::new().with_null_handling(NullHandling::Drop))?
+                .project(
+                    self.by()
+                        .chain([self.began(part("cohort"), col("row").field("latest"))])
+                        .chain(["size", "latest", "cells"].map(part))
+                        .chain(value.map(|value| value.cells(col("worth")))),
+                );
         }
         let cohort = match &self.cohort {
             Some(_) => user.clone().field("kept").field("cohort").alias("cohort"),
-            None => user.clone().field("cohort").alias("cohort"),
+            None => self.began(user.clone().field("cohort").alias("cohort"), user.clone().field("birth")),
         };
         let mut born = user.clone().field("birth").is_not_null();
         if let Some(in_range) = self.may_be_born(user.clone().field("birth")).filter(|_| self.birth == "first") {
@@ -212,10 +239,29 @@ impl RetentionCall {
         }
         let cells = retention_cells().call(counted);
         let parts = [user.clone().field("birth").alias("birth"), periods, cohort];
-        self.users(call)?.filter(born)?.project(parts.into_iter().chain(kept))?.aggregate(
-            self.by().chain([col("cohort")]),
-            [count_rows().alias("size"), max(col("birth")).alias("latest"), cells.alias("cells")],
-        )
+        let counts = [count_rows().alias("size"), max(col("birth")).alias("latest"), cells.alias("cells")];
+        let cohorts = self
+            .users(call)?
+            .filter(born)?
+            .project(parts.into_iter().chain(kept).chain(carried))?
+            .aggregate(self.by().chain([col("cohort")]), counts.into_iter().chain(worth))?;
+        let Some(value) = value else { return Ok(cohorts) };
+        let known = self.by().chain(["cohort", "size", "latest", "cells"].map(col));
+        cohorts.project(known.chain([value.only_cells()]))
+    }
+
+    /// The period of a birth, as its cohort is called: its first `date`, or the instant with which an hour begins.
+    fn began(&self, date: Expr, birth: Expr) -> Expr {
+        if self.words[0] != "hour" {
+            return date;
+        }
+        let [unit, zone, week_start, _] = &self.words;
+        let words = [unit, zone, week_start].map(|word| lit(word.as_str()));
+        // It begins as the one before ends.
+        let mut before = vec![birth, lit(-1i64)];
+        before.extend(words);
+        before.extend([lit("calendar"), lit(true)]);
+        period_end().call(before).alias("cohort")
     }
 
     /// Whether a period has ended for a whole cohort.
@@ -226,8 +272,8 @@ impl RetentionCall {
         coalesce(vec![period_end().call(end).lt_eq(col("as_of")), lit(false)])
     }
 
-    /// A row for every cohort and period, or bracket.
-    pub fn cells(&self, call: &Call) -> datafusion::error::Result<LogicalPlan> {
+    /// A row for every cohort and period, or bracket; with what a curve pools where it is for one.
+    pub fn cells(&self, call: &Call, form: Form) -> datafusion::error::Result<LogicalPlan> {
         let (rows, names): (Vec<Vec<Expr>>, &[&str]) = if self.brackets.is_empty() {
             ((0..=self.periods).map(|period| vec![lit(period)]).collect(), &["period"])
         } else {
@@ -239,7 +285,7 @@ impl RetentionCall {
         let reach = self.reach.row(call, &self.roles)?;
 
         let place = if self.brackets.is_empty() { col("period") + lit(1i64) } else { col("cell") };
-        let retained = array_element(col("cells"), place);
+        let retained = array_element(col("cells"), place.clone());
         let mut output: Vec<Expr> = self.by.iter().map(|b| unkeyed(&b.name)).collect();
         output.extend([unkeyed("cohort"), col("size"), col("period")]);
         output.extend((!self.brackets.is_empty()).then(|| col("bracket")));
@@ -248,6 +294,15 @@ impl RetentionCall {
             (cast(retained, DataType::Float64) / cast(col("size"), DataType::Float64)).alias("rate"),
             self.complete(col("period")).alias("complete"),
         ]);
+        match &self.value {
+            Some(value) if form == Form::Curve => output.extend(value.parts(place)),
+            Some(value) => {
+                for name in value.columns() {
+                    output.push(value.column(name, place.clone(), col("size"))?.alias(*name));
+                }
+            }
+            None => {}
+        }
         self.cohorts(call)?.cross_join(periods)?.cross_join(reach)?.project(output)?.build()
     }
 
@@ -262,8 +317,9 @@ impl RetentionCall {
         output.extend([unkeyed("cohort"), col("size")]);
         for (at, (name, period)) in (1i64..).zip(columns) {
             let retained = array_element(col("cells"), lit(at));
-            let shown = match self.show {
-                "retained" => retained,
+            let shown = match (self.show, &self.value) {
+                ("retained", _) => retained,
+                (show, Some(value)) if show != "rate" => value.column(show, lit(at), col("size"))?,
                 _ => cast(retained, DataType::Float64) / cast(col("size"), DataType::Float64),
             };
             output.push(when(self.complete(lit(period)), shown).end()?.alias(name));
@@ -293,11 +349,12 @@ impl RetentionCall {
             wilson_low().call(vec![or_zero("retained"), or_zero("size")]).alias("low"),
             wilson_high().call(vec![or_zero("retained"), or_zero("size")]).alias("high"),
         ]);
-        LogicalPlanBuilder::from(cells)
-            .aggregate(keys(), [complete("size")?, complete("retained")?])?
-            .project(output)?
-            .sort(self.order(&["period"]))?
-            .build()
+        let mut sums = vec![complete("size")?, complete("retained")?];
+        if let Some(value) = &self.value {
+            sums.extend(value.sums()?);
+            output.extend(value.pooled(or_zero("size"))?);
+        }
+        LogicalPlanBuilder::from(cells).aggregate(keys(), sums)?.project(output)?.sort(self.order(&["period"]))?.build()
     }
 
     pub fn order(&self, last: &[&str]) -> Vec<SortExpr> {

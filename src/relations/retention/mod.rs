@@ -3,6 +3,7 @@
 
 mod arguments;
 mod call;
+mod value;
 
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 
@@ -40,7 +41,10 @@ impl Relation for Retention {
             arguments: docs(&self.arguments()),
             returns: vec![
                 ("by ..", "The breakdown columns, under their own names."),
-                ("cohort", "First local date of the period of birth (DATE), or the property's value."),
+                (
+                    "cohort",
+                    "First local date of the period of birth (DATE), with unit `hour` the instant with which it begins; or the property's value.",
+                ),
                 (
                     "size BIGINT",
                     "Users born in the cohort; with birth `recurring`, users with a start event in its period.",
@@ -53,6 +57,16 @@ impl Relation for Retention {
                 ("retained BIGINT", "Users who came back in that period, or as `type` says."),
                 ("rate DOUBLE", "retained / size."),
                 ("complete BOOLEAN", "Whether the period has ended for the whole cohort at `as_of`."),
+                ("amount", "Only with `value`, as the rest: the sum over the cohort's return events in that period."),
+                ("amount_per_user DOUBLE", "amount / size."),
+                (
+                    "nrr DOUBLE",
+                    "Net revenue retention: amount / the amount of period 0; NULL where that is 0. With type `on`.",
+                ),
+                (
+                    "grr DOUBLE",
+                    "Gross revenue retention: the same of amounts that are capped, user by user, at that of period 0.",
+                ),
             ],
             text: TABLE_TEXT,
             example: "SELECT cohort, size, period, retained, rate, complete\nFROM retention(events, start => 'signup', unit => 'month', periods => 3)\nORDER BY cohort, period LIMIT 8",
@@ -62,7 +76,7 @@ impl Relation for Retention {
     fn plan(&self, call: &mut Call) -> Result<LogicalPlan> {
         let question = RetentionCall::read(call, Form::Table)?;
         let order = question.order(&["cohort", "period"]);
-        let plan = question.cells(call)?;
+        let plan = question.cells(call, Form::Table)?;
         Ok(LogicalPlanBuilder::from(plan).sort(order)?.build()?)
     }
 }
@@ -81,11 +95,14 @@ impl Relation for RetentionTriangle {
             arguments: docs(&self.arguments()),
             returns: vec![
                 ("by ..", "The breakdown columns, under their own names."),
-                ("cohort", "First local date of the period of birth (DATE), or the property's value."),
+                (
+                    "cohort",
+                    "First local date of the period of birth (DATE), with unit `hour` the instant with which it begins; or the property's value.",
+                ),
                 ("size BIGINT", "Users of the cohort."),
                 (
                     "period_0, period_1, ..",
-                    "The rate (DOUBLE), or the users (BIGINT) with show => 'retained'; NULL where the period has not ended for the \
+                    "The rate (DOUBLE), or what `show` names; NULL where the period has not ended for the \
                      whole cohort. With `brackets` the columns are called after them, as in `period_1-3`.",
                 ),
             ],
@@ -120,6 +137,10 @@ impl Relation for RetentionCurve {
                 ("retained BIGINT", "Those who came back in that period, or as `type` says."),
                 ("rate DOUBLE", "retained / eligible; NULL where nobody is eligible."),
                 ("low, high DOUBLE", "The 95 % Wilson interval of the rate."),
+                (
+                    "amount, amount_per_user, nrr, grr",
+                    "Only with `value`: those of `retention`, over the cohorts whose cell is complete.",
+                ),
             ],
             text: CURVE_TEXT,
             example: "SELECT period, eligible, retained, rate\nFROM retention_curve(events, start => 'signup', unit => 'week', periods => 4)",
@@ -128,7 +149,7 @@ impl Relation for RetentionCurve {
 
     fn plan(&self, call: &mut Call) -> Result<LogicalPlan> {
         let question = RetentionCall::read(call, Form::Curve)?;
-        let plan = question.cells(call)?;
+        let plan = question.cells(call, Form::Curve)?;
         question.curve(plan).map_err(Error::from)
     }
 }
@@ -149,7 +170,16 @@ Period 0 of the types `on`, `on_or_before` and `streak` is who came back within 
 A cell is complete when its period has ended, at `as_of`, for the latest possible birth of the cohort (with `cohort =>`, for \
 the latest birth there is). A period of timestamps has ended when the data reach the first instant after it; a period of \
 dates, when they reach its last date. Without `as_of` the data reach to their largest time, of which a warning says so if it \
-lies in the future: one wrong clock would make every cell look complete. Rows whose user or time is NULL take no part; of tied birth events the least `by` \
+lies in the future: one wrong clock would make every cell look complete.
+
+With `value` the amounts of return events at the birth or later are added up, that of the birth included where it is a return event too: \
+the first payment is what later ones are compared with. A NULL adds nothing. Sums are exact; of doubles they are rounded once for a user's \
+period and once for a cell. With type `on` a cell has its period's amounts, with `on_or_before` those of the periods 0 to n (what a \
+customer has brought in by then), with `bracket` those of its periods. `min_count` says who has come back, and leaves amounts alone. `nrr` \
+can be above 1, `grr` cannot: somebody who spends more than in period 0 counts as if they had spent the same, and somebody who spends nothing \
+as 0. With birth `recurring` the amounts of period 0 are those at the birth or later.
+
+Rows whose user or time is NULL take no part; of tied birth events the least `by` \
 value counts, NULL before all others.";
 
 const TRIANGLE_TEXT: &str = "\

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray};
+use arrow::array::{
+    ArrayRef, BooleanArray, Decimal128Array, Float64Array, Int64Array, RecordBatch, StringArray, TimestampSecondArray,
+};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use rand::Rng;
@@ -13,6 +15,9 @@ use rand_chacha::ChaCha8Rng;
 use super::civil::{AsOf, CLOCKS, Civil, Clock, DAYS, UNITS, ZONES};
 use super::{close, random, seed};
 use crate::ask::Asked;
+
+/// Columns of the same amounts: quarters as whole numbers, in doubles, and in decimals.
+const AMOUNTS: [&str; 3] = ["whole", "double", "money"];
 
 const COUNTRIES: [Option<&str>; 3] = [None, Some("de"), Some("us")];
 
@@ -24,6 +29,8 @@ struct Row {
     start: Option<bool>,
     back: Option<bool>,
     country: usize,
+    /// In quarters.
+    amount: Option<i64>,
 }
 
 /// One question, and what is needed to answer it by hand.
@@ -43,6 +50,8 @@ struct Question {
     back: bool,
     /// Nothing, `by => country`, `cohort => country`.
     split: Split,
+    /// The column to add up.
+    value: Option<&'static str>,
     as_of: Option<AsOf>,
 }
 
@@ -70,8 +79,10 @@ impl Question {
         let birth = *births.choose(random).unwrap();
         let splits: &[Split] =
             if birth == "recurring" { &[Split::None, Split::By] } else { &[Split::None, Split::By, Split::Cohort] };
+        let amounts = matches!(kind, "on" | "on_or_before" | "bracket") && random.random_bool(0.6);
         Self {
             kind,
+            value: amounts.then(|| AMOUNTS[random.random_range(0..3)]),
             brackets,
             min_count: *[1, 1, 2, 3].choose(random).unwrap(),
             birth,
@@ -159,7 +170,11 @@ impl Question {
                 }
                 periods.extend(counts.into_iter().filter(|(_, count)| *count >= self.min_count).map(|(n, _)| n));
             }
-            members.push((birth, country, periods));
+            let mut amounts: BTreeMap<i64, i64> = BTreeMap::new();
+            for row in seen.iter().filter(|row| is_back(row) && row.time.unwrap() >= birth) {
+                *amounts.entry(self.period(birth, row.time.unwrap())).or_default() += row.amount.unwrap_or(0);
+            }
+            members.push(Member { birth, country, periods, amounts });
         }
         members
     }
@@ -183,6 +198,36 @@ impl Question {
         }
     }
 
+    /// What is added up in a cell of a user.
+    fn amount(&self, (from, to): (i64, i64), amounts: &BTreeMap<i64, i64>) -> i64 {
+        let from = if self.kind == "on_or_before" { 0 } else { from };
+        (from..=to).filter_map(|n| amounts.get(&n)).sum()
+    }
+
+    /// An amount as the column holds it.
+    fn shown(&self, quarters: i64) -> String {
+        match self.value {
+            Some("whole") => quarters.to_string(),
+            Some("double") => format!("{:?}", quarters as f64 / 4.0),
+            _ => {
+                let (sign, hundredths) = (if quarters < 0 { "-" } else { "" }, quarters.abs() * 25);
+                format!("{sign}{}.{:02}", hundredths / 100, hundredths % 100)
+            }
+        }
+    }
+
+    /// The four columns, from sums in quarters; of a type other than `on` the first two.
+    fn money(&self, [amount, capped, base]: [i64; 3], size: i64) -> Vec<String> {
+        let unit = if self.value == Some("whole") { 1.0 } else { 4.0 };
+        let ratio = |part: i64| if base == 0 { "NULL".to_string() } else { format!("{:?}", part as f64 / base as f64) };
+        let per_user = format!("{:?}", amount as f64 / unit / size as f64);
+        let mut shown = vec![self.shown(amount), per_user];
+        if self.kind == "on" {
+            shown.extend([ratio(amount), ratio(capped)]);
+        }
+        shown
+    }
+
     /// The arguments after the table.
     fn arguments(&self) -> String {
         let mut text = format!(
@@ -201,6 +246,9 @@ impl Question {
         }
         if self.min_count > 1 {
             text.push_str(&format!(", min_count => {}", self.min_count));
+        }
+        if let Some(value) = self.value {
+            text.push_str(&format!(", value => {value}"));
         }
         if self.birth != "first" {
             text.push_str(&format!(", birth => '{}'", self.birth));
@@ -235,20 +283,28 @@ struct Cohort {
     size: i64,
     retained: Vec<i64>,
     complete: Vec<bool>,
+    /// Amount, the same capped, and that of period 0, in quarters.
+    amounts: Vec<[i64; 3]>,
 }
 
-/// Birth, country, and the periods with a return.
-type Member = (i64, usize, BTreeSet<i64>);
+struct Member {
+    birth: i64,
+    country: usize,
+    /// The periods with a return.
+    periods: BTreeSet<i64>,
+    /// What came in each.
+    amounts: BTreeMap<i64, i64>,
+}
 
 fn cohorts(question: &Question, users: &[Vec<Row>], reach: i64) -> Vec<Cohort> {
     let mut members: BTreeMap<(usize, Date), Vec<Member>> = BTreeMap::new();
     for rows in users {
         for member in question.members(rows) {
-            let cohort = question.civil.first(question.civil.date(member.0));
+            let cohort = question.civil.first(question.civil.date(member.birth));
             let key = match question.split {
                 Split::None => (0, cohort),
-                Split::By => (member.1, cohort),
-                Split::Cohort => (member.1, jiff::civil::date(1970, 1, 1)),
+                Split::By => (member.country, cohort),
+                Split::Cohort => (member.country, jiff::civil::date(1970, 1, 1)),
             };
             members.entry(key).or_default().push(member);
         }
@@ -258,7 +314,7 @@ fn cohorts(question: &Question, users: &[Vec<Row>], reach: i64) -> Vec<Cohort> {
         .into_iter()
         .map(|((country, date), members)| {
             let country = COUNTRIES[country].unwrap_or("NULL").to_string();
-            let latest = members.iter().map(|m| m.0).max().unwrap();
+            let latest = members.iter().map(|m| m.birth).max().unwrap();
             Cohort {
                 leading: match question.split {
                     Split::None => vec![date.to_string()],
@@ -266,9 +322,21 @@ fn cohorts(question: &Question, users: &[Vec<Row>], reach: i64) -> Vec<Cohort> {
                     Split::Cohort => vec![country],
                 },
                 size: members.len() as i64,
-                retained: (all.iter().map(|cell| members.iter().filter(|m| question.came(*cell, &m.2)).count() as i64))
-                    .collect(),
+                retained: (all
+                    .iter()
+                    .map(|cell| members.iter().filter(|m| question.came(*cell, &m.periods)).count() as i64))
+                .collect(),
                 complete: all.iter().map(|cell| question.complete(latest, cell.1, reach)).collect(),
+                amounts: (all.iter())
+                    .map(|cell| {
+                        let of = |m: &Member| {
+                            let (amount, base) =
+                                (question.amount(*cell, &m.amounts), question.amount((0, 0), &m.amounts));
+                            [amount, amount.min(base), base]
+                        };
+                        members.iter().map(of).fold([0; 3], |sum, one| [0, 1, 2].map(|at| sum[at] + one[at]))
+                    })
+                    .collect(),
             }
         })
         .collect()
@@ -303,6 +371,7 @@ fn draw_users(random: &mut ChaCha8Rng, question: &Question) -> (Vec<Vec<Row>>, V
                     start: bit(random, 0.5),
                     back: bit(random, 0.6),
                     country: random.random_range(0..COUNTRIES.len()),
+                    amount: random.random_bool(0.8).then(|| random.random_range(-20..200)),
                 }
             })
             .collect()
@@ -325,6 +394,16 @@ fn load(asked: &Asked, random: &mut ChaCha8Rng, rows: Vec<Row>, clock: &Clock) {
             ("ts", clock.1(rows.iter().map(|r| r.time).collect())),
             ("s", Arc::new(BooleanArray::from_iter(rows.iter().map(|r| r.start)))),
             ("r", Arc::new(BooleanArray::from_iter(rows.iter().map(|r| r.back)))),
+            ("whole", Arc::new(Int64Array::from_iter(rows.iter().map(|r| r.amount)))),
+            ("double", Arc::new(Float64Array::from_iter(rows.iter().map(|r| r.amount.map(|a| a as f64 / 4.0))))),
+            (
+                "money",
+                Arc::new(
+                    Decimal128Array::from_iter(rows.iter().map(|r| r.amount.map(|a| i128::from(a) * 25)))
+                        .with_precision_and_scale(9, 2)
+                        .unwrap(),
+                ),
+            ),
             ("country", Arc::new(StringArray::from_iter(rows.iter().map(|r| COUNTRIES[r.country])))),
         ];
         RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, c)| (name, c, true))).unwrap()
@@ -385,6 +464,9 @@ fn every_cell_of_the_table() {
                     row.push(retained.to_string());
                     row.push(format!("{:?}", retained as f64 / cohort.size as f64));
                     row.push(cohort.complete[at].to_string());
+                    if question.value.is_some() {
+                        row.extend(question.money(cohort.amounts[at], cohort.size));
+                    }
                     row
                 })
             })
@@ -394,14 +476,25 @@ fn every_cell_of_the_table() {
         }
         assert_eq!(got.len(), rows.len(), "{place}: {sql}");
         // The same with a column for each period.
-        let sql = format!("SELECT * FROM retention_triangle(t, show => 'retained', {})", question.arguments());
+        let shows: &[&str] = match (question.value, question.kind) {
+            (None, _) => &["retained"],
+            (_, "on") => &["retained", "amount", "amount_per_user", "nrr", "grr"],
+            _ => &["retained", "amount", "amount_per_user"],
+        };
+        let nth = returns as usize % shows.len();
+        let show = shows[nth];
+        let sql = format!("SELECT * FROM retention_triangle(t, show => '{show}', {})", question.arguments());
         let wide: Vec<Vec<String>> = want
             .iter()
             .map(|cohort| {
                 let mut row = cohort.leading.clone();
                 row.push(cohort.size.to_string());
-                let cells = cohort.retained.iter().zip(&cohort.complete);
-                row.extend(cells.map(|(n, complete)| if *complete { n.to_string() } else { "NULL".to_string() }));
+                let cells = cohort.retained.iter().zip(&cohort.amounts).zip(&cohort.complete);
+                row.extend(cells.map(|((n, amounts), complete)| match (complete, show) {
+                    (false, _) => "NULL".to_string(),
+                    (true, "retained") => n.to_string(),
+                    (true, _) => question.money(*amounts, cohort.size)[nth - 1].clone(),
+                }));
                 row
             })
             .collect();
@@ -419,7 +512,7 @@ fn the_curve_is_pooled() {
             return;
         }
         let sql = format!("SELECT * FROM retention_curve(t, {})", question.arguments());
-        let mut pooled: BTreeMap<(Option<String>, i64), (i64, i64)> = BTreeMap::new();
+        let mut pooled: BTreeMap<(Option<String>, i64), (i64, i64, [i64; 3])> = BTreeMap::new();
         for cohort in &want {
             for (at, (_, to)) in question.cells().into_iter().enumerate() {
                 let by = (question.split == Split::By).then(|| cohort.leading[0].clone());
@@ -428,12 +521,13 @@ fn the_curve_is_pooled() {
                 if cohort.complete[at] {
                     sums.0 += cohort.size;
                     sums.1 += cohort.retained[at];
+                    sums.2 = [0, 1, 2].map(|part| sums.2[part] + cohort.amounts[at][part]);
                 }
             }
         }
         let got = asked.rows(&sql);
         assert_eq!(got.len(), pooled.len(), "{place}: {sql}");
-        for (got, ((by, period), (eligible, retained))) in got.iter().zip(&pooled) {
+        for (got, ((by, period), (eligible, retained, amounts))) in got.iter().zip(&pooled) {
             let mut got = got.clone();
             if question.split == Split::By {
                 assert_eq!(got.remove(0), by.clone().unwrap_or("NULL".into()), "{place}: {sql}");
@@ -443,16 +537,73 @@ fn the_curve_is_pooled() {
             }
             assert_eq!(got[..3], [*period, *eligible, *retained].map(|n| n.to_string()), "{place}: {sql}");
             if *eligible == 0 {
-                assert_eq!(got[3..], ["NULL", "NULL", "NULL"], "{place}: {sql}");
+                assert!(got[3..].iter().all(|cell| cell == "NULL"), "{place}: {sql}");
                 continue;
             }
             let share = *retained as f64 / *eligible as f64;
+            if question.value.is_some() {
+                let money = question.money(*amounts, *eligible);
+                assert_eq!(got.split_off(6), money, "{place}: {sql}");
+            }
             let want = [share, bound(share, *eligible as f64, 0.0), bound(share, *eligible as f64, 1.0)];
             for (got, want) in got[3..].iter().zip(want) {
                 assert!(close(got.parse().unwrap(), want), "{place}: {sql}\n{got} is not {want}");
             }
         }
     });
+}
+
+/// Hours are days of a clock that runs 24 times as fast: what is asked of the ones is asked of the others.
+#[test]
+fn hours_are_days_of_a_faster_clock() {
+    let mut random = random(61);
+    let asked = Asked::new(2);
+    for (round, zone) in
+        [("UTC", 0), ("Asia/Kolkata", 1_800), ("Europe/Berlin", 0)].into_iter().cycle().take(12).enumerate()
+    {
+        let base: i64 = "2024-10-26T00:00:00Z".parse::<Timestamp>().unwrap().as_second();
+        let rows: Vec<(i64, i64, i64)> = (0..600)
+            .map(|_| (random.random_range(0..60), random.random_range(0..36 * 3_600), random.random_range(0..9)))
+            .collect();
+        let batch = |time: &dyn Fn(i64) -> i64| {
+            let column = |of: &dyn Fn(&(i64, i64, i64)) -> i64| -> ArrayRef {
+                Arc::new(Int64Array::from_iter_values(rows.iter().map(of)))
+            };
+            let times = TimestampSecondArray::from_iter_values(rows.iter().map(|row| time(row.1)));
+            let columns: [(&str, ArrayRef); 3] =
+                [("user_id", column(&|row| row.0)), ("ts", Arc::new(times)), ("v", column(&|row| row.2))];
+            vec![vec![RecordBatch::try_from_iter(columns).unwrap()]]
+        };
+        asked.table("hours", batch(&|second| base + second));
+        // Local hours, as days since 1970.
+        let shift = zone.1;
+        asked.table(
+            "days",
+            batch(&|second| {
+                let local = second + shift;
+                local.div_euclid(3_600) * 86_400 + local.rem_euclid(3_600) * 24
+            }),
+        );
+        for arguments in [
+            "periods => 5",
+            "periods => 4, birth => 'recurring'",
+            "periods => 3, index => 'rolling', type => 'on_or_after'",
+            "type => 'bracket', brackets => [[1, 2], [3, 9]], min_count => 2",
+            "periods => 3, value => v",
+            "periods => 3, value => v, birth => 'recurring', start => v > 5",
+        ] {
+            let ask = |table: &str, unit: &str, zone: &str, cohort: &str| {
+                asked.rows(&format!(
+                    "SELECT * EXCEPT (cohort), {cohort} FROM retention({table}, unit => '{unit}', tz => '{zone}', {arguments})"
+                ))
+            };
+            let hours =
+                ask("hours", "hour", zone.0, &format!("(CAST(cohort AS BIGINT) + {shift} - {base}) / 3600 AS n"));
+            let days = ask("days", "day", "UTC", "CAST(CAST(cohort AS INT) AS BIGINT) AS n");
+            assert!(hours.len() > 20, "{arguments}: {} rows", hours.len());
+            assert_eq!(hours, days, "round {round}, {zone:?}: {arguments}");
+        }
+    }
 }
 
 /// The p between the share and `towards` with (share - p)^2 = z^2 p (1 - p) / n.
