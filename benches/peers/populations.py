@@ -1,5 +1,6 @@
 """Who stays and how engaged they are, in each engine's own SQL: everybody of a month who comes back in later months, daily, weekly and
-monthly active users of every day, days active of the last thirty, users lost after thirty days of silence.
+monthly active users of every day, days active of the last thirty, users lost after thirty days of silence, what a month's new buyers
+bring in later months.
 
 Deals with: formulations and reading their rows. Does not deal with: running them (`run.py`, `worker.py`).
 
@@ -24,6 +25,9 @@ def sql(engine, kind, table):
                          f"periods => {PERIODS}) WHERE period > 0",
             "engagement": f"SELECT date, dau, wau, mau FROM engagement({table})",
             "stickiness": f"SELECT active_periods, users FROM stickiness({table}, unit => 'day', periods => 30)",
+            "revenue": f"SELECT cohort, size, period, round(amount * 100) AS cents, round(grr * first_value(amount) OVER (PARTITION BY cohort "
+                       f"ORDER BY period) * 100) AS capped FROM retention({table}, start => 'purchase', return => 'purchase', unit => 'month', "
+                       f"periods => {PERIODS}, value => price)",
             "inactive": f"SELECT * FROM lifecycle({table}, unit => 'week', inactive_after => INTERVAL '30 days')",
         }[kind]
     return (clickhouse if engine.startswith("clickhouse") else duckdb)(kind, table)
@@ -37,6 +41,8 @@ def clickhouse(kind, table):
         return f"""SELECT c, n, sum(k * bitTest(m, c)), sum(k * bitAnd(bitTest(m, c), bitTest(m, c + n)))
 FROM (SELECT m, count() AS k FROM (SELECT groupBitOr(bitShiftLeft(toUInt64(1), {month})) AS m FROM {table} GROUP BY user_id) GROUP BY m)
 ARRAY JOIN range({MONTHS}) AS c ARRAY JOIN range(1, {PERIODS + 1}) AS n GROUP BY c, n"""
+    if kind == "revenue":
+        return revenue(table, "(toYear(ts) - 2025) * 12 + toMonth(ts) - 1", "toInt64(round(price * 100))")
     if kind == "engagement":
         # A day counts until the window has passed, or the user's next day takes over.
         changes = " UNION ALL ".join(
@@ -67,6 +73,8 @@ def duckdb(kind, table):
         month = "((year(ts) - 2025) * 12 + month(ts) - 1)::INT"
         return f"""WITH g AS (SELECT m, count(*) AS k FROM (SELECT bit_or(1::BIGINT << {month}) AS m FROM {table} GROUP BY user_id) GROUP BY m)
 SELECT c, n, sum(k * (m >> c & 1)), sum(k * ((m >> c) & (m >> (c + n)) & 1)) FROM g, range({MONTHS}) x(c), range(1, {PERIODS + 1}) y(n) GROUP BY c, n"""
+    if kind == "revenue":
+        return revenue(table, "((year(ts) - 2025) * 12 + month(ts) - 1)", "round(price * 100)::BIGINT")
     if kind == "engagement":
         changes = " UNION ALL ".join(
             f"SELECT day AS moment, {one} AS d, {seven} AS w, {thirty} AS m FROM p UNION ALL "
@@ -85,6 +93,16 @@ SELECT w, sum(a), sum(b), sum(c), sum(d) FROM (
   UNION ALL SELECT gone, 0, 0, 0, 1 FROM p WHERE gone < nextweek OR (next IS NULL AND day + 30 <= (SELECT max({day}) FROM {table}) - 1)) GROUP BY w"""
 
 
+def revenue(table, month, cents):
+    """What every buyer paid in each month, beside the first one's month and sum."""
+    return f"""WITH paid AS (SELECT user_id, {month} AS m, sum({cents}) AS cents FROM {table} WHERE event = 'purchase' GROUP BY 1, 2),
+born AS (SELECT user_id, min(m) AS b FROM paid GROUP BY user_id),
+base AS (SELECT p.user_id AS user_id, b, cents AS first FROM paid p JOIN born ON p.user_id = born.user_id AND p.m = born.b),
+sizes AS (SELECT b, count(*) AS size FROM base GROUP BY b)
+SELECT base.b, max(size), p.m - base.b, sum(p.cents), sum(least(p.cents, first))
+FROM paid p JOIN base ON p.user_id = base.user_id JOIN sizes ON sizes.b = base.b GROUP BY 1, 3"""
+
+
 def answer(engine, kind, rows):
     """The rows as the engine gives them, as an answer."""
     ours = engine.startswith("tenure")
@@ -93,6 +111,13 @@ def answer(engine, kind, rows):
             return {(r["cohort"][:10], r["period"]): (r["size"], r["retained"]) for r in rows}
         month = lambda c: date(2025 + c // 12, c % 12 + 1, 1).isoformat()
         return {(month(int(c)), int(n)): (int(size), int(came)) for c, n, size, came in rows if size}
+    if kind == "revenue":
+        if ours:
+            found = ((r["cohort"][:10], r["size"], r["period"], r["cents"], r["capped"]) for r in rows)
+        else:
+            found = ((date(2025 + int(b) // 12, int(b) % 12 + 1, 1).isoformat(), *rest) for b, *rest in rows)
+        # A month in which nobody of the cohort buys has no row of the peers'.
+        return {(c, int(n)): (int(size), int(cents), int(capped)) for c, size, n, cents, capped in found if cents}
     if kind == "engagement":
         if ours:
             return {(r["date"][:10],): (r["dau"], r["wau"], r["mau"]) for r in rows}

@@ -35,7 +35,7 @@ EPOCH = date(1970, 1, 1)
 
 # Questions with a file of their own.
 FILES = {"transitions": transitions, "sequence": sequences, "lifecycle": lifecycles, "rfm": purchases}
-POPULATIONS = ("recurring", "engagement", "stickiness", "inactive")
+POPULATIONS = ("recurring", "engagement", "stickiness", "inactive", "revenue")
 THREE = dict(kind="funnel", steps=STEPS, days=WINDOW_DAYS)
 
 QUESTIONS = {
@@ -57,6 +57,7 @@ QUESTIONS = {
     "recurring_monthly": dict(kind="recurring", by=False),
     "engagement_daily": dict(kind="engagement", by=False),
     "stickiness_30_days": dict(kind="stickiness", by=False),
+    "revenue_retention": dict(kind="revenue", by=False),
     "lifecycle_inactive": dict(kind="inactive", by=False),
 }
 GAP_US = 30 * 60_000_000

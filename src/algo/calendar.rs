@@ -85,9 +85,19 @@ pub struct Calendar {
     cached: (i64, i64, i64),
     /// The same in ticks of the column: neighbouring rows are usually of one bucket, and a division costs more than all else.
     cached_ticks: (i64, i64, i64),
+    /// The same of buckets before, by the leading bits of a time: each user goes through the same months, and finding out where one
+    /// begins costs a hundred times as much as looking it up.
+    seen_ticks: Box<[(i64, i64, i64); SLOTS]>,
+    /// How many of a time's bits do not choose its slot.
+    slot_shift: u32,
+    /// First days of buckets, by the bucket.
+    seen_days: Box<[(i64, i64); SLOTS]>,
     /// Seconds by which the zone's full hours come before those of UTC.
     before_the_hour: i64,
 }
+
+/// Buckets that are remembered; a power of two.
+const SLOTS: usize = 64;
 
 /// When a zone is asked how far its full hours lie from those of UTC: 2024-01-01. Hours must be equally long, so that they can be
 /// counted; of the zones in use only Lord Howe Island's shifts by less than an hour.
@@ -118,6 +128,9 @@ impl Calendar {
             zone,
             cached: (0, 0, 0),
             cached_ticks: (0, 0, 0),
+            seen_ticks: Box::new([(0, 0, 0); SLOTS]),
+            slot_shift: slot_shift(unit, clock),
+            seen_days: Box::new([(i64::MIN, 0); SLOTS]),
             before_the_hour,
         })
     }
@@ -151,6 +164,16 @@ impl Calendar {
         if from <= time && time < until {
             return Some(bucket);
         }
+        let slot = (time >> self.slot_shift) as usize % SLOTS;
+        let seen = self.seen_ticks[slot];
+        if seen.0 <= time && time < seen.1 {
+            self.cached_ticks = seen;
+            return Some(seen.2);
+        }
+        self.find_bucket(time, slot)
+    }
+
+    fn find_bucket(&mut self, time: i64, slot: usize) -> Option<i64> {
         let bucket = match (self.unit, self.clock) {
             (Unit::Hour, Clock::Instants(ticks)) => (time.div_euclid(ticks) + self.before_the_hour).div_euclid(3_600),
             _ => {
@@ -160,6 +183,9 @@ impl Calendar {
         };
         if let Some((from, until)) = self.tick_range(bucket) {
             self.cached_ticks = (from, until, bucket);
+            if from <= time && time < until {
+                self.seen_ticks[slot] = self.cached_ticks;
+            }
         }
         Some(bucket)
     }
@@ -212,6 +238,19 @@ impl Calendar {
         }
     }
 
+    /// The same as [`first_day`](Self::first_day), looked up where it was asked before.
+    #[inline]
+    pub fn first_day_again(&mut self, bucket: i64) -> Option<i64> {
+        let slot = bucket as usize % SLOTS;
+        let (seen, day) = self.seen_days[slot];
+        if seen == bucket {
+            return Some(day);
+        }
+        let day = self.first_day(bucket)?;
+        self.seen_days[slot] = (bucket, day);
+        Some(day)
+    }
+
     /// Local date on which a bucket begins, as days since 1970-01-01.
     pub fn first_day(&self, bucket: i64) -> Option<i64> {
         match self.unit {
@@ -244,6 +283,19 @@ impl Calendar {
         };
         seconds.checked_mul(ticks)
     }
+}
+
+/// Such that a bucket has two slots to four.
+fn slot_shift(unit: Unit, clock: Clock) -> u32 {
+    let hours = match unit {
+        Unit::Hour => 1,
+        Unit::Day => 23,
+        Unit::Week => 7 * 24 - 1,
+        Unit::Month => 28 * 24,
+        Unit::Quarter => 90 * 24,
+        Unit::Year => 365 * 24,
+    };
+    (clock.ticks_per_day() * hours / 24).max(1).ilog2().saturating_sub(1)
 }
 
 fn offset_at(rules: &TimeZone, seconds: i64) -> Option<i64> {
@@ -330,6 +382,34 @@ mod tests {
         let day = c.clone().day(second("2024-10-27T12:00:00Z") * 1_000);
         assert_eq!(c.first_day(c.clone().bucket(second("2024-10-26T22:00:00Z") * 1_000).unwrap()), day);
         assert_eq!(c.first_day(c.clone().bucket(second("2024-10-26T21:59:59Z") * 1_000).unwrap()), day.map(|d| d - 1));
+    }
+
+    /// Remembered buckets never answer for another one.
+    #[test]
+    fn what_is_remembered_is_what_would_be_found() {
+        let start = second("2023-10-20T00:00:00Z");
+        for (zone, clock) in
+            [("UTC", Clock::Instants(1)), ("America/Santiago", Clock::Instants(1)), ("UTC", Clock::Dates)]
+        {
+            for unit in [Unit::Hour, Unit::Day, Unit::Week, Unit::Month, Unit::Quarter, Unit::Year] {
+                if (unit, clock) == (Unit::Hour, Clock::Dates) {
+                    continue;
+                }
+                let fresh = Calendar::new(unit, zone, 2, clock).unwrap();
+                let mut used = fresh.clone();
+                let mut state = 7u64;
+                for n in 0..4_000 {
+                    state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                    let far = (state >> 33) as i64 % (900 * 86_400);
+                    let time = if n % 3 == 0 { start + far } else { start + far / 100 };
+                    let time = if clock == Clock::Dates { time / 86_400 } else { time };
+                    let bucket = fresh.clone().bucket(time);
+                    assert_eq!(used.bucket(time), bucket, "{unit:?} {zone} {time}");
+                    assert_eq!(used.stretch(time), fresh.clone().stretch(time), "{unit:?} {zone} {time}");
+                    assert_eq!(used.first_day_again(bucket.unwrap()), fresh.first_day(bucket.unwrap()));
+                }
+            }
+        }
     }
 
     #[test]

@@ -7,8 +7,10 @@ mod believed_order;
 mod checked_arithmetic;
 mod cooperative_joins;
 mod correlated;
+mod filters_by_position;
 mod filters_by_value;
 mod gathered_joins;
+mod known_reach;
 mod local_calendar;
 mod null_keys;
 mod nulls_in_lists;
@@ -35,6 +37,7 @@ use datafusion::optimizer::{Analyzer, AnalyzerRule, Optimizer, OptimizerRule};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 
+use self::filters_by_position::FiltersByPosition;
 use self::stoppable::Stoppable;
 use crate::error::{Error, Result};
 use crate::store::footers::Footers;
@@ -51,6 +54,12 @@ pub use self::stoppable::{AtEachTable, Stop, check as check_stop};
 /// Errors: a rule of DataFusion's has another name by now, so that nobody knows where ours belong.
 pub fn physical_rules(footers: Footers, limited: bool) -> Result<Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>>> {
     let mut rules = PhysicalOptimizer::new().rules;
+    last(&rules, FiltersByPosition::WRAPS)?;
+    for rule in &mut rules {
+        if rule.name().starts_with(FiltersByPosition::WRAPS) {
+            *rule = Arc::new(FiltersByPosition(Arc::clone(rule)));
+        }
+    }
     let at = last(&rules, "OutputRequirements")?;
     rules.insert(at, Arc::new(order_check::OrderCheck));
     let at = last(&rules, "EnsureCooperative")?;
@@ -100,6 +109,7 @@ pub fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
         }
     }
     rules.insert(0, Arc::new(null_keys::NullKeys));
+    rules.insert(1, Arc::new(known_reach::KnownReach));
     rules.into_iter().map(|rule| Arc::new(Stoppable(rule)) as _).collect()
 }
 
@@ -111,7 +121,7 @@ mod tests {
     #[test]
     fn rules_stand_where_they_must() {
         let mut rules = PhysicalOptimizer::new().rules;
-        for name in ["OutputRequirements", "EnsureCooperative"] {
+        for name in ["OutputRequirements", "EnsureCooperative", FiltersByPosition::WRAPS] {
             assert!(last(&rules, name).is_ok(), "{name}");
             rules.retain(|rule| rule.name() != name);
             let told = last(&rules, name).unwrap_err();

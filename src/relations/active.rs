@@ -19,7 +19,7 @@ use crate::algo::calendar::{Clock, Unit, WEEKDAYS};
 use crate::error::Result;
 use crate::functions::columns::clock_of;
 use crate::functions::lifecycle::{calendar, user_lifecycle};
-use crate::functions::period::{period_number, period_reached};
+use crate::functions::period::{Recent, period_number, period_reached, recent};
 
 /// What is known of a user, under a name that the input's columns do not have: the user column may well be called `user`.
 const USER: &str = "(user)";
@@ -104,8 +104,23 @@ impl ActivePeriods {
         }
     }
 
+    /// Which rows may lie in the last `periods` periods up to the reach, or, of 0 periods, at its very end. True of all where that is
+    /// not known before they are read.
+    fn may_be_recent(&self, periods: i64) -> Expr {
+        let time = || self.roles.time.clone();
+        let asked = Recent { periods, words: self.words.clone() };
+        match self.reach.as_of() {
+            Some(as_of) => asked.earliest(as_of).map_or(lit(true), |earliest| time().gt_eq(lit(earliest))),
+            None => recent(time(), &asked),
+        }
+    }
+
     /// A row for each user (and value): the breakdown columns, with `users` the user column under its own name, and [`PERIODS`].
     pub fn per_user(&self, call: &Call, users: bool) -> datafusion::error::Result<LogicalPlan> {
+        self.per_user_of(call, self.takes_part(), users)
+    }
+
+    fn per_user_of(&self, call: &Call, rows: Expr, users: bool) -> datafusion::error::Result<LogicalPlan> {
         let roles = &self.roles;
         let mut arguments = vec![roles.time.clone(), lit(ScalarValue::Null)];
         arguments.extend(self.words());
@@ -117,15 +132,20 @@ impl ActivePeriods {
         let keys = std::iter::once(user).chain(self.by.iter().map(|b| b.value.clone().alias(b.name.as_str())));
         let user = users.then(|| column(&roles.user_name));
         LogicalPlanBuilder::from(call.input().clone())
-            .filter(self.takes_part())?
+            .filter(rows)?
             .aggregate(keys, [user_lifecycle().call(arguments).alias(USER)])?
             .project(user.into_iter().chain(self.keys()).chain([column(USER).field("periods").alias(PERIODS)]))?
             .build()
     }
 
     /// The same with a column `reached` beside each: the last period that the data reach into, or that has an activity, and the last that
-    /// has ended.
-    pub fn users_and_reach(&self, call: &Call, users: bool) -> datafusion::error::Result<LogicalPlanBuilder> {
+    /// has ended. Where only the `last` so many periods are asked for, those before may be left out.
+    pub fn users_and_reach(
+        &self,
+        call: &Call,
+        users: bool,
+        last: Option<i64>,
+    ) -> datafusion::error::Result<LogicalPlanBuilder> {
         let mut reached = vec![col("as_of")];
         reached.extend(self.words());
         let mut reach = LogicalPlanBuilder::from(self.reach.row(call, &self.roles)?);
@@ -135,19 +155,23 @@ impl ActivePeriods {
             lit("ended"),
             period_reached().call(reached).field("ended"),
         ];
-        // An activity at the very instant with which a period begins lies in it.
+        // An activity at the very instant with which a period begins lies in it: one at the end of the data, then, or no other matters.
         if !self.reach.is_before_a_date() {
-            let mut last = vec![col("(last)")];
-            last.extend(self.words());
+            let mut number = vec![col("(last)")];
+            number.extend(self.words());
             reach = reach.cross_join(
                 LogicalPlanBuilder::from(call.input().clone())
-                    .filter(self.takes_part())?
+                    .filter(self.takes_part().and(self.may_be_recent(0)))?
                     .aggregate(Vec::<Expr>::new(), [max(self.roles.time.clone()).alias("(last)")])?
                     .build()?,
             )?;
-            reached[1] = greatest(vec![reached[1].clone(), period_number().call(last)]);
+            reached[1] = greatest(vec![reached[1].clone(), period_number().call(number)]);
         }
         let reach = reach.project([named_struct(reached).alias("reached")])?.build()?;
-        LogicalPlanBuilder::from(self.per_user(call, users)?).cross_join(reach)
+        let mut rows = self.takes_part();
+        if let Some(periods) = last {
+            rows = rows.and(self.may_be_recent(periods));
+        }
+        LogicalPlanBuilder::from(self.per_user_of(call, rows, users)?).cross_join(reach)
     }
 }

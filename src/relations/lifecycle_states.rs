@@ -90,7 +90,7 @@ fn states(call: &Call, question: &ActivePeriods, churned_after: i64) -> datafusi
     shown.extend([col("state"), col("users"), col("share")]);
     let order: Vec<_> = by().chain([col("place")]).map(|c| c.sort(true, true)).collect();
     question
-        .users_and_reach(call, false)?
+        .users_and_reach(call, false, None)?
         .project(by().chain([place.alias("place")]))?
         .aggregate(by(), counts.into_iter().chain([count_rows().alias("size")]))?
         .filter(col("size").gt(lit(0i64)))?

@@ -68,7 +68,12 @@ impl Reach {
         self.given.as_ref().map(|bound| bound.day)
     }
 
-    /// A constant that was given.
+    /// What was given: what has ended has done so by then.
+    pub fn as_of(&self) -> Option<&ScalarValue> {
+        self.given.as_ref().map(|bound| &bound.as_of)
+    }
+
+    /// The same as an expression.
     pub fn constant(&self) -> Option<Expr> {
         self.given.as_ref().map(|bound| lit(bound.as_of.clone()))
     }

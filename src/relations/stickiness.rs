@@ -130,7 +130,7 @@ fn stickiness(
     output.extend([col("active_periods"), users.alias("users"), rate.alias("rate")]);
     let order: Vec<_> = by().chain([col("active_periods")]).map(|c| c.sort(true, true)).collect();
     question
-        .users_and_reach(call, false)?
+        .users_and_reach(call, false, Some(periods))?
         .project(by().chain([within.alias("within")]))?
         .filter(col("within").gt(lit(0i64)))?
         .aggregate(by(), [count_rows().alias("size"), cells.alias("cells")])?
@@ -146,7 +146,7 @@ fn streaks(call: &Call, question: &ActivePeriods) -> datafusion::error::Result<L
     let runs = active_streaks().call(vec![column(PERIODS), col("reached").field("ended")]);
     let part = |name: &str| col("streaks").field(name).alias(name);
     question
-        .users_and_reach(call, true)?
+        .users_and_reach(call, true, None)?
         .project([
             user(),
             runs.alias("streaks"),

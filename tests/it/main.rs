@@ -21,6 +21,7 @@ mod hostile;
 mod ingest;
 mod ingest_slips;
 mod ingest_types;
+mod joined_files;
 mod kills;
 mod layering;
 mod managed;

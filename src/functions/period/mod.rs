@@ -1,6 +1,7 @@
 //! Periods of a calendar as rows and numbers: the pieces that `lifecycle`, `engagement`, `stickiness` and `streaks` share.
 //!
-//! Deals with: the dates of numbered periods (`dates`, `rows`), how far a moment reaches (`reached`), what one user's active
+//! Deals with: the dates of numbered periods (`dates`, `rows`), how far a moment reaches (`reached`), which rows may be of the last
+//! periods (`recent`), what one user's active
 //! periods say (`active`), the period of a time (`date`).
 //! Does not deal with: which period a time belongs to (`algo::calendar`), nor with counting users (`lifecycle`, `engagement`).
 
@@ -9,6 +10,7 @@ mod date;
 pub mod dates;
 pub mod numbers;
 mod reached;
+mod recent;
 mod rows;
 
 use datafusion::common::ScalarValue;
@@ -17,6 +19,7 @@ use datafusion::logical_expr::ColumnarValue;
 pub use active::{active_streaks, periods_within};
 pub use date::{period_date, period_number};
 pub use reached::period_reached;
+pub use recent::{Recent, recent};
 pub use rows::period_rows;
 
 use super::{ArgumentDoc, FunctionDoc, FunctionKind};

@@ -28,6 +28,11 @@ impl PeriodNumbers {
         &self.calendar
     }
 
+    /// The first local date of a period; `None` beyond the calendar.
+    pub fn date(&mut self, period: i32) -> Option<i32> {
+        i32::try_from(self.calendar.first_day_again(i64::from(period))?).ok()
+    }
+
     /// The number of the period of a time. A time beyond the calendar is an error.
     #[inline]
     pub fn of(&mut self, time: i64) -> Result<i32> {

@@ -308,7 +308,7 @@ impl UserFold for Returns {
             if known.starts == Tied(0) {
                 cohorts.push(None);
             } else {
-                let first_day = calendar.bucket(known.birth).and_then(|bucket| calendar.first_day(bucket));
+                let first_day = calendar.bucket(known.birth).and_then(|bucket| calendar.first_day_again(bucket));
                 let cohort = first_day.and_then(|day| i32::try_from(day).ok());
                 cohorts.push(Some(cohort.ok_or_else(|| beyond_calendar(known.birth))?));
                 returns.clear();

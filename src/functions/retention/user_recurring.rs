@@ -227,6 +227,8 @@ impl UserFold for Visits {
         let mut roles = Vec::new();
         masks(&values[1..WORDS], &times, filter, &mut roles);
         let keeps = users.keeps();
+        // Rows of one user in one period usually follow each other: their visit stays at hand until another one comes.
+        let (mut at_hand, mut visit) = (usize::MAX, NO_VISIT);
         for (row, mask) in roles.iter().enumerate() {
             if *mask == 0 {
                 continue;
@@ -235,10 +237,22 @@ impl UserFold for Visits {
             let tied = if *mask == 3 { Tied::BOTH_ROLES } else { Tied::ONE_ROLE };
             let role = |bit: u64| if mask & bit != 0 { tied } else { Tied(0) };
             let (period, starts, returns) = (self.numbers.of(time)?, role(1), role(2));
-            self.note(users, group, Visit { period, start: time, starts, last: time, returns });
+            let own = Visit { period, start: time, starts, last: time, returns };
+            if group == at_hand && period == visit.period && self.least == 1 {
+                visit.and(&own);
+            } else {
+                if at_hand != usize::MAX {
+                    users.known[at_hand].newest = visit;
+                }
+                self.note(users, group, own);
+                (at_hand, visit) = (group, users.known[group].newest);
+            }
             if keeps && mask & 1 != 0 && note_first(&mut users.known[group], time) {
                 users.note_candidate(row);
             }
+        }
+        if at_hand != usize::MAX {
+            users.known[at_hand].newest = visit;
         }
         if keeps {
             users.keep(&values[KEPT], groups, |row, known| times.values()[row] == known.first)?;
@@ -288,9 +302,8 @@ impl UserFold for Visits {
             offsets.push(found.len() as i32);
             Ok(())
         })?;
-        let calendar = self.numbers.calendar();
         let date = |m: &Membership| {
-            let day = calendar.first_day(i64::from(m.period)).and_then(|day| i32::try_from(day).ok());
+            let day = self.numbers.date(m.period);
             day.ok_or_else(|| Error::internal(format!("{NAME}: period {} has no date", m.period)))
         };
         let dates = found.iter().map(date).collect::<Result<Vec<i32>, Error>>()?;

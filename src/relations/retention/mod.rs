@@ -57,7 +57,11 @@ impl Relation for Retention {
                 ("retained BIGINT", "Users who came back in that period, or as `type` says."),
                 ("rate DOUBLE", "retained / size."),
                 ("complete BOOLEAN", "Whether the period has ended for the whole cohort at `as_of`."),
-                ("amount", "Only with `value`, as the rest: the sum over the cohort's return events in that period."),
+                (
+                    "amount",
+                    "Only with `value`, as the rest: the sum over the cohort's return events in that period; DOUBLE, or DECIMAL(38, n) of whole \
+                     numbers and decimals.",
+                ),
                 ("amount_per_user DOUBLE", "amount / size."),
                 (
                     "nrr DOUBLE",

@@ -27,8 +27,6 @@ const USER_AMOUNTS: &str = "(amounts)";
 /// The amounts of a question.
 pub struct Value {
     amount: Expr,
-    /// Whether they are whole numbers, and their sums shall be.
-    whole: bool,
     doubles: bool,
     /// Whether a cell is one period, so that it can be compared with period 0.
     pub shares: bool,
@@ -48,8 +46,7 @@ impl Value {
             return Err(call
                 .error(format!("'value' goes with the types 'on', 'on_or_before' and 'bracket', not with '{kind}'")));
         }
-        let (whole, doubles) = (data_type.is_integer(), data_type.is_floating());
-        Ok(Some(Self { amount, whole, doubles, shares: kind == "on" }))
+        Ok(Some(Self { amount, doubles: data_type.is_floating(), shares: kind == "on" }))
     }
 
     /// The columns of an answer.
@@ -92,28 +89,27 @@ impl Value {
         self.cells(array_element(col("worth"), lit(1i64)))
     }
 
-    fn part(&self, place: Expr, name: &str) -> Expr {
-        let part = array_element(col("amounts"), place).field(name);
-        if self.whole { cast(part, DataType::Int64) } else { part }
+    fn part(place: Expr, name: &str) -> Expr {
+        array_element(col("amounts"), place).field(name)
     }
 
     /// One of the columns, of the cell at this place.
     pub fn column(&self, name: &str, place: Expr, size: Expr) -> PlanResult<Expr> {
-        let base = || self.part(lit(1i64), "amount");
+        let base = || Self::part(lit(1i64), "amount");
         match name {
-            "amount" => Ok(self.part(place, "amount")),
-            "amount_per_user" => Ok(double(self.part(place, "amount")) / double(size)),
-            "nrr" => ratio(self.part(place, "amount"), base()),
-            _ => ratio(self.part(place, "capped"), base()),
+            "amount" => Ok(Self::part(place, "amount")),
+            "amount_per_user" => Ok(double(Self::part(place, "amount")) / double(size)),
+            "nrr" => ratio(Self::part(place, "amount"), base()),
+            _ => ratio(Self::part(place, "capped"), base()),
         }
     }
 
     /// What [`Value::pooled`] is made of: columns of a cell.
     pub fn parts(&self, place: Expr) -> Vec<Expr> {
-        let mut parts = vec![self.part(place.clone(), "amount").alias("amount")];
+        let mut parts = vec![Self::part(place.clone(), "amount").alias("amount")];
         if self.shares {
-            parts.push(self.part(place, "capped").alias("capped"));
-            parts.push(self.part(lit(1i64), "amount").alias("base"));
+            parts.push(Self::part(place, "capped").alias("capped"));
+            parts.push(Self::part(lit(1i64), "amount").alias("base"));
         }
         parts
     }

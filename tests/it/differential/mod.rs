@@ -23,6 +23,8 @@ use rand_chacha::ChaCha8Rng;
 use tenure::error::Result;
 
 use crate::ask::Asked;
+use crate::joined_files::as_small_row_groups;
+use crate::program::Place;
 
 /// Rows of texts in an order of their own.
 type Rows = Vec<Vec<String>>;
@@ -140,6 +142,12 @@ fn plain_sql_answers_as_duckdb_does() {
     for made in &tables {
         asked.batches(&more::sides(made).0).unwrap();
         elsewhere.batches(&more::sides(made).0).unwrap();
+    }
+    // As files of many small row groups in order, of which filters leave out those that they think they need not.
+    let place = Place::new();
+    for made in &tables {
+        let name = made.split_whitespace().nth(2).unwrap();
+        as_small_row_groups(&asked, &place, name);
     }
     elsewhere.batches(&format!("SET tenure.time_zone = '{}'", more::ZONE)).unwrap();
     let all: Vec<String> = match std::env::var("TENURE_DIFFERENTIAL_OF") {
