@@ -21,5 +21,6 @@ pub mod path;
 pub mod pattern;
 pub mod retention;
 pub mod session;
+pub mod states;
 pub mod tied_steps;
 pub mod value_runs;
