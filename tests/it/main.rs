@@ -36,6 +36,7 @@ mod program;
 mod reach;
 mod repl;
 mod statements;
+mod states;
 mod vacuumed;
 mod windows;
 mod writes;
