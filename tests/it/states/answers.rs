@@ -131,7 +131,9 @@ fn retention_in_days_is_that_of_the_events() {
 #[test]
 fn active_days_in_parts_are_those_of_the_events() {
     let asked = Asked::workspace("shop");
-    for (unit, zone, start) in [("day", "UTC", "monday"), ("week", "Asia/Kolkata", "sunday"), ("month", "America/New_York", "monday")] {
+    for (unit, zone, start) in
+        [("day", "UTC", "monday"), ("week", "Asia/Kolkata", "sunday"), ("month", "America/New_York", "monday")]
+    {
         same(
             &asked,
             &format!(
@@ -155,7 +157,8 @@ fn a_daily_job_fills_a_managed_table() {
     let place = Place::new();
     let shop = crate::ask::testdata("shop").join("events.parquet");
     let events = format!("events={}", shop.display());
-    let job = "SELECT CAST(ts AS DATE) AS ts, country, users_state(user_id) AS users, distinct_hll_state(user_id) AS hll,
+    let job =
+        "SELECT CAST(ts AS DATE) AS ts, country, users_state(user_id) AS users, distinct_hll_state(user_id) AS hll,
                  funnel_state(INTERVAL '7 days', ts, event = 'view', event = 'purchase') AS funnel FROM events";
     let made = place.run(&[
         "-t",
@@ -166,7 +169,9 @@ fn a_daily_job_fills_a_managed_table() {
                {job} WHERE ts < TIMESTAMP '2025-05-01' GROUP BY 1, 2"
         ),
         "-c",
-        &format!("INSERT INTO daily {job} WHERE ts >= TIMESTAMP '2025-05-01' AND ts < TIMESTAMP '2025-06-01' GROUP BY 1, 2"),
+        &format!(
+            "INSERT INTO daily {job} WHERE ts >= TIMESTAMP '2025-05-01' AND ts < TIMESTAMP '2025-06-01' GROUP BY 1, 2"
+        ),
         "-c",
         &format!("INSERT INTO daily {job} WHERE ts >= TIMESTAMP '2025-06-01' GROUP BY 1, 2"),
     ]);

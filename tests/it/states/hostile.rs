@@ -167,7 +167,8 @@ fn changed_states_in_sql_are_answers_or_one_line() {
     ];
     let mut answered = 0;
     for trial in 0..trials(120) {
-        let state = if trial % 4 == 0 { states[trial / 4 % states.len()].clone() } else { changed(&states, &mut random) };
+        let state =
+            if trial % 4 == 0 { states[trial / 4 % states.len()].clone() } else { changed(&states, &mut random) };
         let column: ArrayRef = Arc::new(BinaryArray::from_vec(vec![&state]));
         assert_eq!(column.len(), 1);
         asked.table("hostile", vec![vec![RecordBatch::try_from_iter([("s", column)]).unwrap()]]);

@@ -81,13 +81,16 @@ fn sketches_are_those_of_datasketches() {
             let mine = numbers(&asked, &sketch, theirs);
             let their: Vec<f64> = bytes["read"].as_array().unwrap().iter().map(number).collect();
             assert!(mine.iter().zip(&their).all(|(a, b)| near(*a, *b)), "{told} {form}: {mine:?}, they say {their:?}");
-            let sql = format!("SELECT encode(distinct_{sketch}_merge(decode('{theirs}', 'hex'), {}), 'hex')", case["lg_k"]);
+            let sql =
+                format!("SELECT encode(distinct_{sketch}_merge(decode('{theirs}', 'hex'), {}), 'hex')", case["lg_k"]);
             assert_eq!(asked.one(&sql), ours, "{told} {form}: merged");
         }
         if sketch == "theta" {
             let half = text(case, "half");
             for (name, function) in [("and", "distinct_theta_and"), ("and_not", "distinct_theta_and_not")] {
-                let sql = format!("SELECT distinct_theta_estimate({function}(decode('{ours}', 'hex'), decode('{half}', 'hex')))");
+                let sql = format!(
+                    "SELECT distinct_theta_estimate({function}(decode('{ours}', 'hex'), decode('{half}', 'hex')))"
+                );
                 let (mine, their) = (asked.one(&sql).parse::<f64>().unwrap(), number(&answer[name]));
                 assert!(near(mine, their), "{told} {name}: {mine} {their}");
             }
