@@ -52,7 +52,7 @@ impl<'a> Users<'a> {
                 let mut bytes = rest.0;
                 let ids = RoaringTreemap::deserialize_from(&mut bytes).map_err(|e| damaged(&e.to_string()))?;
                 Content(bytes).end()?;
-                if ids.len() != count {
+                if ids.len() != count || ids.bitmaps().any(|(_, part)| part.is_empty()) {
                     return Err(damaged("its bitmap has another number of ids than it says"));
                 }
                 Ok(Self::Ids(ids))

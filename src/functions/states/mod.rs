@@ -3,7 +3,9 @@
 //! Deals with: exact sets of users (`users`), sketches of distinct values (`distinct`), active periods (`activity`), funnels
 //! (`funnel`) and retention (`retention`). Does not deal with: what the bytes are (`algo::states`, `model::sketches`).
 //!
-//! Every aggregate's partial state is the state itself, so that merging partitions of a query and merging stored days is one thing.
+//! The partial state of these aggregates is the state itself, so that merging partitions of a query and merging stored days is one
+//! thing; `funnel_state` logs events as `window_funnel` does, and they become bytes when it answers.
+//!
 //! `.._state` over nothing answers the state of nothing, `.._merge` over no state answers NULL.
 
 mod activity;

@@ -241,6 +241,9 @@ impl Fold for Sets {
             self.texts = UserTexts::default();
             return Ok(());
         }
+        if self.texts.count() <= MANY_TEXTS {
+            return Ok(());
+        }
         // Over ordered input groups come and go, and so do their texts.
         let mut sets: Vec<&mut RoaringBitmap> = Vec::new();
         let mut needed = 0;
@@ -250,7 +253,7 @@ impl Fold for Sets {
                 sets.push(numbers);
             }
         }
-        if self.texts.count() > MANY_TEXTS && self.texts.count() / 4 > needed {
+        if self.texts.count() / 4 > needed {
             self.texts.keep(sets.into_iter());
         }
         Ok(())

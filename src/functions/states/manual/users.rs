@@ -31,7 +31,8 @@ pub fn docs() -> Vec<FunctionDoc> {
                    since a hash of them would not be exact: number users where that is too much. Unsigned integers beyond the range of \
                    BIGINT are an error.\n\n\
                    States of tenure begin with `tns`, a version and their kind, and end with a checksum. Bytes of another \
-                   version, of another kind, changed, cut or foreign are an error that says so.\n\nMemory: as stored, with each \
+                   version, of another kind, changed, cut or foreign are an error that says so.\n\nA stored set holds its users: erasing a person's events does not take them out of it, `users_and_not` \
+                   does.\n\nMemory: as stored, with each \
                    distinct text once for all groups of a partition; up to 150 bytes for an id that is alone among 4 billion.",
             example: "SELECT date_trunc('month', ts) AS month, users_count(users_state(user_id)) AS users, octet_length(users_state(user_id)) < 400 AS small\nFROM events GROUP BY month ORDER BY month",
         },
