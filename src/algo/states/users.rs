@@ -2,8 +2,8 @@
 //!
 //! Deals with: bytes of sets, set algebra. Does not deal with: the frame (`frame`), or how a set grows row by row.
 //!
-//! Integers are a 64-bit Roaring treemap, or sorted differences where these are shorter, as of ids that are drawn at random; texts
-//! are sorted. A set without anybody is of neither kind and goes with both.
+//! Integers are a 64-bit Roaring treemap, or sorted differences where these take less than half of that, as of ids that are drawn at
+//! random: a treemap is read and merged much faster. Texts are sorted. A set without anybody is of neither kind and goes with both.
 
 use std::cmp::Ordering;
 
@@ -58,15 +58,15 @@ impl<'a> Users<'a> {
                 Ok(Self::Ids(ids))
             }
             DIFFERENCES => {
-                let mut ids = RoaringTreemap::new();
                 let mut id = rest.number()?;
-                ids.insert(id);
+                let mut ids = vec![id];
                 for _ in 1..count {
                     let more = rest.number()?;
                     id = id.checked_add(more).filter(|_| more > 0).ok_or_else(|| damaged("its ids do not ascend"))?;
-                    ids.insert(id);
+                    ids.push(id);
                 }
                 rest.end()?;
+                let ids = RoaringTreemap::from_sorted_iter(ids).map_err(|e| damaged(&e.to_string()))?;
                 Ok(Self::Ids(ids))
             }
             _ => {
@@ -166,7 +166,7 @@ fn write_ids(ids: &RoaringTreemap) -> Vec<u8> {
         parts.push((high, part));
     }
     let size: usize = 8 + parts.iter().map(|(_, part)| 4 + part.serialized_size()).sum::<usize>();
-    if let Some(bytes) = write_differences(ids, size) {
+    if let Some(bytes) = write_differences(ids, size / 2) {
         return close(bytes);
     }
     let mut bytes = begin(BITMAP, ids.len());
@@ -181,9 +181,9 @@ fn write_ids(ids: &RoaringTreemap) -> Vec<u8> {
     close(bytes)
 }
 
-/// The same ids as differences, where that is shorter.
+/// The same ids as differences, where these take at most so many bytes.
 fn write_differences(ids: &RoaringTreemap, most: usize) -> Option<Vec<u8>> {
-    if ids.len() >= most as u64 {
+    if ids.len() > most as u64 {
         return None;
     }
     let mut bytes = begin(DIFFERENCES, ids.len());
@@ -192,7 +192,7 @@ fn write_differences(ids: &RoaringTreemap, most: usize) -> Option<Vec<u8>> {
     for id in ids {
         push_varint(&mut bytes, id - before);
         before = id;
-        if bytes.len() >= most {
+        if bytes.len() > most {
             return None;
         }
     }

@@ -73,7 +73,7 @@ fn monthly_retention_is_that_of_the_relation() {
 #[test]
 fn a_funnel_in_days_is_the_funnel_of_the_events() {
     let asked = Asked::workspace("shop");
-    let steps = "event = 'view', event = 'cart', event = 'purchase'";
+    let steps = "event = 'view_item', event = 'add_to_cart', event = 'purchase'";
     for (window, modes) in [
         ("1 day", ""),
         ("7 days", ""),
@@ -109,7 +109,9 @@ fn retention_in_days_is_that_of_the_events() {
         ("day", "UTC", "rolling"),
         ("month", "UTC", "rolling"),
     ] {
-        for (start, back) in [("event = 'signup'", "true"), ("event = 'view'", "event IN ('view', 'purchase')")] {
+        for (start, back) in
+            [("event = 'signup'", "true"), ("event = 'view_item'", "event IN ('view_item', 'purchase')")]
+        {
             let call = format!("ts, {start}, {back}, '{unit}', '{zone}', 'sunday', '{index}'");
             same(
                 &asked,
@@ -159,7 +161,7 @@ fn a_daily_job_fills_a_managed_table() {
     let events = format!("events={}", shop.display());
     let job =
         "SELECT CAST(ts AS DATE) AS ts, country, users_state(user_id) AS users, distinct_hll_state(user_id) AS hll,
-                 funnel_state(INTERVAL '7 days', ts, event = 'view', event = 'purchase') AS funnel FROM events";
+                 funnel_state(INTERVAL '7 days', ts, event = 'view_item', event = 'purchase') AS funnel FROM events";
     let made = place.run(&[
         "-t",
         &events,
@@ -183,7 +185,7 @@ fn a_daily_job_fills_a_managed_table() {
     );
     let asked = ask(
         "SELECT country, count(DISTINCT user_id) AS users, round(distinct_hll_estimate(distinct_hll_state(user_id))) AS about,
-           window_funnel(INTERVAL '7 days', ts, event = 'view', event = 'purchase') AS level FROM events GROUP BY country ORDER BY country",
+           window_funnel(INTERVAL '7 days', ts, event = 'view_item', event = 'purchase') AS level FROM events GROUP BY country ORDER BY country",
     );
     assert!(asked.lines().count() > 4, "{asked}");
     assert_eq!(stored, asked);

@@ -150,7 +150,7 @@ pub fn docs() -> Vec<FunctionDoc> {
             "The values of two theta sketches",
             "distinct_theta_and(state, state)",
             "A sketch of the values in both.",
-            "SELECT distinct_theta_estimate(distinct_theta_and(a, b)) AS looked_and_bought\nFROM (SELECT distinct_theta_state(user_id) FILTER (WHERE event = 'view') AS a,\n             distinct_theta_state(user_id) FILTER (WHERE event = 'purchase') AS b FROM events)",
+            "SELECT distinct_theta_estimate(distinct_theta_and(a, b)) AS looked_and_bought\nFROM (SELECT distinct_theta_state(user_id) FILTER (WHERE event = 'view_item') AS a,\n             distinct_theta_state(user_id) FILTER (WHERE event = 'purchase') AS b FROM events)",
         ),
         both(
             "distinct_theta_and_not",

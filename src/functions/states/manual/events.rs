@@ -47,7 +47,7 @@ pub fn docs() -> Vec<FunctionDoc> {
                    useless today may be what a state from elsewhere needs. They take 2 to 5 bytes each, and 25 of header and checksum; \
                    a user's day without any event of the funnel need not be stored. Window, modes, number of steps and the unit of the \
                    times are part of the state; what the conditions are is not.",
-            example: "SELECT count(*) AS user_days, max(octet_length(s)) AS most_bytes, round(avg(octet_length(s))) AS bytes\nFROM (SELECT user_id, date_trunc('day', ts) AS day, funnel_state(INTERVAL '7 days', ts, event = 'view', event = 'cart', event = 'purchase') AS s\n      FROM events WHERE event IN ('view', 'cart', 'purchase') GROUP BY user_id, day)",
+            example: "SELECT count(*) AS user_days, max(length(encode(s, 'hex'))) / 2 AS most_bytes, round(avg(length(encode(s, 'hex'))) / 2) AS bytes\nFROM (SELECT user_id, date_trunc('day', ts) AS day, funnel_state(INTERVAL '7 days', ts, event = 'view_item', event = 'add_to_cart', event = 'purchase') AS s\n      FROM events WHERE event IN ('view_item', 'add_to_cart', 'purchase') GROUP BY user_id, day)",
         },
         FunctionDoc {
             name: "funnel_merge",
@@ -58,7 +58,7 @@ pub fn docs() -> Vec<FunctionDoc> {
             returns: vec![("BINARY", "The events of all of them; NULL without a state.")],
             text: "An event in two states counts twice: merge each day once. States of different windows, modes, numbers of steps or units of \
                    time in one group are an error.\n\nMemory: 16 bytes an event.",
-            example: "SELECT level, count(*) AS users\nFROM (SELECT funnel_level(funnel_merge(s)) AS level\n      FROM (SELECT user_id, date_trunc('day', ts) AS day, funnel_state(INTERVAL '7 days', ts, event = 'view', event = 'cart', event = 'purchase') AS s\n            FROM events GROUP BY user_id, day)\n      GROUP BY user_id)\nGROUP BY level ORDER BY level",
+            example: "SELECT level, count(*) AS users\nFROM (SELECT funnel_level(funnel_merge(s)) AS level\n      FROM (SELECT user_id, date_trunc('day', ts) AS day, funnel_state(INTERVAL '7 days', ts, event = 'view_item', event = 'add_to_cart', event = 'purchase') AS s\n            FROM events GROUP BY user_id, day)\n      GROUP BY user_id)\nGROUP BY level ORDER BY level",
         },
         FunctionDoc {
             name: "funnel_level",
@@ -68,7 +68,7 @@ pub fn docs() -> Vec<FunctionDoc> {
             arguments: vec![state("Events of a funnel.")],
             returns: vec![("INTEGER", "What `window_funnel` answers over the events; NULL where the state is.")],
             text: "",
-            example: "SELECT count(*) AS bought FROM (SELECT funnel_state(INTERVAL '1 day', ts, event = 'view', event = 'purchase') AS s FROM events GROUP BY user_id) WHERE funnel_level(s) = 2",
+            example: "SELECT count(*) AS bought FROM (SELECT funnel_state(INTERVAL '1 day', ts, event = 'view_item', event = 'purchase') AS s FROM events GROUP BY user_id) WHERE funnel_level(s) = 2",
         },
         FunctionDoc {
             name: "retention_state",

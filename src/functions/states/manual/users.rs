@@ -26,7 +26,7 @@ pub fn docs() -> Vec<FunctionDoc> {
             text: "A daily job stores a set for each day and group; `users_merge` of thirty of them has the month's users, \
                    `users_and` of two months those who came back. The answers are exact, and the same users have the same \
                    bytes.\n\n\
-                   Integers are kept as a 64-bit Roaring treemap, or as differences where these are shorter: an eighth of a byte to 2 \
+                   Integers are kept as a 64-bit Roaring treemap, or as differences where these take less than half: an eighth of a byte to 2 \
                    bytes for each of many ids near each other, 8 for ids drawn at random. Texts are kept as they are, sorted, \
                    since a hash of them would not be exact: number users where that is too much. Unsigned integers beyond the range of \
                    BIGINT are an error.\n\n\
@@ -34,7 +34,7 @@ pub fn docs() -> Vec<FunctionDoc> {
                    version, of another kind, changed, cut or foreign are an error that says so.\n\nA stored set holds its users: erasing a person's events does not take them out of it, `users_and_not` \
                    does.\n\nMemory: as stored, with each \
                    distinct text once for all groups of a partition; up to 150 bytes for an id that is alone among 4 billion.",
-            example: "SELECT date_trunc('month', ts) AS month, users_count(users_state(user_id)) AS users, octet_length(users_state(user_id)) < 400 AS small\nFROM events GROUP BY month ORDER BY month",
+            example: "SELECT date_trunc('month', ts) AS month, users_count(users_state(user_id)) AS users, length(encode(users_state(user_id), 'hex')) / 2 AS bytes\nFROM events GROUP BY month ORDER BY month",
         },
         FunctionDoc {
             name: "users_merge",
@@ -75,7 +75,7 @@ pub fn docs() -> Vec<FunctionDoc> {
             "The users of a stored set that are not in another",
             "users_and_not(state, state)",
             "The users of the first that are not in the second.",
-            "SELECT users_count(users_and_not(a, b)) AS carts_left\nFROM (SELECT users_state(user_id) FILTER (WHERE event = 'cart') AS a,\n             users_state(user_id) FILTER (WHERE event = 'purchase') AS b FROM events)",
+            "SELECT users_count(users_and_not(a, b)) AS carts_left\nFROM (SELECT users_state(user_id) FILTER (WHERE event = 'add_to_cart') AS a,\n             users_state(user_id) FILTER (WHERE event = 'purchase') AS b FROM events)",
         ),
         FunctionDoc {
             name: "users_contains",
