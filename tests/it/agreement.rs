@@ -85,7 +85,7 @@ const QUESTIONS: &[&str] = &[
        encode(activity_state(ts, 'day', 'America/New_York', 'monday') FILTER (WHERE event <> 'b'), 'hex') AS active,
        encode(users_state(event), 'hex') AS events, encode(users_state(CAST(price AS BIGINT)), 'hex') AS prices,
        encode(distinct_hll_state(price, 4), 'hex') AS hll, encode(distinct_theta_state(ts::BIGINT, 5), 'hex') AS theta FROM t GROUP BY user_id",
-    "SELECT country, encode(users_state(CAST(user_id AS VARCHAR)), 'hex') AS users, users_count(users_state(user_id)) AS n,
+    "SELECT country, encode(users_state(CAST(user_id AS VARCHAR)), 'hex') AS users, users_count(users_state(event)) AS n,
        encode(distinct_hll_state(CAST(user_id AS VARCHAR), 4), 'hex') AS hll, encode(distinct_theta_state(CAST(user_id AS VARCHAR), 5), 'hex') AS theta FROM t GROUP BY country",
     "SELECT encode(users_merge(users), 'hex') AS users, encode(distinct_hll_merge(hll), 'hex') AS hll, encode(distinct_theta_merge(theta, 6), 'hex') AS theta,
        encode(activity_merge(active), 'hex') AS active FROM (SELECT event, CAST(ts AS DATE) AS day, users_state(CAST(user_id AS VARCHAR)) AS users,

@@ -143,7 +143,7 @@ impl Active {
                 None => from.signed()?,
                 Some(end) => near(from.number()?)? + end + 2,
             };
-            if first.abs() > FARTHEST {
+            if !(-FARTHEST..=FARTHEST).contains(&first) {
                 return Err(damaged("a period is too far"));
             }
             let last = first + near(from.number()?)?;

@@ -139,8 +139,8 @@ struct Sets {
 }
 
 impl Sets {
-    fn mixed(&self, one: &str, other: &str) -> Error {
-        Error::data(format!("{}: a set of users is of integers or of texts, not of both: {one} and {other}", self.name))
+    fn mixed(&self) -> Error {
+        Error::data(format!("{}: a set of users is of integers or of texts, not of both", self.name))
     }
 
     fn ids<'a>(&self, set: &'a mut Set) -> Result<&'a mut Ids, Error> {
@@ -149,7 +149,7 @@ impl Sets {
         }
         match set {
             Set::Ids(ids) => Ok(ids),
-            _ => Err(self.mixed("texts", "integers")),
+            _ => Err(self.mixed()),
         }
     }
 
@@ -165,7 +165,7 @@ impl Sets {
         if let Set::Nobody = set {
             *set = Set::Texts(RoaringBitmap::new(), Measure::default());
         }
-        let Set::Texts(numbers, measure) = set else { return Err(self.mixed("integers", "texts")) };
+        let Set::Texts(numbers, measure) = set else { return Err(self.mixed()) };
         let number = self.texts.number(text).ok_or_else(|| {
             Error::resources(format!("{}: more than 4 billion users that are texts in one partition", self.name))
         })?;

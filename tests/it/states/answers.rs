@@ -19,7 +19,7 @@ fn same(asked: &Asked, states: &str, events: &str) {
 fn shop() -> Asked {
     let asked = Asked::workspace("shop");
     let daily = "CREATE TABLE daily AS SELECT CAST(ts AS DATE) AS day, users_state(user_id) AS users,
-         users_state(CAST(user_id AS TEXT)) AS texts, distinct_theta_state(user_id) AS theta FROM events GROUP BY day";
+         users_state(concat('u', user_id)) AS texts, distinct_theta_state(user_id) AS theta FROM events GROUP BY day";
     asked.batches(daily).unwrap();
     asked
 }
@@ -78,7 +78,7 @@ fn a_funnel_in_days_is_the_funnel_of_the_events() {
         ("1 day", ""),
         ("7 days", ""),
         ("7 days", "increase"),
-        ("30 days", "reuse, increase"),
+        ("30 days", "reuse"),
         ("30 days", "strict_steps"),
         ("3 days", "strict"),
         ("14 days", "dedup"),
@@ -160,14 +160,14 @@ fn a_daily_job_fills_a_managed_table() {
     let shop = crate::ask::testdata("shop").join("events.parquet");
     let events = format!("events={}", shop.display());
     let job =
-        "SELECT CAST(ts AS DATE) AS ts, country, users_state(user_id) AS users, distinct_hll_state(user_id) AS hll,
+        "SELECT CAST(ts AS DATE) AS day, country, users_state(user_id) AS users, distinct_hll_state(user_id) AS hll,
                  funnel_state(INTERVAL '7 days', ts, event = 'view_item', event = 'purchase') AS funnel FROM events";
     let made = place.run(&[
         "-t",
         &events,
         "-c",
         &format!(
-            "CREATE TABLE daily STORED AS DELTA LOCATION 'daily' OPTIONS ('tenure.time' 'ts') AS
+            "CREATE TABLE daily STORED AS DELTA LOCATION 'daily' AS
                {job} WHERE ts < TIMESTAMP '2025-05-01' GROUP BY 1, 2"
         ),
         "-c",

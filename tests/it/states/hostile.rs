@@ -22,14 +22,14 @@ fn trials(few: usize) -> usize {
 /// States of every kind and form.
 fn sound(asked: &Asked) -> Vec<Vec<u8>> {
     let made = [
-        "SELECT users_state(user_id), users_state(CAST(user_id AS TEXT)), users_state(user_id * 6364136223846793005 % 4611686018427387904),
-           users_state(CAST(NULL AS BIGINT)), activity_state(ts, 'day', 'Europe/Berlin', 'monday'), activity_state(ts, 'week', 'UTC', 'sunday')
+        "SELECT users_state(user_id), users_state(concat('u', user_id)), users_state(user_id * 4611686018427387),
+           users_state(NULL), activity_state(ts, 'day', 'Europe/Berlin', 'monday'), activity_state(ts, 'week', 'UTC', 'sunday')
          FROM events WHERE user_id < 300",
         "SELECT funnel_state(INTERVAL '7 days', ts, event = 'view_item', event = 'purchase'), funnel_state(INTERVAL '1 day', 'strict', ts, event = 'add_to_cart'),
            retention_state(ts, event = 'signup', true, 'month', 'UTC', 'monday', 'calendar'), retention_state(ts, true, true, 'day', 'UTC', 'monday', 'rolling')
          FROM events WHERE user_id = 7",
         "SELECT distinct_hll_state(user_id, 7), distinct_hll_state(user_id), distinct_hll_state(event), distinct_hll_state(user_id, 4),
-           distinct_theta_state(user_id, 5), distinct_theta_state(user_id), distinct_theta_state(event), distinct_theta_state(CAST(NULL AS TEXT)) FROM events",
+           distinct_theta_state(user_id, 5), distinct_theta_state(user_id), distinct_theta_state(event), distinct_theta_state(NULL) FROM events",
     ];
     let mut states = Vec::new();
     for sql in made {
