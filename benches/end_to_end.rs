@@ -107,8 +107,8 @@ const QUERIES: [Query; 15] = [
     // Stored days in place of the events, and the relation over the events as the yardstick: what storing states is for.
     Query {
         name: "mau_from_states",
-        sql: "SELECT d.day, users_count(users_merge(p.users)) AS mau FROM daily d JOIN daily p \
-              ON p.day > d.day - INTERVAL '30 days' AND p.day <= d.day GROUP BY d.day",
+        sql: "SELECT day, users_count(users), users_count(users_merge(users) OVER (ORDER BY day RANGE BETWEEN \
+              INTERVAL '29 days' PRECEDING AND CURRENT ROW)) AS mau FROM daily",
         scan: "SELECT date, mau FROM engagement(events)",
     },
     Query {

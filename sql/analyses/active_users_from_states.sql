@@ -13,11 +13,12 @@ INSERT INTO daily_users
 SELECT CAST(ts AS DATE) AS day, users_state(user_id) AS users
 FROM events WHERE ts >= TIMESTAMP '2025-06-29' AND ts < TIMESTAMP '2025-06-30' GROUP BY day;
 
-SELECT d.day,
-       users_count(users_merge(p.users) FILTER (WHERE p.day = d.day)) AS dau,
-       users_count(users_merge(p.users) FILTER (WHERE p.day > d.day - INTERVAL '7 days')) AS wau,
-       users_count(users_merge(p.users)) AS mau,
-       users_count(users_and_not(users_merge(p.users) FILTER (WHERE p.day = d.day), users_merge(p.users) FILTER (WHERE p.day < d.day))) AS new_today
-FROM daily_users d JOIN daily_users p ON p.day > d.day - INTERVAL '30 days' AND p.day <= d.day
-WHERE d.day >= DATE '2025-06-01'
-GROUP BY d.day ORDER BY d.day;
+SELECT * FROM (
+  SELECT day,
+         users_count(users) AS dau,
+         users_count(users_merge(users) OVER (ORDER BY day RANGE BETWEEN INTERVAL '6 days' PRECEDING AND CURRENT ROW)) AS wau,
+         users_count(users_merge(users) OVER (ORDER BY day RANGE BETWEEN INTERVAL '29 days' PRECEDING AND CURRENT ROW)) AS mau,
+         users_count(users_and_not(users, users_merge(users) OVER (ORDER BY day RANGE BETWEEN INTERVAL '29 days' PRECEDING AND INTERVAL '1 day' PRECEDING))) AS new_today
+  FROM daily_users)
+WHERE day >= DATE '2025-06-01'
+ORDER BY day;

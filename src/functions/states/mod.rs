@@ -20,6 +20,7 @@ mod retention;
 mod user_texts;
 mod users;
 mod users_algebra;
+mod users_window;
 
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 

@@ -10,12 +10,13 @@ use arrow::array::{ArrayRef, BooleanArray};
 use arrow::datatypes::{DataType, FieldRef};
 use datafusion::error::Result;
 use datafusion::logical_expr::function::AccumulatorArgs;
-use datafusion::logical_expr::{AggregateUDF, GroupsAccumulator};
+use datafusion::logical_expr::{Accumulator, AggregateUDF, GroupsAccumulator};
 use roaring::{RoaringBitmap, RoaringTreemap};
 
 use super::arguments::{Users as Column, coerce_state, coerce_user, refused, unsigned_id};
 use super::groups::{Fold, Groups, Held, StateGroups, state_field};
 use super::user_texts::UserTexts;
+use super::users_window::Window;
 use crate::algo::states::users::{Users, write_texts};
 use crate::error::Error;
 use crate::functions::columns::passes;
@@ -71,6 +72,10 @@ impl GroupedFunction for UsersFunction {
     fn state_fields(&self, name: &str, _types: &[DataType]) -> Result<Vec<FieldRef>, Error> {
         Ok(state_field(name))
     }
+
+    fn sliding(&self) -> Option<Box<dyn Accumulator>> {
+        (self.name == MERGE).then(|| Box::new(Window::new(MERGE)) as _)
+    }
 }
 
 /// The set of a group.
@@ -119,7 +124,8 @@ fn bitmap_bytes(bitmap: &RoaringBitmap) -> usize {
     inside as usize + told.n_containers as usize * CONTAINER
 }
 
-fn treemap_bytes(ids: &RoaringTreemap) -> usize {
+/// Bytes that a set of integers holds.
+pub fn treemap_bytes(ids: &RoaringTreemap) -> usize {
     ids.bitmaps().map(|(_, part)| PART + bitmap_bytes(part)).sum()
 }
 
@@ -132,6 +138,11 @@ impl Held for Set {
     }
 }
 
+/// The error of a set of both kinds.
+pub fn mixed(name: &str) -> Error {
+    Error::data(format!("{name}: a set of users is of integers or of texts, not of both"))
+}
+
 /// Sets of users, and the texts that they share.
 struct Sets {
     name: &'static str,
@@ -139,17 +150,13 @@ struct Sets {
 }
 
 impl Sets {
-    fn mixed(&self) -> Error {
-        Error::data(format!("{}: a set of users is of integers or of texts, not of both", self.name))
-    }
-
     fn ids<'a>(&self, set: &'a mut Set) -> Result<&'a mut Ids, Error> {
         if let Set::Nobody = set {
             *set = Set::Ids(Ids::default());
         }
         match set {
             Set::Ids(ids) => Ok(ids),
-            _ => Err(self.mixed()),
+            _ => Err(mixed(self.name)),
         }
     }
 
@@ -165,7 +172,7 @@ impl Sets {
         if let Set::Nobody = set {
             *set = Set::Texts(RoaringBitmap::new(), Measure::default());
         }
-        let Set::Texts(numbers, measure) = set else { return Err(self.mixed()) };
+        let Set::Texts(numbers, measure) = set else { return Err(mixed(self.name)) };
         let number = self.texts.number(text).ok_or_else(|| {
             Error::resources(format!("{}: more than 4 billion users that are texts in one partition", self.name))
         })?;

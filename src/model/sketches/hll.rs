@@ -24,6 +24,9 @@ pub struct Hll {
 /// Modes of the stored form.
 const SET: u8 = 1;
 const REGISTERS: u8 = 2;
+/// Flags.
+const EMPTY: u8 = 4;
+const COMPACT: u8 = 8;
 const OUT_OF_ORDER: u8 = 16;
 
 fn union_of(lg_k: u8) -> Read<HllUnion> {
@@ -109,11 +112,39 @@ pub fn estimate(bytes: &[u8]) -> Read<Estimate> {
 }
 
 fn read(bytes: &[u8]) -> Read<HllSketch> {
-    let sketch = HllSketch::deserialize(bytes).map_err(|e| damaged(e.message()))?;
+    let deserialize = |bytes: &[u8]| HllSketch::deserialize(bytes).map_err(|e| damaged(e.message()));
+    let sketch = deserialize(bytes)?;
     if bytes[7] & 3 == REGISTERS {
         registers::check(bytes, sketch.lg_config_k())?;
+        return Ok(sketch);
     }
-    Ok(sketch)
+    // Tables of coupons with free places are read without their places, which may be wrong.
+    match compacted(bytes) {
+        Some(compact) => deserialize(&compact),
+        None => Err(damaged("its coupons are not those that it says")),
+    }
+}
+
+/// A sketch of coupons in its compact form; none where they are not as many as it says, or not different.
+fn compacted(bytes: &[u8]) -> Option<Vec<u8>> {
+    let (count, from) = match bytes[7] & 3 == SET {
+        true => (u32::from_le_bytes(bytes.get(8..12)?.try_into().ok()?) as usize, 12),
+        false => (usize::from(bytes[6]), 8),
+    };
+    let places = if bytes[5] & COMPACT == 0 { 1 << bytes[4] } else { count };
+    let places = if bytes[5] & EMPTY == 0 { places } else { 0 };
+    let places = bytes.get(from..from + 4 * places)?.chunks_exact(4);
+    let mut coupons: Vec<u32> = places.map(|c| u32::from_le_bytes([c[0], c[1], c[2], c[3]])).collect();
+    coupons.retain(|coupon| *coupon != 0);
+    coupons.sort_unstable();
+    // A coupon's upper bits are a count of at least one.
+    if coupons.len() != count || !coupons.is_sorted_by(|a, b| a < b) || coupons.iter().any(|c| c >> 26 == 0) {
+        return None;
+    }
+    let mut compact = bytes[..from].to_vec();
+    compact[5] |= COMPACT;
+    compact.extend(coupons.iter().flat_map(|coupon| coupon.to_le_bytes()));
+    Some(compact)
 }
 
 #[cfg(test)]

@@ -45,11 +45,18 @@ fn days_weeks_and_months_are_those_of_engagement() {
             "SELECT CAST(date AS TEXT), dau, wau, mau FROM engagement(events) WHERE dau > 0",
         );
     }
+    // The same by windows that slide.
+    same(
+        &asked,
+        "SELECT CAST(day AS TEXT), users_count(users_merge(users) OVER (ORDER BY day RANGE BETWEEN INTERVAL '29 days' PRECEDING AND CURRENT ROW)) AS mau,
+           users_count(users_merge(texts) OVER (ORDER BY day ROWS BETWEEN CURRENT ROW AND CURRENT ROW)) AS dau FROM daily",
+        "SELECT CAST(date AS TEXT), mau, dau FROM engagement(events) WHERE dau > 0",
+    );
     // Fewer users than a sketch has hashes: exact.
     same(
         &asked,
-        "SELECT date_trunc('month', day) AS month, CAST(distinct_theta_estimate(distinct_theta_merge(theta)) AS BIGINT) FROM daily GROUP BY month",
-        "SELECT CAST(date_trunc('month', ts) AS DATE) AS month, count(DISTINCT user_id) FROM events GROUP BY month",
+        "SELECT CAST(CAST(date_trunc('month', day) AS DATE) AS TEXT) AS month, CAST(distinct_theta_estimate(distinct_theta_merge(theta)) AS BIGINT) FROM daily GROUP BY month",
+        "SELECT CAST(CAST(date_trunc('month', ts) AS DATE) AS TEXT) AS month, count(DISTINCT user_id) FROM events GROUP BY month",
     );
 }
 

@@ -166,7 +166,7 @@ fn changed_states_in_sql_are_answers_or_one_line() {
         ("distinct_theta_merge", "encode(distinct_theta_merge(s), 'hex')"),
     ];
     let mut answered = 0;
-    for trial in 0..trials(120) {
+    for trial in 0..trials(40) {
         let state =
             if trial % 4 == 0 { states[trial / 4 % states.len()].clone() } else { changed(&states, &mut random) };
         let column: ArrayRef = Arc::new(BinaryArray::from_vec(vec![&state]));
@@ -183,5 +183,5 @@ fn changed_states_in_sql_are_answers_or_one_line() {
             }
         }
     }
-    assert!(answered > 20, "{answered}");
+    assert!(answered > 5, "{answered}");
 }

@@ -43,7 +43,8 @@ pub fn docs() -> Vec<FunctionDoc> {
             syntax: "users_merge(state)",
             arguments: vec![state("From `users_state` or `users_merge`; NULLs are left out.")],
             returns: vec![("BINARY", "The users of any of them; NULL without a state.")],
-            text: "Sets of integers and sets of texts in one group are an error.",
+            text: "Sets of integers and sets of texts in one group are an error. Over a window that slides, as in `users_merge(s) OVER (ORDER BY day \
+                   RANGE BETWEEN INTERVAL '29 days' PRECEDING AND CURRENT ROW)`, each set costs three unions, however long the window is.",
             example: "SELECT users_count(users_merge(s)) AS users, sum(users_count(s)) AS user_days\nFROM (SELECT date_trunc('day', ts) AS day, users_state(user_id) AS s FROM events GROUP BY day)",
         },
         FunctionDoc {
