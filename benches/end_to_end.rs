@@ -35,7 +35,7 @@ const COUNTRIES: &str =
     "SELECT count(*) FILTER (WHERE event = 'login' OR country = 'DE'), max(user_id), max(ts) FROM events";
 const GROUP: &str = "SELECT max(n) FROM (SELECT user_id, count(*) AS n FROM events GROUP BY user_id)";
 
-const QUERIES: [Query; 13] = [
+const QUERIES: [Query; 15] = [
     // Few of the rows satisfy a step: the scan, the conditions and the hash table are most of it.
     Query {
         name: "funnel",
@@ -103,6 +103,19 @@ const QUERIES: [Query; 13] = [
         name: "churn_scores",
         sql: "SELECT * FROM churn_scores(events, horizon => INTERVAL '30 days')",
         scan: EVENTS,
+    },
+    // Stored days in place of the events, and the relation over the events as the yardstick: what storing states is for.
+    Query {
+        name: "mau_from_states",
+        sql: "SELECT day, users_count(users), users_count(users_merge(users) OVER (ORDER BY day RANGE BETWEEN \
+              INTERVAL '29 days' PRECEDING AND CURRENT ROW)) AS mau FROM daily",
+        scan: "SELECT date, mau FROM engagement(events)",
+    },
+    Query {
+        name: "retention_month_from_states",
+        sql: "WITH months AS (SELECT date_trunc('month', day) AS month, users_merge(users) AS users FROM daily GROUP BY month) \
+              SELECT a.month, b.month, users_count(users_and(a.users, b.users)) FROM months a JOIN months b ON b.month >= a.month",
+        scan: "SELECT * FROM retention(events, unit => 'month', birth => 'recurring')",
     },
     // A yardstick against itself: how far from 1 the ratios of this run can be trusted.
     Query { name: "scan_itself", sql: EVENTS, scan: EVENTS },
@@ -179,6 +192,7 @@ fn dataset(
         assert!(rows > 0, "{sql}: no rows");
         begun.elapsed()
     };
+    runtime.block_on(store_days(&engine, &data_folder(&name, events)));
     let mut group = c.benchmark_group(&name);
     group.sampling_mode(SamplingMode::Flat).throughput(Throughput::Elements(events));
     for query in &QUERIES {
@@ -209,10 +223,31 @@ fn dataset(
     }
 }
 
+/// What a daily job would have stored: the users of each day, a row a day.
+async fn store_days(engine: &Engine, folder: &Path) {
+    let file = folder.join("daily.parquet");
+    let mut statements = Vec::new();
+    if !file.exists() {
+        statements.push(format!(
+            "COPY (SELECT CAST(ts AS DATE) AS day, users_state(user_id) AS users FROM events GROUP BY day) TO '{}'",
+            file.display()
+        ));
+    }
+    statements.push(format!("CREATE EXTERNAL TABLE daily STORED AS PARQUET LOCATION '{}'", file.display()));
+    for sql in statements {
+        let answer = engine.run(&sql, &Params::new()).await.expect("a statement");
+        answer.stream.try_collect::<Vec<_>>().await.expect("the days can be stored");
+    }
+}
+
+fn data_folder(name: &str, events: u64) -> PathBuf {
+    // Cargo makes `<target>/tmp` for benches; what is kept between runs lies beside it.
+    Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("bench-data").join(format!("{name}_{events}"))
+}
+
 /// The folder of a generated workspace; made where it is not there yet, under a name that tells what is in it.
 fn data(runtime: &Runtime, name: &str, events: u64, layout: Layout, string_ids: bool) -> PathBuf {
-    // Cargo makes `<target>/tmp` for benches; what is kept between runs lies beside it.
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("bench-data").join(format!("{name}_{events}"));
+    let folder = data_folder(name, events);
     // The workspace file is written last.
     if !folder.join("tenure.toml").exists() {
         let whole = if layout == Layout::Appends { folder.join("whole") } else { folder.clone() };

@@ -32,12 +32,15 @@
 //! and paths ([`algo::path`], [`algo::flow`]), attribution ([`algo::attribution`], [`model::markov`]), retention
 //! ([`algo::retention`]), lifecycles ([`algo::lifecycle`]), churn scores ([`algo::activity`], [`model::bg_nbd`]).
 //!
+//! Aggregates whose answer can be stored and merged later ([`functions::states`]) have their bytes in [`algo::states`], or are
+//! sketches of DataSketches ([`model::sketches`]).
+//!
 //! # Modules
 //!
 //! | module | deals with |
 //! |---|---|
 //! | [`algo`] | what a question means, for one user's events; pure functions on slices |
-//! | [`model`] | statistics: BG/NBD, the Wilson interval, Markov chains of channels |
+//! | [`model`] | statistics: BG/NBD, the Wilson interval, Markov chains of channels, sketches of distinct values |
 //! | [`files`] | from a location to typed batches: which files it names, how each is written, types by example, reading by name; one way in for queries and loads |
 //! | [`store`] | from files to tables that know their column roles and order: ordered files, managed tables |
 //! | [`ingest`] | a run of files into a managed table: mapping, rejected rows, resuming after a kill |

@@ -1,7 +1,7 @@
 //! Pure algorithms on slices: what each behaviour question means, computed for one user at a time.
 //!
-//! Deals with: funnels, patterns, sessions, paths, attribution, retention, lifecycles, activity, the calendar, and the log
-//! that groups events by user.
+//! Deals with: funnels, patterns, sessions, paths, attribution, retention, lifecycles, activity, the calendar, states
+//! that last, and the log that groups events by user.
 //! Does not deal with: Arrow arrays, SQL, threads, input/output. Both the hash path (`functions`) and the ordered path
 //! (`exec`) call these, so that they cannot disagree.
 
@@ -22,5 +22,6 @@ pub mod path;
 pub mod pattern;
 pub mod retention;
 pub mod session;
+pub mod states;
 pub mod tied_steps;
 pub mod value_runs;

@@ -43,6 +43,10 @@ pub trait GroupedFunction: Debug + Clone + PartialEq + Eq + Send + Sync + 'stati
     fn answers_once(&self) -> bool {
         false
     }
+    /// What answers over a frame whose start moves; none where rows cannot leave.
+    fn sliding(&self) -> Option<Box<dyn Accumulator>> {
+        None
+    }
 }
 
 /// The aggregate as DataFusion takes it.
@@ -91,6 +95,13 @@ impl<F: GroupedFunction> AggregateUDFImpl for Aggregate<F> {
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
         let single = SingleGroup::new(self.function.groups(&args)?, args.expr_fields);
         Ok(Box::new(if self.function.answers_once() { single.answering_once() } else { single }))
+    }
+
+    fn create_sliding_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
+        match self.function.sliding() {
+            Some(sliding) => Ok(sliding),
+            None => self.accumulator(args),
+        }
     }
 
     fn groups_accumulator_supported(&self, _args: AccumulatorArgs) -> bool {

@@ -35,6 +35,7 @@ pub mod row_function;
 pub mod sequence;
 pub mod session;
 mod single_group;
+pub mod states;
 mod stores;
 pub mod user_logs;
 pub mod wilson;
@@ -99,6 +100,7 @@ pub fn docs() -> Vec<FunctionDoc> {
         churn::docs(),
         bg_nbd::docs(),
         wilson::docs(),
+        states::docs(),
         exact_sum::docs(),
         moving_mean::docs(),
         proportions::docs(),
@@ -109,7 +111,7 @@ pub fn docs() -> Vec<FunctionDoc> {
 
 /// Every aggregate.
 fn aggregates() -> Vec<AggregateUDF> {
-    vec![
+    let mut all = vec![
         funnel::window_funnel(),
         funnel::funnel_chain(),
         funnel::funnel_chains(),
@@ -143,12 +145,14 @@ fn aggregates() -> Vec<AggregateUDF> {
         exact_sum::exact_sum_merge(),
         plain_sql::sum(),
         plain_sql::percentile_cont(),
-    ]
+    ];
+    all.extend(states::aggregates());
+    all
 }
 
 /// Every scalar function.
 fn scalars() -> Vec<ScalarUDF> {
-    vec![
+    let mut all = vec![
         breakdown::breakdown(),
         data_reach::data_reach(),
         funnel::funnel_touches(),
@@ -173,7 +177,9 @@ fn scalars() -> Vec<ScalarUDF> {
         plain_sql::in_sample(),
         plain_sql::time_length(),
         plain_sql::as_number(),
-    ]
+    ];
+    all.extend(states::scalars());
+    all
 }
 
 /// Every window function.

@@ -7,4 +7,5 @@ pub mod bg_nbd;
 pub mod markov;
 pub mod proportions;
 pub mod shapley;
+pub mod sketches;
 pub mod wilson;

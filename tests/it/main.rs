@@ -37,6 +37,7 @@ mod program;
 mod reach;
 mod repl;
 mod statements;
+mod states;
 mod vacuumed;
 mod windows;
 mod writes;
