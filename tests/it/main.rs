@@ -23,6 +23,7 @@ mod ingest_slips;
 mod ingest_types;
 mod kills;
 mod layering;
+mod limited;
 mod managed;
 mod memory;
 mod merged;
