@@ -4,7 +4,7 @@
 //! a nested loop join puts the batches of its build side together into one, so both are there for a moment, and a limit that knows
 //! only one of them is passed by the size of the other. (It spills where that does not fit. Other joins get one batch: `one_batch`.)
 //! And a sort that has filled its share merges what it holds into a file, for which the keys of all its rows are written out and batches
-//! copied: where sorts fill the limit, that fails, and so does the query. They leave room for it.
+//! copied: where sorts fill the limit, that fails, and so does the query. They leave room for it, and merges some for what stands above them.
 //!
 //! Deals with: how much of the limit a reservation takes. Does not deal with: who holds most, for messages
 //! (`TrackConsumersPool` around it).
@@ -24,6 +24,10 @@ const SORTING: &str = "ExternalSorter[";
 
 /// The part of its share that a sort fills. A merge needs once and a half of what the sort held where rows are few numbers and a text.
 const SORTED: usize = 4;
+
+/// The merge of spilled files takes memory for as many as it can, all there is. It leaves a part of the limit to the operators above it, which begin
+/// when it is ready: an aggregate of one row would fail for twelve bytes.
+const MERGING: (&str, usize) = ("ExternalSorterMerge[", 8);
 
 /// A pool that gives each operator that can spill an equal share of what the others leave.
 #[derive(Debug)]
@@ -65,6 +69,13 @@ fn share_filled(reservation: &MemoryReservation, share: usize) -> usize {
     if sorts && reservation.size() > 0 { share / SORTED } else { share }
 }
 
+/// What a reservation may not take of what is left. It may begin with anything.
+fn left_to_others(reservation: &MemoryReservation, limit: usize) -> usize {
+    let (merging, part) = MERGING;
+    let goes_on = reservation.size() > 0;
+    if goes_on && reservation.consumer().name().starts_with(merging) { limit / part } else { 0 }
+}
+
 impl fmt::Display for FairPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "fair(pool_size: {})", human_readable_size(self.limit))
@@ -102,7 +113,8 @@ impl MemoryPool for FairPool {
             let share = self.limit.saturating_sub(taken.by_others) / taken.spillers.max(1);
             share_filled(reservation, share).saturating_sub(charge(consumer, reservation.size()))
         } else {
-            self.limit.saturating_sub(taken.by_others + taken.by_spillers)
+            let left = self.limit.saturating_sub(taken.by_others + taken.by_spillers);
+            left.saturating_sub(left_to_others(reservation, self.limit))
         };
         if bytes <= left {
             *taken.of(consumer) += bytes;
@@ -155,15 +167,21 @@ mod tests {
     }
 
     #[test]
-    fn sorts_leave_room_for_their_merge() {
+    fn sorts_leave_room_for_their_merge_and_merges_for_who_comes_after() {
         let pool = pool();
         let sort = MemoryConsumer::new("ExternalSorter[0]").with_can_spill(true).register(&pool);
         let merge = MemoryConsumer::new("ExternalSorterMerge[0]").register(&pool);
         sort.try_grow(200).unwrap();
         sort.try_grow(50).unwrap();
         assert!(sort.try_grow(1).is_err());
-        merge.try_grow(750).unwrap();
+        merge.try_grow(500).unwrap();
+        merge.try_grow(125).unwrap();
         assert!(merge.try_grow(1).is_err());
+        let above = MemoryConsumer::new("AggregateStream[0]").register(&pool);
+        above.try_grow(125).unwrap();
+        drop(above);
+        merge.free();
+        merge.try_grow(750).unwrap();
         merge.free();
         sort.free();
         sort.try_grow(1_000).unwrap();
