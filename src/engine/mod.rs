@@ -173,7 +173,7 @@ impl Engine {
             .with_default_features()
             .with_analyzer_rules(plan::analyzer_rules())
             .with_optimizer_rules(plan::optimizer_rules())
-            .with_physical_optimizer_rules(plan::physical_rules(footers, settings.memory.is_some())?)
+            .with_physical_optimizer_rules(plan::physical_rules(footers, settings.memory)?)
             .with_relation_planners(vec![
                 Arc::new(plan::AtEachTable),
                 statement::sample::planner(),
@@ -411,6 +411,15 @@ fn current_runtime(files: &Arc<LocalFiles>) -> relations::Runtime {
     })
 }
 
+/// Under limits up to this many bytes batches have half the rows: every operator holds some that no reservation knows of.
+const SMALL_LIMIT: usize = 128 << 20;
+
+/// What a merge holds for each spilled file that it reads: batches that wait, their keys as rows, buffers of the file. It reserves less.
+const SPILLED_FILE: usize = 2 << 20;
+
+/// Merges of fewer files than this would write the same rows too often.
+const FEWEST_SPILLED_FILES: usize = 4;
+
 fn session_config(settings: &Settings, workspace: &Workspace) -> Result<SessionConfig> {
     let mut config =
         SessionConfig::new().with_option_extension(TenureOptions::default()).with_option_extension(Notes::default());
@@ -423,6 +432,10 @@ fn session_config(settings: &Settings, workspace: &Workspace) -> Result<SessionC
         // result of ten rows under a small limit.
         let aside = (bytes / 64).clamp(64 << 10, config.options().execution.sort_spill_reservation_bytes);
         config.options_mut().execution.sort_spill_reservation_bytes = aside;
+        if bytes <= SMALL_LIMIT {
+            let rows = config.batch_size() / 2;
+            config = config.with_batch_size(rows);
+        }
     }
     for (key, value) in &workspace.options {
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_string);
@@ -443,7 +456,9 @@ fn runtime(settings: &Settings) -> Result<RuntimeEnv> {
         // Fair: a hash aggregation that may spill does not starve the operator above it. Five consumers are enough to
         // see which operator of a query holds the memory.
         let pool = TrackConsumersPool::new(FairPool::new(bytes), NonZeroUsize::MIN.saturating_add(4));
-        builder = builder.with_memory_pool(Arc::new(pool));
+        let threads = settings.threads.or_else(|| std::thread::available_parallelism().ok().map(NonZeroUsize::get));
+        let files = bytes / threads.unwrap_or(1).max(1) / SPILLED_FILE;
+        builder = builder.with_memory_pool(Arc::new(pool)).with_max_spill_merge_fan_in(files.max(FEWEST_SPILLED_FILES));
     }
     Ok(builder.build()?)
 }

@@ -3,6 +3,8 @@
 //! DataFusion's `FairSpillPool`, but for an operator that copies what it holds when the last row has come and reserves it once:
 //! a nested loop join puts the batches of its build side together into one, so both are there for a moment, and a limit that knows
 //! only one of them is passed by the size of the other. (It spills where that does not fit. Other joins get one batch: `one_batch`.)
+//! And a sort that has filled its share merges what it holds into a file, for which the keys of all its rows are written out and batches
+//! copied: where sorts fill the limit, that fails, and so does the query. They leave room for it, and merges some for what stands above them.
 //!
 //! Deals with: how much of the limit a reservation takes. Does not deal with: who holds most, for messages
 //! (`TrackConsumersPool` around it).
@@ -16,6 +18,16 @@ use parking_lot::Mutex;
 
 /// The operator that holds what it reserves twice, as its reservations' names begin.
 const COPYING: &str = "NestedLoopJoinLoad";
+
+/// The operator that needs memory to give memory back, as its reservations' names begin; not those of the merge itself.
+const SORTING: &str = "ExternalSorter[";
+
+/// The part of its share that a sort fills. A merge needs once and a half of what the sort held where rows are few numbers and a text.
+const SORTED: usize = 4;
+
+/// The merge of spilled files takes memory for as many as it can, all there is. It leaves a part of the limit to the operators above it, which begin
+/// when it is ready: an aggregate of one row would fail for twelve bytes.
+const MERGING: (&str, usize) = ("ExternalSorterMerge[", 8);
 
 /// A pool that gives each operator that can spill an equal share of what the others leave.
 #[derive(Debug)]
@@ -49,6 +61,19 @@ impl FairPool {
 /// What bytes of a reservation take of the limit.
 fn charge(consumer: &MemoryConsumer, bytes: usize) -> usize {
     if consumer.name().starts_with(COPYING) { bytes.saturating_mul(2) } else { bytes }
+}
+
+/// How much of its share a reservation may fill. One batch is let in whatever its size.
+fn share_filled(reservation: &MemoryReservation, share: usize) -> usize {
+    let sorts = reservation.consumer().name().starts_with(SORTING);
+    if sorts && reservation.size() > 0 { share / SORTED } else { share }
+}
+
+/// What a reservation may not take of what is left. It may begin with anything.
+fn left_to_others(reservation: &MemoryReservation, limit: usize) -> usize {
+    let (merging, part) = MERGING;
+    let goes_on = reservation.size() > 0;
+    if goes_on && reservation.consumer().name().starts_with(merging) { limit / part } else { 0 }
 }
 
 impl fmt::Display for FairPool {
@@ -86,9 +111,10 @@ impl MemoryPool for FairPool {
         let mut taken = self.taken.lock();
         let left = if consumer.can_spill() {
             let share = self.limit.saturating_sub(taken.by_others) / taken.spillers.max(1);
-            share.saturating_sub(charge(consumer, reservation.size()))
+            share_filled(reservation, share).saturating_sub(charge(consumer, reservation.size()))
         } else {
-            self.limit.saturating_sub(taken.by_others + taken.by_spillers)
+            let left = self.limit.saturating_sub(taken.by_others + taken.by_spillers);
+            left.saturating_sub(left_to_others(reservation, self.limit))
         };
         if bytes <= left {
             *taken.of(consumer) += bytes;
@@ -138,6 +164,28 @@ mod tests {
         assert_eq!(pool.reserved(), 1_150);
         drop((sorts, other));
         assert_eq!(pool.reserved(), 0);
+    }
+
+    #[test]
+    fn sorts_leave_room_for_their_merge_and_merges_for_who_comes_after() {
+        let pool = pool();
+        let sort = MemoryConsumer::new("ExternalSorter[0]").with_can_spill(true).register(&pool);
+        let merge = MemoryConsumer::new("ExternalSorterMerge[0]").register(&pool);
+        sort.try_grow(200).unwrap();
+        sort.try_grow(50).unwrap();
+        assert!(sort.try_grow(1).is_err());
+        merge.try_grow(500).unwrap();
+        merge.try_grow(125).unwrap();
+        assert!(merge.try_grow(1).is_err());
+        let above = MemoryConsumer::new("AggregateStream[0]").register(&pool);
+        above.try_grow(125).unwrap();
+        drop(above);
+        merge.free();
+        merge.try_grow(750).unwrap();
+        merge.free();
+        sort.free();
+        sort.try_grow(1_000).unwrap();
+        assert!(sort.try_grow(1).is_err());
     }
 
     #[test]

@@ -4,14 +4,19 @@
 //! the memory pool knows of one. Here the columns are put together one after the other, and what a column was made of is
 //! dropped before the next begins; the join finds one batch and copies nothing.
 //!
-//! Deals with: gathering, and accounting for both. Does not deal with: which inputs are gathered (`plan/gathered_joins`).
+//! A hash join accounts for the batch and for its table, but not for what else it keeps for each row. That is accounted for here, for as long as
+//! the rows are there: the reservation is part of the batch.
+//!
+//! Deals with: gathering, and accounting for these. Does not deal with: which inputs are gathered (`plan/gathered_joins`).
 
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, make_array};
+use arrow::buffer::Buffer;
 use arrow::compute::concat;
 use arrow::datatypes::SchemaRef;
+use bytes::Bytes;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::utils::memory::RecordBatchMemoryCounter;
 use datafusion::error::Result;
@@ -23,16 +28,21 @@ use futures::StreamExt;
 
 use crate::error::Error;
 
+/// What a hash join keeps for each row of its build side beside the row and its entry of the table: the row before it with the same hash, and,
+/// while it makes the table, the hash.
+pub const BYTES_OF_ROW: usize = size_of::<u32>() + size_of::<u64>();
+
 /// The operator.
 #[derive(Debug)]
 pub struct OneBatchExec {
     input: Arc<dyn ExecutionPlan>,
+    bytes_of_row: usize,
 }
 
 impl OneBatchExec {
-    /// Above this input.
-    pub fn new(input: Arc<dyn ExecutionPlan>) -> Self {
-        Self { input }
+    /// Above this input of a join that keeps so many bytes for each row that it does not account for.
+    pub fn new(input: Arc<dyn ExecutionPlan>, bytes_of_row: usize) -> Self {
+        Self { input, bytes_of_row }
     }
 }
 
@@ -69,14 +79,14 @@ impl ExecutionPlan for OneBatchExec {
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
         let [input] = <[_; 1]>::try_from(children)
             .map_err(|c| Error::internal(format!("OneBatchExec has one input, got {}", c.len())))?;
-        Ok(Arc::new(Self::new(input)))
+        Ok(Arc::new(Self::new(input, self.bytes_of_row)))
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let input = self.input.execute(partition, Arc::clone(&context))?;
         let schema = input.schema();
         let held = MemoryConsumer::new(format!("HashJoinInput[{partition}]")).register(context.memory_pool());
-        let gathered = futures::stream::once(gather(input, Arc::clone(&schema), held));
+        let gathered = futures::stream::once(gather(input, Arc::clone(&schema), held, self.bytes_of_row));
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, gathered)))
     }
 }
@@ -85,6 +95,7 @@ async fn gather(
     mut input: SendableRecordBatchStream,
     schema: SchemaRef,
     held: MemoryReservation,
+    bytes_of_row: usize,
 ) -> Result<RecordBatch> {
     // Batches may be slices of one allocation, which counts once.
     let mut counter = RecordBatchMemoryCounter::new();
@@ -94,7 +105,47 @@ async fn gather(
         batches.push(batch);
     }
     drop(input);
-    together(batches, schema, &held)
+    let batch = together(batches, schema, &held)?;
+    // The join accounts for the batch from here on.
+    held.try_resize(batch.num_rows().saturating_mul(bytes_of_row))?;
+    with_reservation(batch, held)
+}
+
+/// Bytes, and a reservation that is given back when they are dropped.
+struct Held {
+    bytes: Buffer,
+    _reservation: MemoryReservation,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// The batch, which holds the reservation until it is dropped.
+fn with_reservation(batch: RecordBatch, reservation: MemoryReservation) -> Result<RecordBatch> {
+    let has_values = |column: &ArrayRef| column.to_data().buffers().first().is_some_and(|buffer| !buffer.is_empty());
+    // Numbers first: of other columns every value is checked once more.
+    let numbers = |column: &ArrayRef| column.data_type().is_primitive() && has_values(column);
+    let columns = batch.columns();
+    let at = columns.iter().position(numbers).or_else(|| columns.iter().position(has_values));
+    let Some((at, column)) = at.and_then(|at| Some((at, columns.get(at)?.to_data()))) else { return Ok(batch) };
+    if reservation.size() == 0 {
+        return Ok(batch);
+    }
+    let mut buffers = column.buffers().to_vec();
+    if let Some(first) = buffers.first_mut() {
+        let held = Held { bytes: first.clone(), _reservation: reservation };
+        *first = Buffer::from(Bytes::from_owner(held));
+    }
+    let column = make_array(column.into_builder().buffers(buffers).build()?);
+    let (schema, mut columns, rows) = batch.into_parts();
+    if let Some(place) = columns.get_mut(at) {
+        *place = column;
+    }
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    Ok(RecordBatch::try_new_with_options(schema, columns, &options)?)
 }
 
 /// Puts batches together column by column.
@@ -158,5 +209,29 @@ mod tests {
         let pool: Arc<dyn MemoryPool> = Arc::new(GreedyMemoryPool::new(0));
         let held = MemoryConsumer::new("test").register(&pool);
         assert_eq!(together(Vec::new(), schema, &held).unwrap().num_rows(), 0);
+    }
+
+    #[test]
+    fn a_batch_holds_what_is_kept_for_its_rows() {
+        let pool: Arc<dyn MemoryPool> = Arc::new(GreedyMemoryPool::new(10_000));
+        let reserve = |bytes| {
+            let held = MemoryConsumer::new("test").register(&pool);
+            held.try_grow(bytes).unwrap();
+            held
+        };
+        let (rows, sliced) = (batch(3, 100), batch(0, 100).slice(3, 50));
+        let texts = rows.project(&[1]).unwrap();
+        for rows in [rows, sliced, texts] {
+            let held = with_reservation(rows.clone(), reserve(1_200)).unwrap();
+            assert_eq!((&held, pool.reserved()), (&rows, 1_200));
+            let one = held.slice(1, 1);
+            drop(held);
+            assert_eq!((&one, pool.reserved()), (&rows.slice(1, 1), 1_200));
+            drop(one);
+            assert_eq!(pool.reserved(), 0);
+        }
+        // Nothing holds it where there are no rows.
+        assert_eq!(with_reservation(batch(0, 0), reserve(0)).unwrap().num_rows(), 0);
+        assert_eq!(pool.reserved(), 0);
     }
 }

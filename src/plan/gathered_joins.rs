@@ -8,12 +8,16 @@ use std::sync::Arc;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::error::Result;
+use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::execution_plan::replace_children_if_necessary;
 use datafusion::physical_plan::joins::{CrossJoinExec, HashJoinExec};
 
-use crate::exec::one_batch::OneBatchExec;
+use crate::exec::one_batch::{BYTES_OF_ROW, OneBatchExec};
+
+/// What a computed key without a fixed width is believed to take.
+const TEXT: usize = 32;
 
 /// The rule.
 #[derive(Debug)]
@@ -30,7 +34,10 @@ impl PhysicalOptimizerRule for GatheredJoins {
             if build.is::<OneBatchExec>() {
                 return Ok(Transformed::no(node));
             }
-            *build = Arc::new(OneBatchExec::new(Arc::clone(build)));
+            *build = Arc::new(OneBatchExec::new(
+                Arc::clone(build),
+                node.downcast_ref::<HashJoinExec>().map_or(0, bytes_of_row),
+            ));
             Ok(Transformed::yes(replace_children_if_necessary(node, inputs)?))
         })
         .data()
@@ -43,4 +50,12 @@ impl PhysicalOptimizerRule for GatheredJoins {
     fn schema_check(&self) -> bool {
         true
     }
+}
+
+/// What a hash join holds for each row of its build side without accounting for it; keys that are not columns are computed for all rows.
+fn bytes_of_row(join: &HashJoinExec) -> usize {
+    let schema = join.left().schema();
+    let computed = join.on().iter().filter(|(key, _)| !key.is::<Column>());
+    let widths = computed.map(|(key, _)| key.data_type(&schema).ok().and_then(|t| t.primitive_width()).unwrap_or(TEXT));
+    BYTES_OF_ROW + widths.sum::<usize>()
 }

@@ -22,6 +22,7 @@ mod partition_first;
 mod relied_on;
 mod row_cuts;
 mod rows_asked;
+mod sorted_joins;
 mod spans_in_order;
 mod spans_of_time;
 mod stoppable;
@@ -49,10 +50,13 @@ pub use self::stoppable::{AtEachTable, Stop, check as check_stop};
 /// `unordered_scan` and `believed_order` come first, before anybody relies on an order; the check of orders, while the plan still says whether
 /// the query itself asked for one. The others come after the rules that place repartitions and sorts, since they replace
 /// what those have built. All come before the rule that checks that every operator gets the distribution and order it
-/// requires: what we build is checked like anything else. `footers` tell where users lie, `limited` whether memory is.
+/// requires: what we build is checked like anything else. `footers` tell where users lie, `memory` how many bytes a query may hold.
 ///
 /// Errors: a rule of DataFusion's has another name by now, so that nobody knows where ours belong.
-pub fn physical_rules(footers: Footers, limited: bool) -> Result<Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>>> {
+pub fn physical_rules(
+    footers: Footers,
+    memory: Option<usize>,
+) -> Result<Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>>> {
     let mut rules = PhysicalOptimizer::new().rules;
     last(&rules, FiltersByPosition::WRAPS)?;
     for rule in &mut rules {
@@ -67,12 +71,16 @@ pub fn physical_rules(footers: Footers, limited: bool) -> Result<Vec<Arc<dyn Phy
     rules.insert(at + 1, Arc::new(partition_first::PartitionFirst));
     rules.insert(at + 2, Arc::new(filters_by_value::FiltersByValue));
     rules.insert(at + 3, Arc::new(windows::Windows));
-    if limited {
+    if memory.is_some() {
         rules.insert(at + 4, Arc::new(gathered_joins::GatheredJoins));
     }
     // After the rule that wraps the leaves, so that no leaf counts as wrapped already.
     let after = last(&rules, "EnsureCooperative")? + 1;
     rules.insert(after, Arc::new(cooperative_joins::CooperativeJoins));
+    if let Some(bytes) = memory {
+        let after = last(&rules, "join_selection")? + 1;
+        rules.insert(after, Arc::new(sorted_joins::SortedJoins(bytes)));
+    }
     rules.insert(0, Arc::new(unordered_scan::UnorderedScan));
     rules.insert(1, Arc::new(believed_order::BelievedOrder(footers)));
     Ok(rules.into_iter().map(|rule| Arc::new(Stoppable(rule)) as _).collect())
@@ -121,7 +129,7 @@ mod tests {
     #[test]
     fn rules_stand_where_they_must() {
         let mut rules = PhysicalOptimizer::new().rules;
-        for name in ["OutputRequirements", "EnsureCooperative", FiltersByPosition::WRAPS] {
+        for name in ["OutputRequirements", "EnsureCooperative", "join_selection", FiltersByPosition::WRAPS] {
             assert!(last(&rules, name).is_ok(), "{name}");
             rules.retain(|rule| rule.name() != name);
             let told = last(&rules, name).unwrap_err();

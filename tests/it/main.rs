@@ -24,6 +24,7 @@ mod ingest_types;
 mod joined_files;
 mod kills;
 mod layering;
+mod limited;
 mod managed;
 mod memory;
 mod merged;

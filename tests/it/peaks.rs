@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use crate::program::{Place, program};
 
 /// Questions about a table, each with one answer whatever the order of its rows.
-const QUESTIONS: [(&str, &str); 20] = [
+const QUESTIONS: [(&str, &str); 35] = [
     (
         "funnel",
         "SELECT * FROM funnel(events, steps => ['view_item', 'add_to_cart', 'purchase'], within => INTERVAL '7 days', by => country)",
@@ -23,7 +23,35 @@ const QUESTIONS: [(&str, &str); 20] = [
         "retention_curve",
         "SELECT * FROM retention_curve(events, start => 'view_item', unit => 'week', periods => 5, by => country)",
     ),
+    (
+        "retention of every period",
+        "SELECT count(*), sum(size), sum(retained) FROM retention(events, birth => 'recurring', unit => 'week', periods => 8)",
+    ),
+    (
+        "retention_triangle",
+        "SELECT * FROM retention_triangle(events, start => 'view_item', unit => 'month', periods => 3)",
+    ),
     ("lifecycle", "SELECT * FROM lifecycle(events, unit => 'week', by => country)"),
+    (
+        "lifecycle of days",
+        "SELECT * FROM lifecycle(events, unit => 'week', inactive_after => INTERVAL '10 days', by => country)",
+    ),
+    ("lifecycle_states", "SELECT * FROM lifecycle_states(events, unit => 'week', churned_after => 4)"),
+    ("engagement", "SELECT * FROM engagement(events, by => country)"),
+    ("stickiness", "SELECT * FROM stickiness(events, unit => 'week', by => country)"),
+    ("streaks", "SELECT count(*), sum(current), sum(longest), sum(active_periods) FROM streaks(events)"),
+    ("trend", "SELECT * FROM trend(events, unit => 'day', value => price, by => country)"),
+    ("top", "SELECT * FROM top(events, property => page, n => 5)"),
+    (
+        "distribution",
+        "SELECT * FROM distribution(events, active => 'purchase', value => price, buckets => [0, 50, 100, 500])",
+    ),
+    ("rfm", "SELECT segment, count(*), sum(orders) FROM rfm(events, amount => price) GROUP BY segment"),
+    (
+        "portrait",
+        "SELECT * FROM portrait((SELECT user_id, country, platform, event = 'purchase' AS bought FROM events), segment => bought, attributes => [country, platform])",
+    ),
+    ("sample_users", "SELECT count(*), sum(user_id) FROM sample_users(events, share => 0.5)"),
     ("sessions", "SELECT count(*), sum(events), max(duration_seconds) FROM sessions(events)"),
     ("session_summary", "SELECT * FROM session_summary(events, by => country)"),
     ("pages", "SELECT * FROM pages(events, page => event)"),
@@ -56,12 +84,20 @@ const QUESTIONS: [(&str, &str); 20] = [
         "SELECT count(*), max(a.event), max(b.channel) FROM events a JOIN (SELECT user_id, ts, event, country, channel FROM events WHERE event = 'view_item') b ON a.user_id = b.user_id AND a.ts = b.ts",
     ),
     (
+        "outer join",
+        "SELECT count(*), count(b.ts), max(a.channel) FROM events a LEFT JOIN (SELECT user_id, ts FROM events WHERE event = 'purchase') b ON a.user_id = b.user_id AND a.ts = b.ts",
+    ),
+    (
         "nested loop join",
         "SELECT count(*) FROM events a JOIN (SELECT ts FROM events WHERE event = 'purchase' AND user_id < 3) b ON a.ts < b.ts",
     ),
     (
         "sort",
         "SELECT count(*), max(n) FROM (SELECT *, row_number() OVER (ORDER BY ts DESC, user_id, event) AS n FROM events)",
+    ),
+    (
+        "sort of whole rows",
+        "SELECT count(*), max(page), sum(item_id * (n % 1000)) FROM (SELECT event, page, price, item_id, row_number() OVER (ORDER BY page, ts, user_id, event, item_id) AS n FROM events)",
     ),
 ];
 
