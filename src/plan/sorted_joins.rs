@@ -10,7 +10,7 @@
 //!
 //! Stands behind the rule that chooses the build side, and before those that place repartitions and sorts.
 //! Deals with: which joins those are. Does not deal with: joins without an equality, a build side that statistics know too little of or that turns
-//! out larger than they say (an error, which names the join), or where the two kinds of join could differ: keys of floats, conditions beside the keys of an outer join.
+//! out larger than they say (an error, which names the join), or where the two kinds of join could differ: keys of floats, conditions beside the keys.
 
 use std::sync::Arc;
 
@@ -72,7 +72,6 @@ impl PhysicalOptimizerRule for SortedJoins {
 
 /// Whether the join of sorted inputs has the same rows.
 fn means_the_same(join: &HashJoinExec) -> bool {
-    let outer_condition = join.filter().is_some() && *join.join_type() != JoinType::Inner;
     // Some kinds compare keys of fewer types.
     let of_some_types = match join.join_type() {
         JoinType::Inner | JoinType::Left | JoinType::Right | JoinType::Full => false,
@@ -84,7 +83,8 @@ fn means_the_same(join: &HashJoinExec) -> bool {
         (Ok(a), Ok(b)) => a == b && compares(&a, of_some_types),
         _ => false,
     });
-    !outer_condition && !join.null_aware && join.fetch().is_none() && keys_compare
+    // The other join takes the columns of a condition in the order of its sides, and not in theirs.
+    join.filter().is_none() && !join.null_aware && join.fetch().is_none() && keys_compare
 }
 
 fn compares(key: &DataType, of_some_types: bool) -> bool {
@@ -133,8 +133,7 @@ fn sorted(join: &HashJoinExec) -> Result<Arc<dyn ExecutionPlan>> {
     let keys = join.on().to_vec();
     let order = vec![SortOptions::default(); keys.len()];
     let (left, right) = (Arc::clone(join.left()), Arc::clone(join.right()));
-    let filter = join.filter().cloned();
-    let merge = SortMergeJoinExec::try_new(left, right, keys, filter, *join.join_type(), order, join.null_equality())?;
+    let merge = SortMergeJoinExec::try_new(left, right, keys, None, *join.join_type(), order, join.null_equality())?;
     let Some(columns) = &join.projection else { return Ok(Arc::new(merge)) };
     let schema = merge.schema();
     let columns = columns.iter().map(|&at| {
