@@ -16,11 +16,15 @@ pub use user::user_lifecycle;
 use super::columns::literal_text;
 use super::retention::arguments::Counting;
 use super::{ArgumentDoc, FunctionDoc, FunctionKind};
-use crate::algo::calendar::{Calendar, Clock};
-use crate::error::Result;
+use crate::algo::calendar::{Calendar, Clock, Unit};
+use crate::error::{Error, Result, suggest};
 
 /// The calendar of three words, checked.
 pub fn calendar(function: &str, unit: &str, zone: &str, week_start: &str, clock: Clock) -> Result<Calendar> {
+    // Hours are units of retention alone: everything else has dates.
+    if Unit::parse(unit).is_none() {
+        return Err(Error::user(format!("{function}: unknown unit '{unit}'; {}", suggest(unit, Unit::NAMES))));
+    }
     Ok(Counting::parse(function, unit, zone, week_start, "calendar", clock)?.calendar)
 }
 

@@ -14,17 +14,17 @@ use datafusion::error::Result;
 use datafusion::logical_expr::function::AccumulatorArgs;
 use datafusion::logical_expr::{AggregateUDF, GroupsAccumulator};
 
+use super::arguments::Counting;
 use super::user::least_returns;
 use crate::algo::calendar::Clock;
 use crate::algo::event_log::Grouped;
 use crate::algo::retention::{Membership, Tied, Visit, memberships};
 use crate::error::Error;
 use crate::functions::columns::{
-    Times, clock_of, coerce_condition, coerce_time, list_of, masks, struct_fields, times_array,
+    Times, clock_of, coerce_condition, coerce_time, list_of, literal_text, masks, struct_fields, times_array,
 };
 use crate::functions::grouped::{GroupedFunction, aggregate, argument_types};
 use crate::functions::kept_values::{KeptValues, kept_fields};
-use crate::functions::lifecycle::calendar_of_literals;
 use crate::functions::period::numbers::PeriodNumbers;
 use crate::functions::user_logs::{NO_VALUE, Taken, UserFold, UserLogs, Users};
 
@@ -107,7 +107,11 @@ impl GroupedFunction for UserRecurring {
     fn groups(&self, args: &AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
         let types = argument_types(args);
         let clock = clock_of(&types[0]).unwrap_or(Clock::Dates);
-        let numbers = PeriodNumbers::new(NAME, calendar_of_literals(NAME, args.exprs, WORDS, clock)?);
+        let text = |name, at| literal_text(NAME, name, args.exprs, at);
+        let (unit, zone) = (text("the unit", WORDS)?, text("the time zone", WORDS + 1)?);
+        let week_start = text("week_start", WORDS + 2)?;
+        let counting = Counting::parse(NAME, &unit, &zone, &week_start, "calendar", clock)?;
+        let numbers = PeriodNumbers::new(NAME, counting.calendar);
         let least = least_returns(NAME, args.exprs, LEAST)?;
         let kept = kept_of(&types).map(KeptValues::new).transpose()?;
         Ok(Box::new(UserLogs::new(Visits { time_type: types[0].clone(), numbers, least }, kept)))

@@ -25,6 +25,7 @@ use crate::algo::states::returns::{Asked, Returns};
 use crate::error::Error;
 use crate::functions::columns::{Times, clock_of, coerce_condition, coerce_time, list_of, literal_text, masks};
 use crate::functions::grouped::{GroupedFunction, aggregate};
+use crate::functions::lifecycle::calendar;
 use crate::functions::retention::arguments::Counting;
 use crate::functions::row_function::{RowFunction, row_function};
 
@@ -99,6 +100,7 @@ impl GroupedFunction for MakeState {
         let time = args.expr_fields[0].data_type();
         let counting = Counting::of_literals(STATE, args.exprs, WORDS, clock_of(time).unwrap_or(Clock::Dates))?;
         let word = |at| literal_text(STATE, "unit, time zone or week_start", args.exprs, at);
+        calendar(STATE, &word(WORDS)?, &word(WORDS + 1)?, &word(WORDS + 2)?, Clock::Dates)?;
         let periods = periods_of(&word(WORDS)?, &word(WORDS + 1)?, &word(WORDS + 2)?);
         let asked = Arc::new(Asked { ticks: ticks_of(time), rolling: counting.rolling.is_some(), periods });
         let last = Some((asked, counting.periods()));
@@ -116,6 +118,8 @@ impl GroupedFunction for MakeState {
         };
         match (word(0), word(1), word(2), word(3)) {
             (Some(unit), Some(zone), Some(week_start), Some(index)) => {
+                // A state keeps no hours.
+                calendar(STATE, unit, zone, week_start, Clock::Dates)?;
                 Counting::parse(STATE, unit, zone, week_start, index, Clock::Dates).map(drop)
             }
             _ => Ok(()),

@@ -504,6 +504,9 @@ fn every_cell_of_the_table() {
     assert!(returns > 10_000, "the data hardly ask anything: {returns} returns");
 }
 
+/// Users, those who came back, and their sums of money.
+type Pooled = (i64, i64, [i64; 3]);
+
 /// The curve is the sum over complete cohorts; its bounds solve Wilson's equation, found here by halving.
 #[test]
 fn the_curve_is_pooled() {
@@ -512,7 +515,7 @@ fn the_curve_is_pooled() {
             return;
         }
         let sql = format!("SELECT * FROM retention_curve(t, {})", question.arguments());
-        let mut pooled: BTreeMap<(Option<String>, i64), (i64, i64, [i64; 3])> = BTreeMap::new();
+        let mut pooled: BTreeMap<(Option<String>, i64), Pooled> = BTreeMap::new();
         for cohort in &want {
             for (at, (_, to)) in question.cells().into_iter().enumerate() {
                 let by = (question.split == Split::By).then(|| cohort.leading[0].clone());
