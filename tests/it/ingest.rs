@@ -235,7 +235,7 @@ fn a_mapping_names_types_and_leaves_out() {
     assert_snapshot!(ingest(&place, &["a.ndjson", "--into", "data", "--mapping", "wrong.toml", "--table", "x"]), @r#"
     exit 1
     -- stderr
-    error: mapping: no source has a column 'udi' (for 'user_id'); allowed: uid, at, action, junk, properties
+    error: 'a.ndjson': mapping: no source has a column 'udi' (for 'user_id'); allowed: uid, at, action, junk, properties
     "#);
     place.write("wrong.toml", "usr = 'uid'");
     assert_snapshot!(ingest(&place, &["a.ndjson", "--into", "data", "--mapping", "wrong.toml", "--table", "x"]), @r#"
@@ -342,7 +342,7 @@ fn later_files_are_appended() {
     assert_snapshot!(ingest(&place, &["case.csv", "--into", "data"]), @r#"
     exit 1
     -- stderr
-    error: column 'Price' and the table's 'price' differ only by case
+    error: 'case.csv': column 'Price' and the table's 'price' differ only by case
     hint: map it: [columns] price = "Price"
     "#);
     place.write("other.csv", "uid,ts,event\n3,2024-02-01,view\n");
@@ -441,16 +441,16 @@ fn names_must_be_clear() {
     ingest(&place, &["twice.csv", "--into", "named", "-q"]);
     assert_eq!(query(&place, "SELECT a, a_1, column_6 FROM 'named/events'"), "a,a_1,column_6\n1,2,3");
     assert_snapshot!(fails("user_id,ts,event,Page,page\n1,2024-01-31,v,1,2\n", &[]), @r#"
-    error: columns 'Page' and 'page' differ only by case
+    error: 'n.csv': columns 'Page' and 'page' differ only by case
     hint: rename one in a mapping: [columns] page_2 = "page"
     "#);
-    assert_snapshot!(fails("uid,ts,event\n1,2024-01-31,v\n", &[]), @r#"error: no user column found (looked for user_id); name it with --user COLUMN; candidates: uid, event"#);
-    assert_snapshot!(fails("user_id,ts,time,event\n1,2024-01-31,2024-01-31,v\n", &[]), @r#"error: more than one time column (ts, time); choose with --time COLUMN"#);
-    assert_snapshot!(fails("user_id,ts,event\n1,2024-01-31,v\n", &["--user", "usr_id"]), @r#"error: the user column 'usr_id' is not among the columns; did you mean 'user_id'?"#);
-    assert_snapshot!(fails("user_id,ts,event\n1,2024-01-31,v\n", &["--user", "event"]), @r#"error: user, time and event must be three columns, got 'event', 'ts' and 'event'"#);
-    assert_snapshot!(fails("user_id,ts,event\n1,2024-01-31,v\n", &["--dedup-key", "insert_id"]), @r#"error: the deduplication key 'insert_id' is not among the columns; did you mean 'user_id'?"#);
+    assert_snapshot!(fails("uid,ts,event\n1,2024-01-31,v\n", &[]), @r#"error: 'n.csv': no user column found (looked for user_id); name it with --user COLUMN; candidates: uid, event"#);
+    assert_snapshot!(fails("user_id,ts,time,event\n1,2024-01-31,2024-01-31,v\n", &[]), @r#"error: 'n.csv': more than one time column (ts, time); choose with --time COLUMN"#);
+    assert_snapshot!(fails("user_id,ts,event\n1,2024-01-31,v\n", &["--user", "usr_id"]), @r#"error: 'n.csv': the user column 'usr_id' is not among the columns; did you mean 'user_id'?"#);
+    assert_snapshot!(fails("user_id,ts,event\n1,2024-01-31,v\n", &["--user", "event"]), @r#"error: 'n.csv': user, time and event must be three columns, got 'event', 'ts' and 'event'"#);
+    assert_snapshot!(fails("user_id,ts,event\n1,2024-01-31,v\n", &["--dedup-key", "insert_id"]), @r#"error: 'n.csv': the deduplication key 'insert_id' is not among the columns; did you mean 'user_id'?"#);
     assert_snapshot!(fails("user_id,ts,event\n1,2024-01-31,v\n", &["--period", "yaer"]), @r#"error: unknown period 'yaer'; allowed: day, week, month"#);
-    assert_snapshot!(fails("", &[]), @r#"error: the sources have no columns"#);
+    assert_snapshot!(fails("", &[]), @r#"error: 'n.csv': the sources have no columns"#);
     assert!(!place.path("data/events").exists());
     // By place, everything can be named.
     place.write("n.csv", "user_id,ts,event,a,a,\n1,2024-01-31,v,1,2,3\n");
