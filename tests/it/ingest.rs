@@ -349,7 +349,7 @@ fn later_files_are_appended() {
     assert_snapshot!(ingest(&place, &["other.csv", "--into", "data"]), @r#"
     exit 1
     -- stderr
-    error: the sources have no column for the table's user column 'user_id'; allowed: uid, ts, event
+    error: 'other.csv': the sources have no column for the table's user column 'user_id'; allowed: uid, ts, event
     hint: map one: [columns] user_id = "its name in the source"
     "#);
     assert_eq!(query(&place, "SELECT count(*) FROM 'data/events'"), "count(*)\n4");
