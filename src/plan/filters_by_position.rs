@@ -12,17 +12,17 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::Schema;
+use arrow::datatypes::Schema;
 use datafusion::common::JoinType;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::error::Result;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
-use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::joins::HashJoinExec;
 use datafusion::physical_plan::union::{InterleaveExec, UnionExec};
+use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr};
 
 use crate::exec::filters_apart::FiltersApart;
 
@@ -71,7 +71,7 @@ fn takes_one_for_another(node: &dyn ExecutionPlan) -> bool {
         return true;
     }
     let at = |child: usize, name: &str| children[child].schema().index_of(name).ok();
-    let is = |expr: &Arc<dyn datafusion::physical_plan::PhysicalExpr>, place: usize| {
+    let is = |expr: &Arc<dyn PhysicalExpr>, place: usize| {
         expr.downcast_ref::<Column>().is_some_and(|column| column.index() == place)
     };
     if let Some(join) = node.downcast_ref::<HashJoinExec>() {

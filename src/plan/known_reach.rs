@@ -61,8 +61,10 @@ fn largest(plan: &LogicalPlan, column: &Column) -> Option<ScalarValue> {
         LogicalPlan::TableScan(scan) if scan.filters.is_empty() && scan.fetch.is_none() => {
             let table = source_as_provider(&scan.source).ok()?;
             let at = table.schema().index_of(&column.name).ok()?;
+            // A file may hold the times in another unit than the table has.
+            let of_table = table.schema().field(at).data_type().clone();
             match table.statistics()?.column_statistics.get(at)?.max_value.clone() {
-                Precision::Exact(value) if !value.is_null() => Some(value),
+                Precision::Exact(value) if !value.is_null() && value.data_type() == of_table => Some(value),
                 _ => None,
             }
         }

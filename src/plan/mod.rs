@@ -12,6 +12,7 @@ mod filters_by_value;
 mod gathered_joins;
 mod known_reach;
 mod local_calendar;
+mod narrowing_casts;
 mod null_keys;
 mod nulls_in_lists;
 mod order_check;
@@ -108,7 +109,7 @@ pub fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
     rules.into_iter().map(|rule| Arc::new(Stoppable(rule)) as _).collect()
 }
 
-/// DataFusion's optimizer rules with ours before them.
+/// DataFusion's optimizer rules with ours before them; one that hides conditions from estimates comes last.
 pub fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     let mut rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = Optimizer::new().rules;
     for rule in &mut rules {
@@ -118,6 +119,7 @@ pub fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     }
     rules.insert(0, Arc::new(null_keys::NullKeys));
     rules.insert(1, Arc::new(known_reach::KnownReach));
+    rules.push(Arc::new(narrowing_casts::NarrowingCasts));
     rules.into_iter().map(|rule| Arc::new(Stoppable(rule)) as _).collect()
 }
 

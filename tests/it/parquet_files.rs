@@ -934,3 +934,48 @@ fn zones_that_nobody_knows_are_utc() {
         asked.rows(&format!("SELECT * FROM '{}'", file.display()));
     }
 }
+
+/// What is estimated from bounds is no reason to refuse a statement: a time that becomes a date has wider bounds than before.
+#[test]
+fn narrowed_columns_are_compared_whatever_their_bounds() {
+    let folder = folder();
+    let asked = Asked::new(2);
+    let at = |text: &str| text.parse::<jiff::Timestamp>().unwrap().as_nanosecond() as i64;
+    let times = [at("2024-01-02T23:59:00Z"), at("2024-02-01T12:00:00Z"), at("2024-03-22T22:15:00Z")];
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("id", ints(&[1, 2, 3])),
+        ("d", Arc::new(Date32Array::from(vec![19_724, 19_755, 19_804]))),
+        ("ns", Arc::new(TimestampNanosecondArray::from(times.to_vec()))),
+        ("us", Arc::new(TimestampMicrosecondArray::from(times.map(|time| time / 1_000).to_vec()))),
+        ("x", Arc::new(Float64Array::from(vec![1.9, 2.5, 3.1]))),
+    ];
+    let rows = batch(columns);
+    let file = folder.path().join("a.parquet");
+    write(&file, &rows);
+    asked.table("memory", vec![vec![rows]]);
+    for condition in [
+        "d = CAST(ns AS DATE)",
+        "d >= CAST(ns AS DATE)",
+        "CAST(ns AS DATE) < d + 1",
+        "d = CAST(us AS DATE)",
+        "CAST(us AS DATE) <= d AND id > 1",
+        "CAST(x AS INT) <= id",
+        "id >= CAST(x AS BIGINT)",
+        "CAST(ns AS TIMESTAMP(0)) <= us",
+        "CAST(ns AS DATE) = CAST(us AS DATE)",
+        "CAST(ns AS DATE) >= DATE '2024-01-02'",
+    ] {
+        let ask = |table: &str| asked.rows(&format!("SELECT id FROM {table} WHERE {condition} ORDER BY id"));
+        assert_eq!(ask(&format!("'{}'", file.display())), ask("memory"), "{condition}");
+        let join = |table: &str| {
+            asked.rows(&format!(
+                "SELECT a.id, b.id FROM {table} a JOIN {table} b ON a.d = CAST(b.ns AS DATE) ORDER BY 1"
+            ))
+        };
+        assert_eq!(join(&format!("'{}'", file.display())), join("memory"));
+    }
+    // It is a key of a join still.
+    let plan = asked
+        .rows(&format!("EXPLAIN SELECT a.id FROM '{0}' a JOIN '{0}' b ON a.d = CAST(b.ns AS DATE)", file.display()));
+    assert!(plan.concat().concat().contains("HashJoinExec"), "{plan:?}");
+}

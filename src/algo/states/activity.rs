@@ -23,7 +23,15 @@ pub struct Periods {
 impl Periods {
     /// Appends them.
     pub fn write(&self, to: &mut Vec<u8>) {
-        to.push(Unit::NAMES.iter().position(|name| *name == self.unit.name()).unwrap_or_default() as u8);
+        to.push(match self.unit {
+            Unit::Day => 0,
+            Unit::Week => 1,
+            Unit::Month => 2,
+            Unit::Quarter => 3,
+            Unit::Year => 4,
+            // Nobody reads it back: the functions refuse it.
+            Unit::Hour => u8::MAX,
+        });
         to.push(self.week_start);
         push_text(to, &self.zone);
     }

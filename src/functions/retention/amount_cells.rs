@@ -12,7 +12,7 @@ use datafusion::logical_expr::function::AccumulatorArgs;
 use datafusion::logical_expr::{AggregateUDF, EmitTo, GroupsAccumulator};
 
 use super::amounts::{ColumnAmount, amount_of, list_item, list_of_structs, too_large};
-use super::cells::retained;
+use super::cells::{coerced, retained};
 use crate::algo::cohort_value::{Cells, TooLarge, Worth};
 use crate::algo::retention::Retained;
 use crate::error::Error;
@@ -48,16 +48,10 @@ impl GroupedFunction for AmountCells {
     }
 
     fn coerce(&self, types: &[DataType]) -> Result<Vec<DataType>, Error> {
-        match types {
-            [amounts, _, _, brackets @ ..] if brackets.len() < 2 && amount_of(amounts).is_some() => {
-                let mut coerced = vec![amounts.clone(), DataType::Int64, DataType::Utf8];
-                coerced.extend(brackets.iter().map(|_| DataType::new_list(DataType::Int64, true)));
-                Ok(coerced)
-            }
-            _ => Err(Error::user(format!(
-                "{NAME}: needs (amounts as from user_amounts, number of periods, type [, brackets])"
-            ))),
-        }
+        let amounts = types.first().filter(|amounts| amount_of(amounts).is_some());
+        amounts.and_then(|amounts| coerced(amounts.clone(), types)).ok_or_else(|| {
+            Error::user(format!("{NAME}: needs (amounts as from user_amounts, number of periods, type [, brackets])"))
+        })
     }
 
     fn answer_type(&self, types: &[DataType]) -> Result<DataType, Error> {

@@ -38,16 +38,11 @@ impl GroupedFunction for RetentionCells {
     }
 
     fn coerce(&self, types: &[DataType]) -> Result<Vec<DataType>, Error> {
-        match types {
-            [DataType::List(item), _, _, brackets @ ..]
-                if brackets.len() < 2 && (item.data_type().is_integer() || item.data_type().is_null()) =>
-            {
-                let mut coerced = vec![DataType::new_list(DataType::Int64, true), DataType::Int64, DataType::Utf8];
-                coerced.extend(brackets.iter().map(|_| DataType::new_list(DataType::Int64, true)));
-                Ok(coerced)
-            }
-            _ => Err(Error::user(format!("{NAME}: needs (list of periods, number of periods, type [, brackets])"))),
-        }
+        let of_numbers = matches!(types.first(), Some(DataType::List(item)) if item.data_type().is_integer() || item.data_type().is_null());
+        let list = of_numbers.then(|| DataType::new_list(DataType::Int64, true));
+        list.and_then(|list| coerced(list, types)).ok_or_else(|| {
+            Error::user(format!("{NAME}: needs (list of periods, number of periods, type [, brackets])"))
+        })
     }
 
     fn answer_type(&self, _types: &[DataType]) -> Result<DataType, Error> {
@@ -62,6 +57,14 @@ impl GroupedFunction for RetentionCells {
     fn state_fields(&self, name: &str, _types: &[DataType]) -> Result<Vec<FieldRef>, Error> {
         Ok(vec![Arc::new(Field::new(format!("{name}[counts]"), DataType::new_list(DataType::Int64, true), false))])
     }
+}
+
+/// Types of periods that are told apart by the first argument, n, type and brackets; `None` where there are too few or too many.
+pub fn coerced(first: DataType, given: &[DataType]) -> Option<Vec<DataType>> {
+    let [_, _, _, brackets @ ..] = given else { return None };
+    let mut types = vec![first, DataType::Int64, DataType::Utf8];
+    types.extend(brackets.iter().map(|_| DataType::new_list(DataType::Int64, true)));
+    (brackets.len() < 2).then_some(types)
 }
 
 /// What the constants `n`, `type` and `brackets` ask for, and how many cells there are.

@@ -14,7 +14,7 @@ use datafusion::error::Result;
 use datafusion::logical_expr::function::AccumulatorArgs;
 use datafusion::logical_expr::{AggregateUDF, EmitTo, GroupsAccumulator};
 
-use super::cells::retained;
+use super::cells::{coerced, retained};
 use super::user_recurring::time_of;
 use crate::algo::retention::Retained;
 use crate::error::Error;
@@ -54,16 +54,11 @@ impl GroupedFunction for RecurringCells {
     }
 
     fn coerce(&self, types: &[DataType]) -> Result<Vec<DataType>, Error> {
-        match types {
-            [periods, _, _, brackets @ ..] if brackets.len() < 2 && time_of(periods).is_some() => {
-                let mut coerced = vec![periods.clone(), DataType::Int64, DataType::Utf8];
-                coerced.extend(brackets.iter().map(|_| DataType::new_list(DataType::Int64, true)));
-                Ok(coerced)
-            }
-            _ => Err(Error::user(format!(
-                "{NAME}: needs (periods as from user_recurring, number of periods, type [, brackets])"
-            ))),
-        }
+        let periods = types.first().filter(|periods| time_of(periods).is_some());
+        periods.and_then(|periods| coerced(periods.clone(), types)).ok_or_else(|| {
+            let needs = "(periods as from user_recurring, number of periods, type [, brackets])";
+            Error::user(format!("{NAME}: needs {needs}"))
+        })
     }
 
     fn answer_type(&self, types: &[DataType]) -> Result<DataType, Error> {

@@ -12,15 +12,16 @@ use datafusion::common::ScalarValue;
 use datafusion::error::Result;
 use datafusion::logical_expr::function::AccumulatorArgs;
 use datafusion::logical_expr::{AggregateUDF, Expr, GroupsAccumulator};
+use datafusion::physical_plan::PhysicalExpr;
 
-use super::arguments::{apart, coerce_state, refused};
-use super::groups::{Fold, Groups, Held, StateGroups, state_field};
-use crate::algo::calendar::{Clock, Unit, weekday};
+use super::arguments::{apart, refused};
+use super::groups::{Fold, Groups, Held, StateGroups, merging, state_field};
+use crate::algo::calendar::{Calendar, Clock, Unit, weekday};
 use crate::algo::states::activity::{Active, Periods};
 use crate::error::Error;
 use crate::functions::columns::{Times, clock_of, coerce_time, literal_text, passes};
 use crate::functions::grouped::{GroupedFunction, aggregate};
-use crate::functions::lifecycle::{calendar, calendar_of_literals};
+use crate::functions::lifecycle::calendar;
 use crate::functions::period::numbers::PeriodNumbers;
 
 /// The aggregate that makes such states.
@@ -34,21 +35,28 @@ pub fn activity_state() -> AggregateUDF {
 
 /// The function.
 pub fn activity_merge() -> AggregateUDF {
-    aggregate(MergeStates)
+    merging(MERGE, STATE, || Activity { name: MERGE, numbers: None, periods: None })
 }
 
-/// Unit, time zone and week start as they are stored, from their words.
-pub fn periods_of(unit: &str, zone: &str, week_start: &str) -> Periods {
-    let unit = Unit::parse(unit).unwrap_or(Unit::Day);
-    let week_start = if unit == Unit::Week { weekday(week_start).unwrap_or_default() } else { 0 };
-    Periods { unit, zone: zone.to_string(), week_start }
+/// The calendar of the constants from position `from` on, unit, time zone and week start, and these as they are stored.
+pub fn periods_of(
+    function: &str,
+    expressions: &[Arc<dyn PhysicalExpr>],
+    from: usize,
+    clock: Clock,
+) -> Result<(Calendar, Periods), Error> {
+    let word = |at| literal_text(function, "unit, time zone or week_start", expressions, from + at);
+    let (unit, zone, week_start) = (word(0)?, word(1)?, word(2)?);
+    let calendar = calendar(function, &unit, &zone, &week_start, clock)?;
+    let week_start = match calendar.unit() {
+        Unit::Week => weekday(&week_start).ok_or_else(|| Error::internal(format!("{function}: no day of the week")))?,
+        _ => 0,
+    };
+    Ok((calendar.clone(), Periods { unit: calendar.unit(), zone, week_start }))
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct MakeState;
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct MergeStates;
 
 impl GroupedFunction for MakeState {
     fn name(&self) -> &'static str {
@@ -69,9 +77,8 @@ impl GroupedFunction for MakeState {
 
     fn groups(&self, args: &AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
         let clock = clock_of(args.expr_fields[0].data_type()).unwrap_or(Clock::Dates);
-        let calendar = calendar_of_literals(STATE, args.exprs, 1, clock)?;
-        let word = |at| literal_text(STATE, "unit, time zone or week_start", args.exprs, at);
-        let periods = Arc::new(periods_of(&word(1)?, &word(2)?, &word(3)?));
+        let (calendar, periods) = periods_of(STATE, args.exprs, 1, clock)?;
+        let periods = Arc::new(periods);
         let fold = Activity { name: STATE, numbers: Some(PeriodNumbers::new(STATE, calendar)), periods: Some(periods) };
         Ok(Box::new(StateGroups::new(fold, false)))
     }
@@ -91,35 +98,6 @@ impl GroupedFunction for MakeState {
             }
             _ => Ok(()),
         }
-    }
-}
-
-impl GroupedFunction for MergeStates {
-    fn name(&self) -> &'static str {
-        MERGE
-    }
-
-    fn coerce(&self, types: &[DataType]) -> Result<Vec<DataType>, Error> {
-        match types {
-            [state] => Ok(vec![coerce_state(MERGE, 1, state, STATE)?]),
-            _ => Err(Error::user(format!("{MERGE}: needs (state), got {} arguments", types.len()))),
-        }
-    }
-
-    fn answer_type(&self, _types: &[DataType]) -> Result<DataType, Error> {
-        Ok(DataType::Binary)
-    }
-
-    fn answer_is_nullable(&self) -> bool {
-        true
-    }
-
-    fn groups(&self, _args: &AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
-        Ok(Box::new(StateGroups::new(Activity { name: MERGE, numbers: None, periods: None }, true)))
-    }
-
-    fn state_fields(&self, name: &str, _types: &[DataType]) -> Result<Vec<FieldRef>, Error> {
-        Ok(state_field(name))
     }
 }
 

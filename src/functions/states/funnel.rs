@@ -15,7 +15,7 @@ use datafusion::logical_expr::{AggregateUDF, ColumnarValue, Expr, GroupsAccumula
 
 use super::activity::sorted;
 use super::arguments::{apart, coerce_state, refused, state_rows};
-use super::groups::{Fold, Groups, Held, StateGroups, append, state_field};
+use super::groups::{Fold, Groups, Held, append, merging};
 use crate::algo::event::Event;
 use crate::algo::funnel::{Funnel, Spec, Window};
 use crate::algo::states::funnel_events::{Asked, Ticks, read, write};
@@ -39,7 +39,7 @@ pub fn funnel_state() -> AggregateUDF {
 
 /// The function.
 pub fn funnel_merge() -> AggregateUDF {
-    aggregate(MergeStates)
+    merging(MERGE, STATE, || Merge { last: None, read: Vec::new() })
 }
 
 /// The function.
@@ -161,38 +161,6 @@ impl Question for States {
     fn bytes_an_event(&self) -> usize {
         // A time seldom takes more than 5 bytes, and a mask one.
         8
-    }
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct MergeStates;
-
-impl GroupedFunction for MergeStates {
-    fn name(&self) -> &'static str {
-        MERGE
-    }
-
-    fn coerce(&self, types: &[DataType]) -> Result<Vec<DataType>, Error> {
-        match types {
-            [state] => Ok(vec![coerce_state(MERGE, 1, state, STATE)?]),
-            _ => Err(Error::user(format!("{MERGE}: needs (state), got {} arguments", types.len()))),
-        }
-    }
-
-    fn answer_type(&self, _types: &[DataType]) -> Result<DataType, Error> {
-        Ok(DataType::Binary)
-    }
-
-    fn answer_is_nullable(&self) -> bool {
-        true
-    }
-
-    fn groups(&self, _args: &AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
-        Ok(Box::new(StateGroups::new(Merge { last: None, read: Vec::new() }, true)))
-    }
-
-    fn state_fields(&self, name: &str, _types: &[DataType]) -> Result<Vec<FieldRef>, Error> {
-        Ok(state_field(name))
     }
 }
 

@@ -1,18 +1,22 @@
 //! The grouped state of aggregates whose answer is a state that lasts: bytes in, bytes out, so that a partial state of a query and
 //! a stored one are the same thing.
 //!
-//! Deals with: a state for each group, merging, giving groups out in part, memory. Does not deal with: what the bytes are
+//! Deals with: a state for each group, the aggregates that merge, giving groups out in part, memory. Does not deal with: what the bytes are
 //! ([`Fold`]).
 
+use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BinaryBuilder, BooleanArray};
 use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::error::Result;
-use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
+use datafusion::logical_expr::function::AccumulatorArgs;
+use datafusion::logical_expr::{AggregateUDF, EmitTo, GroupsAccumulator};
 
+use super::arguments::coerce_state;
 use crate::error::Error;
 use crate::functions::columns::passes;
+use crate::functions::grouped::{GroupedFunction, aggregate};
 use crate::functions::single_group::states_of_rows;
 
 /// What is known of a group.
@@ -141,6 +145,66 @@ pub fn append(column: &mut BinaryBuilder, name: &str, bytes: Option<&[u8]>) -> R
     }
     column.append_value(bytes);
     Ok(())
+}
+
+/// The aggregate of this name that merges the states which `of` makes; `fold` is one of nothing.
+pub fn merging<F: Fold>(name: &'static str, of: &'static str, fold: fn() -> F) -> AggregateUDF {
+    aggregate(Merging { name, of, fold })
+}
+
+struct Merging<F> {
+    name: &'static str,
+    of: &'static str,
+    fold: fn() -> F,
+}
+
+impl<F> Clone for Merging<F> {
+    fn clone(&self) -> Self {
+        Self { ..*self }
+    }
+}
+
+impl<F> fmt::Debug for Merging<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Merging({})", self.name)
+    }
+}
+
+impl<F> PartialEq for Merging<F> {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl<F> Eq for Merging<F> {}
+
+impl<F: Fold> GroupedFunction for Merging<F> {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn coerce(&self, types: &[DataType]) -> Result<Vec<DataType>, Error> {
+        match types {
+            [state] => Ok(vec![coerce_state(self.name, 1, state, self.of)?]),
+            _ => Err(Error::user(format!("{}: needs (state), got {} arguments", self.name, types.len()))),
+        }
+    }
+
+    fn answer_type(&self, _types: &[DataType]) -> Result<DataType, Error> {
+        Ok(DataType::Binary)
+    }
+
+    fn answer_is_nullable(&self) -> bool {
+        true
+    }
+
+    fn groups(&self, _args: &AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
+        Ok(Box::new(StateGroups::new((self.fold)(), true)))
+    }
+
+    fn state_fields(&self, name: &str, _types: &[DataType]) -> Result<Vec<FieldRef>, Error> {
+        Ok(state_field(name))
+    }
 }
 
 /// The field of a partial state.

@@ -17,13 +17,13 @@ use datafusion::logical_expr::{AggregateUDF, ColumnarValue, Expr, GroupsAccumula
 use super::activity::{periods_of, sorted};
 use super::arguments::{apart, coerce_state, refused, state_rows};
 use super::funnel::ticks_of;
-use super::groups::{Fold, Groups, Held, StateGroups, state_field};
+use super::groups::{Fold, Groups, Held, StateGroups, merging, state_field};
 use crate::algo::calendar::{Clock, WEEKDAYS};
 use crate::algo::retention::{Periods, Tied, periods};
 use crate::algo::states::funnel_events::Ticks;
 use crate::algo::states::returns::{Asked, Returns};
 use crate::error::Error;
-use crate::functions::columns::{Times, clock_of, coerce_condition, coerce_time, list_of, literal_text, masks};
+use crate::functions::columns::{Times, clock_of, coerce_condition, coerce_time, list_of, masks};
 use crate::functions::grouped::{GroupedFunction, aggregate};
 use crate::functions::lifecycle::calendar;
 use crate::functions::retention::arguments::Counting;
@@ -43,7 +43,7 @@ pub fn retention_state() -> AggregateUDF {
 
 /// The function.
 pub fn retention_merge() -> AggregateUDF {
-    aggregate(MergeStates)
+    merging(MERGE, STATE, || Births { name: MERGE, makes: false, last: None, stretch: (0, 0) })
 }
 
 /// The function.
@@ -70,9 +70,6 @@ fn beyond(function: &str) -> Error {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct MakeState;
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct MergeStates;
-
 impl GroupedFunction for MakeState {
     fn name(&self) -> &'static str {
         STATE
@@ -98,10 +95,10 @@ impl GroupedFunction for MakeState {
 
     fn groups(&self, args: &AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
         let time = args.expr_fields[0].data_type();
-        let counting = Counting::of_literals(STATE, args.exprs, WORDS, clock_of(time).unwrap_or(Clock::Dates))?;
-        let word = |at| literal_text(STATE, "unit, time zone or week_start", args.exprs, at);
-        calendar(STATE, &word(WORDS)?, &word(WORDS + 1)?, &word(WORDS + 2)?, Clock::Dates)?;
-        let periods = periods_of(&word(WORDS)?, &word(WORDS + 1)?, &word(WORDS + 2)?);
+        let clock = clock_of(time).unwrap_or(Clock::Dates);
+        // A state keeps no hours.
+        let (_, periods) = periods_of(STATE, args.exprs, WORDS, clock)?;
+        let counting = Counting::of_literals(STATE, args.exprs, WORDS, clock)?;
         let asked = Arc::new(Asked { ticks: ticks_of(time), rolling: counting.rolling.is_some(), periods });
         let last = Some((asked, counting.periods()));
         Ok(Box::new(StateGroups::new(Births { name: STATE, makes: true, last, stretch: (0, 0) }, false)))
@@ -118,42 +115,11 @@ impl GroupedFunction for MakeState {
         };
         match (word(0), word(1), word(2), word(3)) {
             (Some(unit), Some(zone), Some(week_start), Some(index)) => {
-                // A state keeps no hours.
                 calendar(STATE, unit, zone, week_start, Clock::Dates)?;
                 Counting::parse(STATE, unit, zone, week_start, index, Clock::Dates).map(drop)
             }
             _ => Ok(()),
         }
-    }
-}
-
-impl GroupedFunction for MergeStates {
-    fn name(&self) -> &'static str {
-        MERGE
-    }
-
-    fn coerce(&self, types: &[DataType]) -> Result<Vec<DataType>, Error> {
-        match types {
-            [state] => Ok(vec![coerce_state(MERGE, 1, state, STATE)?]),
-            _ => Err(Error::user(format!("{MERGE}: needs (state), got {} arguments", types.len()))),
-        }
-    }
-
-    fn answer_type(&self, _types: &[DataType]) -> Result<DataType, Error> {
-        Ok(DataType::Binary)
-    }
-
-    fn answer_is_nullable(&self) -> bool {
-        true
-    }
-
-    fn groups(&self, _args: &AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
-        let births = Births { name: MERGE, makes: false, last: None, stretch: (0, 0) };
-        Ok(Box::new(StateGroups::new(births, true)))
-    }
-
-    fn state_fields(&self, name: &str, _types: &[DataType]) -> Result<Vec<FieldRef>, Error> {
-        Ok(state_field(name))
     }
 }
 

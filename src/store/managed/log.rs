@@ -90,22 +90,29 @@ impl TableLog {
     /// Reads the log of a table. Fails where there is none, where it is damaged (the message names the log entry), where the
     /// version is not there (the message says which are), and where the table uses parts of the format we do not know.
     pub async fn open(folder: &Path, at: At) -> Result<Self> {
-        let mut table = connect(folder)?;
         let wanted = match at {
             At::Latest => None,
             At::Version(version) => Some(version),
             At::Time(micros) => Some(versions::at(folder, micros)?),
         };
-        let loaded = match wanted {
-            None => table.load().await,
-            Some(version) => match versions::newest(folder)? {
-                Some(newest) if version > newest => return Err(versions::unknown(folder, version)),
-                _ => table.load_version(version).await,
-            },
-        };
-        if let Err(error) = loaded {
-            return Err(explain(folder, wanted, &error));
+        if let Some(version) = wanted
+            && versions::newest(folder)?.is_some_and(|newest| version > newest)
+        {
+            return Err(versions::unknown(folder, version));
         }
+        let mut listed = 1;
+        let table = loop {
+            let mut table = connect(folder)?;
+            let loaded = match wanted {
+                None => table.load().await,
+                Some(version) => table.load_version(version).await,
+            };
+            match loaded {
+                Ok(()) => break table,
+                Err(error) if listed < LISTINGS && fell_into_a_commit(&error) => listed += 1,
+                Err(error) => return Err(explain(folder, wanted, &error)),
+            }
+        };
         let version = table.version().unwrap_or_default();
         checksum::compare(folder, version, None, wanted.is_none())?;
         Self::read(folder.to_path_buf(), table)
@@ -380,6 +387,15 @@ fn check_readable(
         return refuse(format!("needs features that tenure does not know: {}", unknown.join(", ")));
     }
     Ok(())
+}
+
+/// How often a log is listed whose listing falls into a commit.
+const LISTINGS: usize = 10;
+
+/// Whether a listing shows the checksums of a version and not its entry, which was written before them but listed before it was there.
+fn fell_into_a_commit(error: &DeltaTableError) -> bool {
+    let text = error.to_string();
+    text.contains("CRC file version") && text.contains("is newer than log segment version")
 }
 
 /// Why a log could not be read: the damaged entry, the missing version, or what the library says.

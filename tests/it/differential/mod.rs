@@ -1,6 +1,6 @@
 //! Random plain SQL, answered by tenure and by DuckDB: no silent difference.
 //!
-//! Fixed seed; `TENURE_DIFFERENTIAL` statements (200 without it), `TENURE_DIFFERENTIAL_SEED` another seed, `TENURE_DIFFERENTIAL_FILES=1` over Parquet, `TENURE_DIFFERENTIAL_OF=file` those of a file
+//! Fixed seed; `TENURE_DIFFERENTIAL` statements (200 without it), `TENURE_DIFFERENTIAL_SEED` another seed, `TENURE_DIFFERENTIAL_OF=file` those of a file
 //! in place of random ones, one a line, after `zone:` in the other time zone. DuckDB comes from the Python that
 //! `TENURE_DUCKDB_PYTHON` names, else from `target/peers-venv`, which `benches/peers/run.py` makes; without it the test says so and is left out.
 //!
@@ -145,7 +145,7 @@ fn plain_sql_answers_as_duckdb_does() {
     }
     // As files of many small row groups in order, of which filters leave out those that they think they need not.
     let place = Place::new();
-    for made in tables.iter().filter(|_| std::env::var_os("TENURE_DIFFERENTIAL_FILES").is_some()) {
+    for made in &tables {
         let name = made.split_whitespace().nth(2).unwrap();
         as_small_row_groups(&asked, &place, name);
     }
