@@ -211,6 +211,19 @@ mod tests {
         assert_eq!(together(Vec::new(), schema, &held).unwrap().num_rows(), 0);
     }
 
+    #[tokio::test]
+    async fn what_is_gathered_holds_what_is_kept_for_its_rows() {
+        let pool: Arc<dyn MemoryPool> = Arc::new(GreedyMemoryPool::new(100_000));
+        let schema = batch(0, 0).schema();
+        let input = futures::stream::iter([Ok(batch(0, 60)), Ok(batch(60, 40))]);
+        let input = Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&schema), input));
+        let held = MemoryConsumer::new("test").register(&pool);
+        let gathered = gather(input, schema, held, 12).await.unwrap();
+        assert_eq!((gathered.num_rows(), pool.reserved()), (100, 1_200));
+        drop(gathered);
+        assert_eq!(pool.reserved(), 0);
+    }
+
     #[test]
     fn a_batch_holds_what_is_kept_for_its_rows() {
         let pool: Arc<dyn MemoryPool> = Arc::new(GreedyMemoryPool::new(10_000));

@@ -425,3 +425,27 @@ pub(super) fn failed(doing: &str, folder: &Path, error: &DeltaTableError) -> Err
         false => Error::data(message),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The library's words for it, which a new version of it may choose otherwise.
+    #[tokio::test]
+    async fn checksums_without_their_entry_are_a_listing_that_fell_into_a_commit() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join(LOG_FOLDER);
+        std::fs::create_dir(&log).unwrap();
+        let entry = |version: u64| log.join(format!("{version:020}.json"));
+        let schema = r#"{\"type\":\"struct\",\"fields\":[{\"name\":\"n\",\"type\":\"long\",\"nullable\":true,\"metadata\":{}}]}"#;
+        let first = format!(
+            "{}\n{{\"metaData\":{{\"id\":\"5fba94ed-9794-4965-ba6e-6ee3c0d22af9\",\"format\":{{\"provider\":\"parquet\",\"options\":{{}}}},\"schemaString\":\"{schema}\",\"partitionColumns\":[],\"configuration\":{{}},\"createdTime\":0}}}}\n",
+            r#"{"protocol":{"minReaderVersion":1,"minWriterVersion":2}}"#
+        );
+        std::fs::write(entry(0), first).unwrap();
+        assert_eq!(TableLog::open(folder.path(), At::Latest).await.unwrap().version, 0);
+        std::fs::write(entry(1).with_extension("crc"), "{}").unwrap();
+        let error = connect(folder.path()).unwrap().load().await.unwrap_err();
+        assert!(fell_into_a_commit(&error), "{error}");
+    }
+}
