@@ -375,7 +375,10 @@ const COERCION: &str = "user-defined coercion failed with: ";
 fn unwrap_coercion(message: &str) -> &str {
     let Some((_, inner)) = message.rsplit_once(COERCION) else { return message };
     let inner = inner.strip_prefix("External error: ").unwrap_or(inner);
-    inner.split(". No function matches").next().unwrap_or(inner).trim_end_matches(['"', '\''])
+    let inner = inner.split(". No function matches").next().unwrap_or(inner);
+    // A quote at the end may close one of the message's own.
+    let is_odd = |quote: char| inner.ends_with(quote) && inner.matches(quote).count() % 2 == 1;
+    if is_odd('\'') || is_odd('"') { &inner[..inner.len() - 1] } else { inner }
 }
 
 /// Folds a message to one line: the parsers' multi-line texts become readable in a log and in a terminal.

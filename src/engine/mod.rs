@@ -184,6 +184,7 @@ impl Engine {
             .build();
         functions::register_all(&mut state)?;
         state.register_expr_planner(Arc::new(statement::counted::Counted))?;
+        state.register_expr_planner(Arc::new(statement::spans::Spans))?;
         let context = SessionContext::new_with_state(state);
         *files.session.write() = Some(context.state_weak_ref());
         let engine = Self { context, workspace: Arc::new(workspace), read_only: settings.read_only };
@@ -311,10 +312,12 @@ impl Engine {
 
     async fn start(&self, plan: LogicalPlan) -> Result<Answer> {
         let frame = self.context.execute_logical_plan(plan).await?;
-        let schema = Arc::new(frame.schema().as_arrow().clone());
         let task = Arc::new(frame.task_ctx());
         let plan = frame.create_physical_plan().await?;
         let stream = execute_stream(Arc::clone(&plan), task)?;
+        // Not that of the logical plan: analyzer rules give columns other types (a DATE moved by hours is a timestamp), and what is
+        // written would be cut to the former.
+        let schema = stream.schema();
         Ok(Answer { schema, stream, plan, repeatable: false })
     }
 

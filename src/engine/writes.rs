@@ -13,7 +13,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::catalog::TableProvider;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, DFSchema, ScalarValue, TableReference};
+use datafusion::common::{Column, DFSchema, DFSchemaRef, ScalarValue, TableReference};
 use datafusion::datasource::provider_as_source;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::dml::InsertOp;
@@ -450,7 +450,7 @@ fn into_table(
     let zone: Option<Arc<str>> = zone.filter(|zone| !zone.eq_ignore_ascii_case("utc")).map(Arc::from);
     let constants = constants(&plan);
     let table = Arc::clone(to.schema());
-    let source = Arc::clone(plan.schema());
+    let source = analyzed(state, &plan)?;
     let mut columns = Vec::new();
     let mut arriving: Vec<Field> = Vec::new();
     let mut texts = HashSet::new();
@@ -473,6 +473,12 @@ fn into_table(
     let target: Arc<dyn TableProvider> = Arc::new(InsertTarget::new(to, &Schema::new(arriving), texts)?);
     let op = WriteOp::Insert(InsertOp::Append);
     Ok(LogicalPlan::Dml(DmlStatement::new(name, provider_as_source(target), op, Arc::new(plan))))
+}
+
+/// What the columns of a plan are when the analyzer rules have been over it: a DATE moved by hours is a timestamp.
+fn analyzed(state: &SessionState, plan: &LogicalPlan) -> Result<DFSchemaRef> {
+    let plan = state.analyzer().execute_and_check(plan.clone(), state.config_options(), |_, _| {})?;
+    Ok(Arc::clone(plan.schema()))
 }
 
 /// Columns of a plan that are texts written in the statement: these are read as what their column holds, like texts in a comparison.
@@ -499,7 +505,7 @@ pub async fn plan_create(state: &SessionState, create: &Create, query: Statement
     let plan = names::plan(state, query).await?;
     let done = async {
         let folder = free(&create.folder).await?;
-        let definition = defined(folder, plan.schema().as_arrow(), &create.options)?;
+        let definition = defined(folder, analyzed(state, &plan)?.as_arrow(), &create.options)?;
         let places = (0..plan.schema().fields().len()).collect();
         into_table(state, plan, places, Destination::new(folder, None, definition), create.name.clone())
     };

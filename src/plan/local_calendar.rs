@@ -35,7 +35,7 @@ use datafusion::optimizer::AnalyzerRule;
 
 use crate::config::TenureOptions;
 use crate::error::Error;
-use crate::functions::plain_sql::local_midnight;
+use crate::functions::plain_sql::{INTERVAL_TIMES, local_midnight};
 
 /// The rule.
 #[derive(Debug)]
@@ -356,17 +356,24 @@ fn date_bin(func: &Arc<ScalarUDF>, args: Vec<Expr>, schema: &DFSchema, zone: &Ar
 
 /// Whether a date is moved by an interval that may be no whole days. By itself DataFusion leaves the hours out without a word.
 fn is_moved_within_a_day(left: &Expr, op: Operator, right: &Expr, schema: &DFSchema) -> bool {
-    let whole = |interval: &Expr| match interval {
-        Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(span)), _) => span.nanoseconds == 0,
-        Expr::Literal(ScalarValue::IntervalDayTime(Some(span)), _) => span.milliseconds == 0,
-        Expr::Literal(ScalarValue::IntervalYearMonth(_), _) => true,
-        _ => false,
-    };
-    let interval = |side: &Expr| matches!(side.get_type(schema), Ok(DataType::Interval(_))) && !whole(side);
+    let interval = |side: &Expr| matches!(side.get_type(schema), Ok(DataType::Interval(_))) && !is_whole(side);
     let date = |side: &Expr| matches!(side.get_type(schema), Ok(DataType::Date32));
     match op {
         Operator::Plus => (date(left) && interval(right)) || (interval(left) && date(right)),
         Operator::Minus => date(left) && interval(right),
+        _ => false,
+    }
+}
+
+/// Whether a span is known to be whole days and months.
+fn is_whole(span: &Expr) -> bool {
+    match span {
+        Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(span)), _) => span.nanoseconds == 0,
+        Expr::Literal(ScalarValue::IntervalDayTime(Some(span)), _) => span.milliseconds == 0,
+        Expr::Literal(ScalarValue::IntervalYearMonth(_), _) => true,
+        Expr::ScalarFunction(product) if product.func.name() == INTERVAL_TIMES => {
+            product.args.first().is_some_and(is_whole)
+        }
         _ => false,
     }
 }

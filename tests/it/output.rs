@@ -206,6 +206,17 @@ fn arrow_file(sql: &str) -> RecordBatch {
 }
 
 #[test]
+fn a_column_is_written_as_what_it_holds() {
+    // The analyzer rules give these types; before them they are dates.
+    let batch = parquet(
+        "SELECT DATE '2025-01-01' - INTERVAL '90 minutes' AS moved, DATE '2025-01-01' + 2 * INTERVAL '1 hour' AS twice,
+           DATE '2025-01-01' + INTERVAL '1 day' AS day",
+    );
+    let shown = |at: usize| arrow::util::display::array_value_to_string(batch.column(at), 0).unwrap();
+    assert_eq!([shown(0), shown(1), shown(2)], ["2024-12-31T22:30:00", "2025-01-01T02:00:00", "2025-01-02"]);
+}
+
+#[test]
 fn parquet_keeps_values_and_uses_types_that_others_know() {
     let sql = "SELECT value AS n, CAST(value AS DOUBLE) / 3 AS x,
                  arrow_cast(concat('t', value % 3), 'Dictionary(Int32, Utf8)') AS word,

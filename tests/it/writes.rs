@@ -205,6 +205,18 @@ fn values_arrive_as_they_are() {
 }
 
 #[test]
+fn a_date_moved_by_hours_arrives_as_a_time() {
+    let tables = Tables::new();
+    let moved = "SELECT 'a' AS user_id, DATE '2025-01-01' - 2 * INTERVAL '1 hour' AS ts";
+    assert_eq!(tables.create("moved", moved), "1");
+    assert_eq!(tables.asked.one(&format!("INSERT INTO moved {moved}")), "1");
+    assert_eq!(
+        tables.asked.one("SELECT min(ts) = TIMESTAMP '2024-12-31 22:00:00' AND count(*) = 2 FROM moved"),
+        "true"
+    );
+}
+
+#[test]
 fn no_rows_are_no_version_but_a_table() {
     let tables = Tables::new();
     assert_eq!(tables.create("empty", &format!("{EVENTS} WHERE value < 0")), "0");

@@ -25,6 +25,7 @@ pub mod pivot;
 mod precedence;
 mod rewrite;
 pub mod sample;
+pub mod spans;
 mod windows;
 
 use std::ops::ControlFlow;

@@ -1,13 +1,14 @@
 //! Small functions that plain SQL needs and DataFusion lacks: differences of times in units, samples of users.
 //!
 //! Deals with: functions of one row whose meaning is everyone's. Does not deal with: behaviour (the other folders), or where the planner
-//! puts the ones without a manual entry ([`time_length`], [`as_number`]: `plan` does).
+//! puts the ones without a manual entry (`time_length`, `as_number`, `interval_times`: `plan` and `engine` do).
 
 mod age;
 mod as_number;
 mod checked;
 mod date_diff;
 mod in_sample;
+mod interval_times;
 mod local_midnight;
 mod percentile;
 mod single_row;
@@ -19,6 +20,7 @@ pub use as_number::as_number;
 pub use checked::{checked, is_checked};
 pub use date_diff::date_diff;
 pub use in_sample::in_sample;
+pub use interval_times::{INTERVAL_TIMES, interval_times};
 pub use local_midnight::local_midnight;
 pub use percentile::percentile_cont;
 pub use single_row::single_row;
