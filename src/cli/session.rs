@@ -20,7 +20,7 @@ use super::progress::Progress;
 use super::terminal::Terminal;
 use crate::engine::{Engine, Params, ProgressMeter, Stop as StopPlanning};
 use crate::error::{Error, Result};
-use crate::output::{Faults, Format, NewFile, Sink, Style, Visible, Watched, sink, thousands};
+use crate::output::{Chart, Faults, Format, NewFile, Sink, Style, Visible, Watched, sink, thousands};
 
 /// Rows of a table on a terminal, unless `\rows` says otherwise.
 const ROWS_ON_TERMINAL: usize = 40;
@@ -52,6 +52,8 @@ pub(super) struct Session {
     pub params: Params,
     pub format: Format,
     pub expanded: bool,
+    /// Draws results in place of tables; at the prompt the next one.
+    pub chart: Option<Chart>,
     pub timing: bool,
     pub quiet: bool,
     /// Rows of a table on the terminal; `None` is all.
@@ -99,6 +101,7 @@ impl Session {
             params: Params::new(),
             format: Format::Table,
             expanded: false,
+            chart: None,
             timing: false,
             quiet: false,
             rows: Some(ROWS_ON_TERMINAL),
@@ -115,6 +118,9 @@ impl Session {
         let started = Instant::now();
         let done = self.execute_until_done(statement, started).await;
         self.engine.notes().iter().for_each(|note| self.terminal.print_warning(note));
+        if self.interactive {
+            self.chart = None;
+        }
         if self.interactive && done.is_err() {
             // What a failed statement wrote is worth nothing, and may fill the disk: the next one starts the file anew.
             if let Some(out) = &mut self.out {
@@ -236,7 +242,7 @@ impl Session {
             return Ok(Use::Count(0));
         }
         if let Some(out) = &mut self.out {
-            let style = Style { expanded: self.expanded, ..Style::default() };
+            let style = Style { expanded: self.expanded, chart: self.chart, ..Style::default() };
             let writer = BufWriter::with_capacity(1 << 16, Watched::new(out.next_result()?, faults));
             return sink(out.format, schema, style, writer).map(Use::Result);
         }
@@ -276,6 +282,7 @@ impl Session {
             color: self.terminal.color(),
             footer: self.terminal.stdout,
             expanded: self.expanded,
+            chart: self.chart,
         }
     }
 
@@ -303,7 +310,7 @@ impl Session {
     pub fn show(&self, batch: &RecordBatch) -> Result<(), Stop> {
         let faults = Faults::default();
         let writer = BufWriter::new(Watched::new(std::io::stdout(), &faults));
-        let style = Style { max_rows: None, footer: false, expanded: false, ..self.style() };
+        let style = Style { max_rows: None, footer: false, expanded: false, chart: None, ..self.style() };
         let mut table = sink(Format::Table, &batch.schema(), style, writer)?;
         table.write(batch).and_then(|()| table.finish()).map_err(|e| self.explain(e, &faults))
     }

@@ -1,0 +1,96 @@
+//! Horizontal bars with figures beside them.
+
+use unicode_width::UnicodeWidthStr;
+
+use super::{Page, padded};
+use crate::output::figure::Bars;
+use crate::output::figure::scale::Scale;
+use crate::output::thousands;
+
+/// Bars drawn at most: the largest ones, in the order of the rows.
+const MOST: usize = 40;
+const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
+const BLUE: &str = "\x1b[34m";
+
+/// Positions of the `most` largest of the values, in their own order.
+pub(in crate::output::figure) fn largest(bars: &Bars, most: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..bars.bars.len()).collect();
+    let size = |at: &usize| bars.bars[*at].value.at.unwrap_or(f64::NEG_INFINITY);
+    order.sort_by(|a, b| size(b).total_cmp(&size(a)));
+    order.truncate(most);
+    order.sort_unstable();
+    order
+}
+
+pub(super) fn draw(bars: &Bars, page: &mut Page) {
+    let chosen = largest(bars, MOST);
+    let scale = Scale::with_zero(bars.bars.iter().filter_map(|bar| bar.value.at));
+    let labels: Vec<String> =
+        chosen.iter().map(|&at| "  ".repeat(bars.bars[at].depth) + &bars.bars[at].label).collect();
+    // The columns of figures: the measure itself, then as many of the others as have room.
+    let mut columns: Vec<(String, Vec<String>)> =
+        vec![(bars.measure.0.clone(), chosen.iter().map(|&at| bars.bars[at].value.label(bars.measure.1)).collect())];
+    for (n, (name, unit)) in bars.beside.iter().enumerate() {
+        columns.push((name.clone(), chosen.iter().map(|&at| bars.bars[at].beside[n].label(*unit)).collect()));
+    }
+    let widths: Vec<usize> = columns
+        .iter()
+        .map(|(name, texts)| texts.iter().map(|t| t.width()).chain([name.width().min(15)]).max().unwrap_or(0))
+        .collect();
+    let label = labels.iter().map(|l| l.width()).max().unwrap_or(0).min(page.width / 3).max(4);
+    let least = page.width / 5;
+    let mut shown = columns.len();
+    while shown > 1 && label + widths[..shown].iter().map(|w| w + 2).sum::<usize>() + 1 + least > page.width {
+        shown -= 1;
+    }
+    let figures: usize = widths[..shown].iter().map(|w| w + 2).sum();
+    let room = page.width.saturating_sub(label + 1 + figures);
+    let heads: String = columns[..shown]
+        .iter()
+        .zip(&widths)
+        .map(|((name, _), width)| format!("  {}", padded(name, *width, true)))
+        .collect();
+    page.line(&format!("{}{heads}", " ".repeat(label + 1 + room)));
+    for (row, &at) in chosen.iter().enumerate() {
+        let texts: String = columns[..shown]
+            .iter()
+            .zip(&widths)
+            .map(|((_, t), width)| format!("  {}", padded(&t[row], *width, true)))
+            .collect();
+        let bar = bar(bars.bars[at].value.at, scale, room);
+        let used = label + 1 + room + texts.width();
+        let head = padded(&labels[row], label, false);
+        if used <= page.width {
+            page.styled(format!("{head} {}{texts}", page.paint(&bar, BLUE)));
+        } else {
+            page.line(&format!("{head} {bar}{texts}"));
+        }
+    }
+    let left = bars.bars.len() - chosen.len();
+    if bars.bars.is_empty() {
+        page.line("(no rows)");
+    } else if left > 0 {
+        page.line(&format!(
+            "the {MOST} largest of {}; {} left out",
+            thousands(bars.bars.len() as u64),
+            thousands(left as u64)
+        ));
+    }
+}
+
+/// A bar in exactly `room` columns; negative ones go left from the zero line. What is not finite has none.
+fn bar(value: Option<f64>, scale: Scale, room: usize) -> String {
+    let zero = (scale.share(0.0) * room as f64).round() as usize;
+    let Some(value) = value.filter(|v| *v != 0.0 && room > 0) else { return " ".repeat(room) };
+    if value < 0.0 {
+        let from = ((scale.share(value) * room as f64).round() as usize).min(zero.saturating_sub(1));
+        return format!("{}{}{}", " ".repeat(from), "█".repeat(zero.max(1) - from), " ".repeat(room - zero.max(1)));
+    }
+    let above = room - zero.min(room);
+    let part = if scale.high > 0.0 { value / scale.high } else { 0.0 };
+    // A number above zero shows, however small.
+    let eighths = ((part * above as f64 * 8.0).round() as usize).clamp(usize::from(above > 0), above * 8);
+    let drawn = "█".repeat(eighths / 8) + EIGHTHS[eighths % 8];
+    let rest = room - zero.min(room) - drawn.width();
+    format!("{}{drawn}{}", " ".repeat(zero), " ".repeat(rest))
+}
