@@ -145,14 +145,16 @@ impl Columns<'_> {
             }
             Kind::Histogram => {
                 let bounds = vec![self.need_number("at_least")?, self.need_number("below")?];
-                let mut values = vec![self.need_one(&["users", "events", "rate"])?];
-                values.extend(self.some(&["rate"]).into_iter().filter(|at| *at != values[0]));
+                let first = self.need_one(&["users", "events", "rate"])?;
+                let mut values = vec![first];
+                values.extend(self.some(&["rate"]).into_iter().filter(|at| *at != first));
                 Ok(self.shape(kind, bounds, values))
             }
             Kind::Flow => {
                 let ends = vec![self.need("source")?, self.need("target")?];
-                let mut values = vec![self.need_one(&["users", "events", "share"])?];
-                values.extend(self.some(&["events", "share"]).into_iter().filter(|at| *at != values[0]));
+                let main = self.need_one(&["users", "events", "share"])?;
+                let mut values = vec![main];
+                values.extend(self.some(&["events", "share"]).into_iter().filter(|at| *at != main));
                 let depth = self.number("step");
                 let shape = self.shape(kind, ends, values);
                 let first = depth.unwrap_or(usize::MAX);
