@@ -12,9 +12,6 @@ mod sink;
 mod svg;
 mod text;
 
-#[cfg(test)]
-mod tests;
-
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
