@@ -21,6 +21,7 @@ pub mod event_groups;
 pub mod exact_sum;
 pub mod funnel;
 pub mod grouped;
+pub mod interval;
 pub mod kept_values;
 pub mod lifecycle;
 pub mod middle;
@@ -131,6 +132,7 @@ fn aggregates() -> Vec<AggregateUDF> {
         lifecycle::inactivity_counts(),
         lifecycle::lifecycle_counts(),
         engagement::engagement_counts(),
+        interval::user_intervals(),
         session::user_sessions(),
         session::user_views(),
         path::user_transitions(),

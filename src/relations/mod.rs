@@ -18,11 +18,13 @@ mod engagement;
 mod expressions;
 mod funnel;
 mod history;
+mod intervals;
 mod lifecycle;
 mod lifecycle_states;
 mod measure;
 mod names;
 mod pages;
+mod pareto;
 mod paths;
 mod portrait;
 mod reach;
@@ -81,6 +83,7 @@ pub const RELATIONS: &[&dyn Relation] = &[
     &trend::Trend,
     &top::Top,
     &distribution::Distribution,
+    &intervals::Intervals,
     &sessions::Sessions,
     &session_summary::SessionSummary,
     &pages::Pages,
@@ -89,6 +92,7 @@ pub const RELATIONS: &[&dyn Relation] = &[
     &attribution::Attribution,
     &churn_scores::ChurnScores,
     &rfm::Rfm,
+    &pareto::Pareto,
     &portrait::Portrait,
     &sample_users::SampleUsers,
     &history::History,
