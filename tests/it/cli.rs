@@ -18,14 +18,16 @@ fn help_tells_everything() {
            tenure <COMMAND>
 
     Commands:
-      demo       Show funnels, retention, cohorts and churn scores on sample data
-      generate   Make a shop's events and users of any size, as Parquet
-      ingest     Take events from CSV, NDJSON or Parquet into a managed table
-      compact    Merge the files of a managed table that overlap or are too small
-      erase      Take all rows of some users out of a managed table
-      vacuum     Remove the data files of old versions of a managed table
-      doctor     Look for damage in a managed table
-      functions  List tenure's functions and relations, or show one in full
+      demo         Show funnels, retention, cohorts and churn scores on sample data
+      generate     Make a shop's events and users of any size, as Parquet
+      ingest       Take events from CSV, NDJSON or Parquet into a managed table
+      compact      Merge the files of a managed table that overlap or are too small
+      erase        Take all rows of some users out of a managed table
+      vacuum       Remove the data files of old versions of a managed table
+      doctor       Look for damage in a managed table
+      functions    List tenure's functions and relations, or show one in full
+      completions  Print the script by which a shell completes commands and options
+      man          Print the manual pages, as for `tenure man | man -l -`
 
     Options:
       -h, --help     Print help
@@ -73,7 +75,45 @@ fn help_tells_everything() {
 
 #[test]
 fn version() {
-    assert_eq!(Place::new().run(&["--version"]), format!("exit 0\n-- stdout\ntenure {}\n", env!("CARGO_PKG_VERSION")));
+    let version = env!("CARGO_PKG_VERSION");
+    let engine = datafusion::DATAFUSION_VERSION;
+    assert_eq!(
+        Place::new().run(&["--version"]),
+        format!("exit 0\n-- stdout\ntenure {version} (DataFusion {engine})\n")
+    );
+    assert_eq!(Place::new().run(&["-V"]), format!("exit 0\n-- stdout\ntenure {version}\n"));
+}
+
+/// The shells that are there accept the script; all of them know the subcommands.
+#[test]
+fn shells_are_told_what_can_be_completed() {
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let place = Place::new();
+        let script = place.run(&["completions", shell]);
+        for word in ["ingest", "functions", "--read-only", "completions"] {
+            let word = if shell == "fish" { word.trim_start_matches("--") } else { word };
+            assert!(script.contains(word), "{shell}: {word}");
+        }
+        if shell == "bash" {
+            let script = script.strip_prefix("exit 0\n-- stdout\n").unwrap();
+            std::fs::write(place.path("tenure.bash"), script).unwrap();
+            let ask = "source ./tenure.bash; COMP_WORDS=(tenure in); COMP_CWORD=1; _tenure tenure in tenure; echo ${COMPREPLY[@]}";
+            let done = std::process::Command::new("bash").args(["-c", ask]).current_dir(place.path(".")).output();
+            // A machine without bash has no use for its script.
+            if let Ok(done) = done {
+                assert_eq!(
+                    String::from_utf8_lossy(&done.stdout),
+                    "ingest\n",
+                    "{}",
+                    String::from_utf8_lossy(&done.stderr)
+                );
+            }
+        }
+    }
+    let pages = Place::new().run(&["man"]);
+    assert_eq!(pages.matches("\n.TH ").count(), 11, "{pages}");
+    assert!(pages.contains("tenure\\-ingest") && pages.contains(".SH NAME"), "{pages}");
+    assert!(Place::new().run(&["completions", "tcsh"]).starts_with("exit 2\n-- stderr\nerror: invalid value 'tcsh'"));
 }
 
 #[test]

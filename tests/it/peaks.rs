@@ -6,10 +6,12 @@
 use std::fs::File;
 use std::process::{Command, Stdio};
 
+use tenure::functions::FunctionKind;
+
 use crate::program::{Place, program};
 
 /// Questions about a table, each with one answer whatever the order of its rows.
-const QUESTIONS: [(&str, &str); 35] = [
+const QUESTIONS: [(&str, &str); 37] = [
     (
         "funnel",
         "SELECT * FROM funnel(events, steps => ['view_item', 'add_to_cart', 'purchase'], within => INTERVAL '7 days', by => country)",
@@ -46,6 +48,8 @@ const QUESTIONS: [(&str, &str); 35] = [
         "distribution",
         "SELECT * FROM distribution(events, active => 'purchase', value => price, buckets => [0, 50, 100, 500])",
     ),
+    ("intervals", "SELECT * FROM intervals(events, from => event <> '', by => country)"),
+    ("pareto", "SELECT count(*), sum(rank), max(value) FROM pareto(events, value => price, show => 'items')"),
     ("rfm", "SELECT segment, count(*), sum(orders) FROM rfm(events, amount => price) GROUP BY segment"),
     (
         "portrait",
@@ -100,6 +104,18 @@ const QUESTIONS: [(&str, &str); 35] = [
         "SELECT count(*), max(page), sum(item_id * (n % 1000)) FROM (SELECT event, page, price, item_id, row_number() OVER (ORDER BY page, ts, user_id, event, item_id) AS n FROM events)",
     ),
 ];
+
+/// A relation that is not asked about here could take any memory.
+#[test]
+fn every_relation_is_asked_about() {
+    // Versions of a table are a few rows.
+    let relations =
+        tenure::engine::catalogue().into_iter().filter(|f| f.kind == FunctionKind::Relation && f.name != "history");
+    for relation in relations {
+        let call = format!(" {}(", relation.name);
+        assert!(QUESTIONS.iter().any(|(_, sql)| sql.contains(&call)), "{call}");
+    }
+}
 
 /// What a run of the program said, and its greatest size in bytes.
 struct Run {
