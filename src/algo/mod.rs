@@ -18,6 +18,7 @@ pub mod exact_sum;
 pub mod flow;
 pub mod funnel;
 pub mod lifecycle;
+pub mod moments;
 pub mod path;
 pub mod pattern;
 pub mod retention;

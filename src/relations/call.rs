@@ -6,6 +6,7 @@
 mod conditions;
 mod lists;
 mod over_answer;
+mod people;
 mod tables;
 mod values;
 
@@ -19,6 +20,7 @@ use datafusion::logical_expr::planner::RelationPlannerContext;
 use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, FunctionArg, FunctionArgExpr, Value};
 
 pub use self::conditions::{Breakdown, Condition, condition_expr};
+pub use self::people::{Measured, Segment};
 use self::tables::plan_input;
 pub use self::tables::{missing_table, plan_table, scan, wait_for};
 pub use self::values::{Moment, as_instant, fold, shown};

@@ -13,6 +13,7 @@ mod as_of;
 mod attribution;
 mod call;
 mod churn_scores;
+mod compare;
 mod distribution;
 mod engagement;
 mod expressions;
@@ -90,6 +91,7 @@ pub const RELATIONS: &[&dyn Relation] = &[
     &churn_scores::ChurnScores,
     &rfm::Rfm,
     &portrait::Portrait,
+    &compare::Compare,
     &sample_users::SampleUsers,
     &history::History,
 ];
