@@ -56,9 +56,9 @@ impl RowFunction for SegmentsApart {
             }
             let count = absent.value(row);
             if absent.is_valid(row) && count > 0 {
-                let users = if count == 1 { "1 user" } else { &format!("{count} users") };
+                let (users, take) = if count == 1 { ("1 user", "takes") } else { (&*format!("{count} users"), "take") };
                 Notes::of(&args.config_options).say(format!(
-                    "{relation}: {users} of the segments' queries have no row in the table and take no part; \
+                    "{relation}: the segments' queries name {users} without a row in the table, who {take} no part; \
                      a LEFT JOIN of the events to the users makes them count"
                 ));
             }

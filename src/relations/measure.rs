@@ -38,6 +38,11 @@ impl Measure {
         plain_sql::sum().call(vec![value])
     }
 
+    /// The column itself.
+    pub fn value(&self) -> Expr {
+        self.value.clone()
+    }
+
     /// The sum over rows.
     pub fn total(&self) -> Expr {
         let value = self.value.clone();

@@ -26,6 +26,7 @@ mod names;
 mod pages;
 mod paths;
 mod portrait;
+mod profile;
 mod reach;
 mod retention;
 mod rfm;
@@ -92,6 +93,7 @@ pub const RELATIONS: &[&dyn Relation] = &[
     &rfm::Rfm,
     &portrait::Portrait,
     &compare::Compare,
+    &profile::Profile,
     &sample_users::SampleUsers,
     &history::History,
 ];
