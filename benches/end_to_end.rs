@@ -35,7 +35,7 @@ const COUNTRIES: &str =
     "SELECT count(*) FILTER (WHERE event = 'login' OR country = 'DE'), max(user_id), max(ts) FROM events";
 const GROUP: &str = "SELECT max(n) FROM (SELECT user_id, count(*) AS n FROM events GROUP BY user_id)";
 
-const QUERIES: [Query; 17] = [
+const QUERIES: [Query; 18] = [
     // Few of the rows satisfy a step: the scan, the conditions and the hash table are most of it.
     Query {
         name: "funnel",
@@ -111,6 +111,12 @@ const QUERIES: [Query; 17] = [
         name: "pareto",
         sql: "SELECT * FROM pareto(events, value => price, active => 'purchase')",
         scan: "SELECT count(*) FILTER (WHERE event = 'login' OR price > 1000000), max(user_id) FROM events",
+    },
+    // A number and a yes or no of each user, then means and variances over exact sums.
+    Query {
+        name: "compare",
+        sql: "SELECT * FROM compare(events, segment => country = 'DE', measures => {'bought': 'purchase', 'events': count(*)})",
+        scan: COUNTRIES,
     },
     // Stored days in place of the events, and the relation over the events as the yardstick: what storing states is for.
     Query {

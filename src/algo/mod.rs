@@ -19,6 +19,7 @@ pub mod flow;
 pub mod funnel;
 pub mod interval;
 pub mod lifecycle;
+pub mod moments;
 pub mod path;
 pub mod pattern;
 pub mod retention;

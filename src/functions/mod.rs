@@ -24,7 +24,9 @@ pub mod grouped;
 pub mod interval;
 pub mod kept_values;
 pub mod lifecycle;
+pub mod local_time;
 pub mod middle;
+pub mod moments;
 pub mod moving_mean;
 pub mod path;
 pub mod period;
@@ -33,12 +35,15 @@ pub mod proportions;
 pub mod retention;
 pub mod room;
 pub mod row_function;
+pub mod segments_apart;
 pub mod sequence;
 pub mod session;
 mod single_group;
 pub mod states;
 mod stores;
+pub mod user_known;
 pub mod user_logs;
+pub mod welch;
 pub mod wilson;
 
 /// What kind of thing an entry of the catalogue is.
@@ -105,6 +110,7 @@ pub fn docs() -> Vec<FunctionDoc> {
         exact_sum::docs(),
         moving_mean::docs(),
         proportions::docs(),
+        welch::docs(),
         plain_sql::docs(),
     ]
     .concat()
@@ -174,6 +180,9 @@ fn scalars() -> Vec<ScalarUDF> {
         wilson::wilson_low(),
         wilson::wilson_high(),
         proportions::proportions_p_value(),
+        proportions::newcombe_low(),
+        proportions::newcombe_high(),
+        welch::welch_test(),
         plain_sql::date_diff(),
         plain_sql::age(),
         plain_sql::in_sample(),

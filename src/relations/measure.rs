@@ -43,6 +43,11 @@ impl Measure {
         if self.doubles { exact_sum() } else { plain_sql::sum() }
     }
 
+    /// The column itself.
+    pub fn value(&self) -> Expr {
+        self.value.clone()
+    }
+
     /// The sum over rows.
     pub fn total(&self) -> Expr {
         let value = self.value.clone();

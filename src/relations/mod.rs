@@ -13,6 +13,7 @@ mod as_of;
 mod attribution;
 mod call;
 mod churn_scores;
+mod compare;
 mod distribution;
 mod engagement;
 mod expressions;
@@ -27,6 +28,7 @@ mod pages;
 mod pareto;
 mod paths;
 mod portrait;
+mod profile;
 mod reach;
 mod retention;
 mod rfm;
@@ -94,6 +96,8 @@ pub const RELATIONS: &[&dyn Relation] = &[
     &rfm::Rfm,
     &pareto::Pareto,
     &portrait::Portrait,
+    &compare::Compare,
+    &profile::Profile,
     &sample_users::SampleUsers,
     &history::History,
 ];

@@ -11,7 +11,7 @@ use tenure::functions::FunctionKind;
 use crate::program::{Place, program};
 
 /// Questions about a table, each with one answer whatever the order of its rows.
-const QUESTIONS: [(&str, &str); 37] = [
+const QUESTIONS: [(&str, &str); 39] = [
     (
         "funnel",
         "SELECT * FROM funnel(events, steps => ['view_item', 'add_to_cart', 'purchase'], within => INTERVAL '7 days', by => country)",
@@ -55,6 +55,11 @@ const QUESTIONS: [(&str, &str); 37] = [
         "portrait",
         "SELECT * FROM portrait((SELECT user_id, country, platform, event = 'purchase' AS bought FROM events), segment => bought, attributes => [country, platform])",
     ),
+    (
+        "compare",
+        "SELECT * FROM compare(events, segment => platform = 'ios', measures => {'bought': 'purchase', 'events': count(*), 'revenue': sum(price)})",
+    ),
+    ("profile", "SELECT * FROM profile(events, id => 1, value => price, by => [country, platform])"),
     ("sample_users", "SELECT count(*), sum(user_id) FROM sample_users(events, share => 0.5)"),
     ("sessions", "SELECT count(*), sum(events), max(duration_seconds) FROM sessions(events)"),
     ("session_summary", "SELECT * FROM session_summary(events, by => country)"),
