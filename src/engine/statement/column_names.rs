@@ -10,8 +10,8 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::parser::{CopyToSource, Statement};
 use datafusion::sql::sqlparser::ast::{
-    Expr, ExprWithAlias, Ident, PipeOperator, Query, Select, SelectItem, SetExpr, Statement as Sql, TableFactor,
-    TableWithJoins, VisitMut, VisitorMut, With,
+    Expr, ExprWithAlias, Ident, PipeOperator, Query, Select, SelectItem, SetExpr, SetQuantifier, Statement as Sql,
+    TableFactor, TableWithJoins, VisitMut, VisitorMut, With,
 };
 
 use crate::error::Error;
@@ -94,8 +94,14 @@ fn name_body(body: &mut SetExpr, outermost: bool) -> bool {
     match body {
         SetExpr::Select(select) => name_select(select, outermost),
         SetExpr::Query(query) => name_query(query, outermost),
-        // All of them, since BY NAME looks at the names of each.
-        SetExpr::SetOperation { left, right, .. } => name_body(left, outermost) | name_body(right, outermost),
+        // The first one's names are those of all, unless columns go BY NAME: the others may call two columns the same.
+        SetExpr::SetOperation { left, right, set_quantifier, .. } => {
+            let by_name = matches!(
+                set_quantifier,
+                SetQuantifier::ByName | SetQuantifier::AllByName | SetQuantifier::DistinctByName
+            );
+            name_body(left, outermost) | (by_name && name_body(right, outermost))
+        }
         _ => false,
     }
 }

@@ -1,4 +1,4 @@
-//! `length(value)` and `len(value)`: characters of a text, elements of a list. DataFusion's counts the characters of a list's text.
+//! `length(value)`: characters of a text, elements of a list. DataFusion's counts the characters of a list's text.
 
 use std::sync::Arc;
 
@@ -22,10 +22,6 @@ struct Length;
 impl RowFunction for Length {
     fn name(&self) -> &'static str {
         "length"
-    }
-
-    fn aliases(&self) -> Vec<String> {
-        vec!["len".into()]
     }
 
     fn coerce(&self, types: &[DataType]) -> Result<Vec<DataType>> {
