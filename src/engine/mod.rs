@@ -5,6 +5,7 @@
 
 mod copy;
 mod deep;
+mod described;
 mod dialect;
 mod files;
 mod names;
@@ -30,7 +31,7 @@ use datafusion::common::TableReference;
 use datafusion::error::DataFusionError;
 use datafusion::execution::memory_pool::TrackConsumersPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
-use datafusion::execution::{FunctionRegistry, SendableRecordBatchStream, SessionStateBuilder};
+use datafusion::execution::{FunctionRegistry, SendableRecordBatchStream, SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{
     CreateExternalTable, DdlStatement, LogicalPlan, LogicalPlanBuilder, Statement as PlanStatement,
 };
@@ -43,15 +44,18 @@ use datafusion::sql::sqlparser::ast::Statement as Sql;
 use futures::TryStreamExt;
 use parking_lot::RwLock;
 
+use self::described::Wanted;
 use self::files::LocalFiles;
 use self::newest::NewestCatalogs;
 use self::read_files::ReadFiles;
+use self::statement::column_names::{self, Depth};
 use crate::config::notes::Notes;
 use crate::config::{TableEntry, TenureOptions, WORKSPACE_FILE, Workspace};
-use crate::error::{Error, Result, suggest};
+use crate::error::{Error, Kind, Result, suggest};
 use crate::exec::memory_pool::FairPool;
 use crate::files::parquet::Footers;
 use crate::functions::FunctionDoc;
+use crate::functions::plain_sql::sql_type;
 use crate::relations::BehaviourRelations;
 use crate::{functions, plan, relations, store};
 
@@ -130,7 +134,7 @@ pub struct TableInfo {
 pub struct ColumnInfo {
     /// Name.
     pub name: String,
-    /// Arrow type.
+    /// Its type by its name in SQL.
     pub data_type: String,
     /// `user`, `time` or `event`.
     pub role: Option<String>,
@@ -246,22 +250,20 @@ impl Engine {
 
     async fn planned_and_started(&self, statement: &str, params: &Params) -> Result<Answer> {
         let state = self.context.state();
-        let (create, mut parsed) = match writes::parse(&state, statement, dialect::of(statement).as_ref())? {
-            Some((create, query)) => (Some(create), Parsed::Statement(Box::new(Sql::Query(query)))),
-            None => (None, dialect::parse(&state, statement)?),
-        };
-        params::bind(&mut parsed, params)?;
-        statement::prepare(&mut parsed, &state)?;
-        if let Some(create) = create {
-            return self.create_table_as(create, parsed).await;
+        let created = writes::parse(&state, statement, dialect::of(statement).as_ref())?;
+        if let Some((create, query)) = created {
+            let query = Parsed::Statement(Box::new(Sql::Query(query)));
+            return self.create_table_as(create, &query, params).await;
         }
-        let planned = newest::in_one_statement(&self.context, writes::plan(&state, parsed)).await;
-        let plan = match planned {
-            Ok(plan) => plan,
-            Err(error) => return Err(self.name_tables(error)),
-        };
+        let (parsed, wanted) = described::parse(&state, statement)?;
+        let plan = self.plan(&state, None, &parsed, params).await?;
         if self.read_only {
             read_only::check(&plan)?;
+        }
+        match wanted {
+            Wanted::Answer => {}
+            Wanted::Columns => return self.start(described::columns(&self.context, &plan)?).await,
+            Wanted::Summary => return described::summary(&self.context, plan).await,
         }
         if let LogicalPlan::Ddl(DdlStatement::CreateExternalTable(command)) = plan {
             self.create_external_table(*command).await?;
@@ -284,8 +286,37 @@ impl Engine {
         Ok(answer)
     }
 
+    /// Plans a statement, or the query of a CREATE: with names for the columns within it, and where those are not what it refers to, without.
+    async fn plan(
+        &self,
+        state: &SessionState,
+        create: Option<&writes::Create>,
+        parsed: &Parsed,
+        params: &Params,
+    ) -> Result<LogicalPlan> {
+        let planned = |mut statement: Parsed| async move {
+            params::bind(&mut statement, params)?;
+            statement::prepare(&mut statement, state)?;
+            match create {
+                Some(create) => {
+                    newest::in_one_statement(&self.context, writes::plan_create(state, create, statement)).await
+                }
+                None => newest::in_one_statement(&self.context, writes::plan(state, statement)).await,
+            }
+        };
+        let mut statement = parsed.clone();
+        let within = column_names::give(&mut statement, Depth::Everywhere);
+        let mut plan = planned(statement).await;
+        if within && plan.as_ref().is_err_and(|error| error.kind() == Kind::User) {
+            let mut statement = parsed.clone();
+            column_names::give(&mut statement, Depth::Outermost);
+            plan = planned(statement).await.or(plan);
+        }
+        plan.map_err(|error| self.name_tables(error))
+    }
+
     /// `CREATE TABLE .. STORED AS DELTA .. AS`: the table is there, and known to the session, when the stream ends.
-    async fn create_table_as(&self, create: writes::Create, query: Parsed) -> Result<Answer> {
+    async fn create_table_as(&self, create: writes::Create, query: &Parsed, params: &Params) -> Result<Answer> {
         if self.context.table_exist(create.name.clone())? {
             if create.if_not_exists {
                 return self.start(LogicalPlanBuilder::empty(false).build()?).await;
@@ -293,9 +324,7 @@ impl Engine {
             return Err(Error::user(format!("table '{}' exists already", create.name))
                 .hint(format!("INSERT INTO {} adds rows to it", create.name)));
         }
-        let state = self.context.state();
-        let planned = newest::in_one_statement(&self.context, writes::plan_create(&state, &create, query)).await;
-        let plan = planned.map_err(|error| self.name_tables(error))?;
+        let plan = self.plan(&self.context.state(), Some(&create), query, params).await?;
         if self.read_only {
             read_only::check(&plan)?;
         }
@@ -388,7 +417,7 @@ impl Engine {
                     let table_schema = table.schema();
                     let columns = table_schema.fields().iter().map(|f| ColumnInfo {
                         name: f.name().clone(),
-                        data_type: f.data_type().to_string(),
+                        data_type: sql_type(f.data_type()),
                         role: f.metadata().get(store::table::ROLE_KEY).cloned(),
                     });
                     tables.push(TableInfo {

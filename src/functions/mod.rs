@@ -186,6 +186,8 @@ fn scalars() -> Vec<ScalarUDF> {
         plain_sql::date_diff(),
         plain_sql::age(),
         plain_sql::in_sample(),
+        plain_sql::length(),
+        plain_sql::type_of(),
         plain_sql::time_length(),
         plain_sql::as_number(),
     ];
