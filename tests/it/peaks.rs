@@ -113,9 +113,10 @@ const QUESTIONS: [(&str, &str); 39] = [
 /// A relation that is not asked about here could take any memory.
 #[test]
 fn every_relation_is_asked_about() {
-    // Versions of a table are a few rows.
-    let relations =
-        tenure::engine::catalogue().into_iter().filter(|f| f.kind == FunctionKind::Relation && f.name != "history");
+    // Versions of a table are a few rows, and files are what the tables here are made of.
+    let others = ["history", "read_csv", "read_json", "read_parquet"];
+    let relations = tenure::engine::catalogue();
+    let relations = relations.iter().filter(|f| f.kind == FunctionKind::Relation && !others.contains(&f.name));
     for relation in relations {
         let call = format!(" {}(", relation.name);
         assert!(QUESTIONS.iter().any(|(_, sql)| sql.contains(&call)), "{call}");

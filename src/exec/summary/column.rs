@@ -168,8 +168,7 @@ impl Column {
         self.nulls += other.nulls;
         other.sum.parts().for_each(|part| self.sum.add(part));
         self.sum.terms += other.sum.terms;
-        let least = |a: Option<Box<[u8]>>, b: Option<Box<[u8]>>| a.iter().chain(&b).min().cloned();
-        self.min = least(self.min.take(), other.min);
+        self.min = self.min.take().into_iter().chain(other.min).min();
         self.max = self.max.take().into_iter().chain(other.max).max();
         match other.seen {
             Seen::Counted { values, .. } => {

@@ -1,7 +1,7 @@
 //! `SUMMARIZE`: what is in each column of a query, in one pass over its rows.
 //!
 //! Deals with: running every partition beside the others, the memory they hold, the table that comes of it. Does not deal with: one column's
-//! values ([`column`]), which query it is (`engine`).
+//! values (`column`), which query it is (`engine`).
 
 mod column;
 

@@ -119,7 +119,7 @@ The number of users is near the share, not equal to it; counts are to be divided
                 "Anything else is taken as the text it is shown as.",
             )],
             returns: vec![("BIGINT", "The number; NULL where the value is NULL.")],
-            text: "`len(value)` is the same. `octet_length(text)` counts bytes.",
+            text: "`octet_length(text)` counts bytes.",
             example: "SELECT length('Größe') AS characters, length([3, 5, 8]) AS elements",
         },
         FunctionDoc {

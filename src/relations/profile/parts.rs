@@ -64,7 +64,7 @@ impl Page {
             plan = plan.cross_join(counts.list(call)?)?;
         }
         let mut lists = vec![cast(make_array(self.rows_before()?), rows_type())];
-        lists.extend(counted.iter().map(|counts| column(counts.section)));
+        lists.extend(counted.iter().map(|counts| column(&counts.column())));
         if !self.by.is_empty() {
             lists.push(cast(make_array(self.properties()), rows_type()));
         }
@@ -100,8 +100,11 @@ impl Page {
             min(time()).alias("first"),
             max(time()).alias("last"),
             periods(self.days()).alias("days"),
-            periods(self.words.each_ref().map(|word| lit(word.as_str()))).alias("periods"),
         ];
+        // The same aggregate twice would be two columns of one name, once DataFusion has found what they have in common.
+        if self.periods() != "days" {
+            totals.push(periods(self.words.each_ref().map(|word| lit(word.as_str()))).alias("periods"));
+        }
         if let Some(Orders { value, order }) = &self.orders {
             let amount = value.value();
             let known = order.clone().and(amount.clone().is_not_null());
@@ -117,6 +120,11 @@ impl Page {
             totals.push(last(text(value), value.clone(), value.clone().is_not_null())?.alias(format!("property {at}")));
         }
         LogicalPlanBuilder::from(call.input().clone()).aggregate(Vec::<Expr>::new(), totals)
+    }
+
+    /// The column that holds the periods of the lifecycle.
+    fn periods(&self) -> &'static str {
+        if self.words[0] == "day" { "days" } else { "periods" }
     }
 
     /// One row about the user's sessions.
@@ -191,7 +199,7 @@ impl Page {
             row(1, 3, "activity", lit("days_since_last"), reached - day(col("last"))),
             row(1, 4, "activity", lit("active_days"), array_length(listed("days"))),
             row(1, 5, "activity", lit("events"), col("events")),
-            row(2, 0, "lifecycle", lit("state"), self.state(listed("periods"))?),
+            row(2, 0, "lifecycle", lit("state"), self.state(listed(self.periods()))?),
             row(3, 0, "sessions", lit("sessions"), col("sessions")),
             row(3, 1, "sessions", lit("median_seconds"), median),
         ];
@@ -249,11 +257,16 @@ impl Page {
 }
 
 impl Counted {
+    /// The column of the section's rows; the totals have names of sections.
+    fn column(&self) -> String {
+        format!("list of {}", self.section)
+    }
+
     /// One row with the list of the section's rows, in a column of its name.
     fn list(&self, call: &Call) -> Result<LogicalPlan> {
         let place = Expr::from(WindowFunction::new(WindowFunctionDefinition::WindowUDF(row_number_udwf()), vec![]));
         let place = place
-            .order_by(vec![col("n").sort(false, false), col("rank").sort(true, true), col("name").sort(true, false)])
+            .order_by(vec![col("n").sort(false, false), col("rank").sort(true, true), col("name").sort(true, true)])
             .build()?;
         let within = || col("place").lt_eq(lit(self.most));
         let counts = LogicalPlanBuilder::from(call.input().clone())
@@ -284,7 +297,7 @@ impl Counted {
         let item = item(at, self.section, col("name"), col("n"));
         let list = array_agg_udaf().call(vec![item]).order_by(vec![col("place").sort(true, false)]).build()?;
         kept.aggregate(Vec::<Expr>::new(), [list.alias("list")])?
-            .project([cast(col("list"), rows_type()).alias(self.section)])?
+            .project([cast(col("list"), rows_type()).alias(self.column())])?
             .build()
     }
 }
