@@ -29,8 +29,8 @@ def sql(engine, kind, table):
                        f"ORDER BY period) * 100) AS capped FROM retention({table}, start => 'purchase', return => 'purchase', unit => 'month', "
                        f"periods => {PERIODS}, value => price)",
             "intervals": f"SELECT * FROM intervals({table}, from => 'view_item')",
-            "pareto": f"SELECT class, items, round(value * 100) AS cents, round(at_least * 100) AS least FROM pareto({table}, "
-                      f"value => round(price * 100) / 100, active => 'purchase')",
+            "pareto": f"SELECT class, items, value AS cents, at_least AS least FROM pareto({table}, "
+                      f"value => CAST(round(price * 100) AS BIGINT), active => 'purchase')",
             "inactive": f"SELECT * FROM lifecycle({table}, unit => 'week', inactive_after => INTERVAL '30 days')",
         }[kind]
     return (clickhouse if engine.startswith("clickhouse") else duckdb)(kind, table)
