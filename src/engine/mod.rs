@@ -51,7 +51,7 @@ use self::read_files::ReadFiles;
 use self::statement::column_names::{self, Depth};
 use crate::config::notes::Notes;
 use crate::config::{TableEntry, TenureOptions, WORKSPACE_FILE, Workspace};
-use crate::error::{Error, Kind, Result, suggest};
+use crate::error::{Error, Kind, NO_FUNCTION, Result, nearest, suggest};
 use crate::exec::memory_pool::FairPool;
 use crate::files::parquet::Footers;
 use crate::functions::FunctionDoc;
@@ -240,7 +240,7 @@ impl Engine {
     /// Plans exactly one statement and starts it. Where a file that it reads is replaced before it has given a row, it starts over.
     pub async fn run(&self, statement: &str, params: &Params) -> Result<Answer> {
         deep::check(statement)?;
-        repeated::run(self, statement, params).await
+        repeated::run(self, statement, params).await.map_err(|error| error.shown_in(statement))
     }
 
     /// The same once.
@@ -312,7 +312,7 @@ impl Engine {
             column_names::give(&mut statement, Depth::Outermost);
             plan = planned(statement).await.or(plan);
         }
-        plan.map_err(|error| self.name_tables(error))
+        plan.map_err(|error| self.name_known(error))
     }
 
     /// `CREATE TABLE .. STORED AS DELTA .. AS`: the table is there, and known to the session, when the stream ends.
@@ -350,8 +350,13 @@ impl Engine {
         Ok(Answer { schema, stream, plan, repeatable: false })
     }
 
-    /// A missing table's message with its name as written, and the tables there are.
-    fn name_tables(&self, error: Error) -> Error {
+    /// The message of a missing table or function with what is near.
+    fn name_known(&self, error: Error) -> Error {
+        if error.message().starts_with(NO_FUNCTION)
+            && let Some(wanted) = error.word()
+        {
+            return unknown_function(&self.context.state(), wanted);
+        }
         let defaults = self.context.state().config_options().catalog.clone();
         let prefix = format!("table '{}.{}.", defaults.default_catalog, defaults.default_schema);
         let Some(missing) = error.message().strip_prefix(&prefix).and_then(|rest| rest.strip_suffix("' not found"))
@@ -360,7 +365,7 @@ impl Engine {
         };
         let schema = self.context.catalog(&defaults.default_catalog).and_then(|c| c.schema(&defaults.default_schema));
         let known = schema.map(|s| s.table_names()).unwrap_or_default();
-        relations::missing_table("", missing, &known)
+        relations::missing_table("", missing, &known).of_word(missing)
     }
 
     /// `CREATE EXTERNAL TABLE`: like DataFusion's, with roles in OPTIONS and messages that name the file.
@@ -431,6 +436,19 @@ impl Engine {
         tables.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(tables)
     }
+}
+
+/// A name that is no function's, and those that it may be meant for.
+fn unknown_function(state: &SessionState, wanted: &str) -> Error {
+    let mut known: Vec<&str> = state.scalar_functions().keys().map(String::as_str).collect();
+    known.extend(state.aggregate_functions().keys().map(String::as_str));
+    known.extend(state.window_functions().keys().map(String::as_str));
+    let message = format!("{NO_FUNCTION}'{wanted}'");
+    let error = match nearest(wanted, known).as_slice() {
+        [] => Error::user(format!("{message}; \\df lists the functions")),
+        [first, ..] => Error::user(format!("{message}; did you mean '{first}'?")),
+    };
+    error.of_word(wanted)
 }
 
 /// The runtime of the session that these files belong to: `SET datafusion.runtime..` puts another in its place.

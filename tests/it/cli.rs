@@ -168,7 +168,9 @@ fn a_script_stops_at_its_first_error_and_says_where() {
     a
     1
     -- stderr
-    error: s.sql:3: statement 2 of 3: No field named nope. Valid fields are t.x.
+    error: s.sql:3: statement 2 of 3: no column is called 'nope'; columns: x
+      SELECT nope
+             ^
     "#);
     assert_snapshot!(place.run_with_input(&["--format", "csv"], "SELECT 1 AS a; SELEC 2"), @r#"
     exit 1
@@ -177,6 +179,8 @@ fn a_script_stops_at_its_first_error_and_says_where() {
     1
     -- stderr
     error: <stdin>:1: statement 2 of 2: syntax error: Expected: an SQL statement, found: SELEC at Line: 1, Column: 1
+      SELEC 2
+      ^
     "#);
     assert_snapshot!(place.run(&["--format", "csv", "-c", "SELECT 1 AS a; SELECT b", "-c", "SELECT 3"]), @r#"
     exit 1
@@ -184,12 +188,16 @@ fn a_script_stops_at_its_first_error_and_says_where() {
     a
     1
     -- stderr
-    error: statement 2 of 3: No field named b.
+    error: statement 2 of 3: no column is called 'b'; there are no columns here
+      SELECT b
+             ^
     "#);
     assert_snapshot!(place.run(&["-c", "SELECT b"]), @r#"
     exit 1
     -- stderr
-    error: No field named b.
+    error: no column is called 'b'; there are no columns here
+      SELECT b
+             ^
     "#);
     // An open quote is found before anything runs.
     assert_snapshot!(place.run_with_input(&[], "SELECT 1;\nSELECT 'open"), @r#"

@@ -20,7 +20,9 @@ mod commands;
 pub mod counted;
 #[cfg(test)]
 mod fields;
+mod foreign;
 mod merged;
+mod order_all;
 mod patterns;
 mod pipes;
 pub mod pivot;
