@@ -468,22 +468,25 @@ pub fn is_quiet() -> bool {
     QUIET.get()
 }
 
-/// The entries of `known` that look like `wanted`, nearest first, at most three: those that a slip of the finger or two makes of it, or that
-/// begin with it.
+/// The entries of `known` that look like `wanted`, nearest first, at most three: those that a slip of the finger or two makes of it, that
+/// begin with it, or of which it is a word.
 pub fn nearest<'a>(wanted: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
     let wanted = wanted.to_lowercase();
     let letters = wanted.chars().count();
     let likely = |name: &str| {
-        let slips = strsim::osa_distance(&wanted, name);
+        // Of one or two letters every other name is a slip or two away.
+        let slips = letters >= 3 && strsim::osa_distance(&wanted, name) <= letters / 3;
         let begins = letters >= 3 && (name.starts_with(&wanted) || (name.len() >= 3 && wanted.starts_with(name)));
-        slips <= (letters / 3).max(1) || begins
+        let alike = wanted.chars().zip(name.chars()).take_while(|(a, b)| a == b).count() >= 3
+            && strsim::jaro_winkler(&wanted, name) > 0.85;
+        let is_word = letters >= 2 && name.split('_').any(|word| word == wanted);
+        slips || begins || alike || is_word
     };
     let mut scored: Vec<(f64, &str)> = known
         .into_iter()
         .map(|name| (name, name.to_lowercase()))
         .filter(|(_, lower)| likely(lower))
         .map(|(name, lower)| (strsim::jaro_winkler(&wanted, &lower), name))
-        .filter(|(score, _)| *score > 0.75)
         .collect();
     scored.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(b.1)));
     scored.dedup_by(|a, b| a.1 == b.1);
@@ -559,6 +562,8 @@ mod tests {
         assert_eq!(nearest("cout", ["cot", "count", "coth"])[0], "count");
         assert!(nearest("foo", ["floor", "cos", "for_each"]).is_empty());
         assert_eq!(nearest("user", ["user_id", "ts"]), ["user_id"]);
+        assert_eq!(nearest("campaign", ["cut_campaign", "cut_midnight"]), ["cut_campaign"]);
+        assert_eq!(nearest("at", ["at_step", "as_of", "within"]), ["at_step"]);
         assert_eq!(nearest("purchse", ["page_view", "purchase", "login"]), ["purchase"]);
         assert_eq!(suggest("xyz", ["day", "week"]), "allowed: day, week");
         assert_eq!(suggest("weeks", ["day", "week"]), "did you mean 'week'?");

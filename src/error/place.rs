@@ -39,19 +39,24 @@ impl Place {
         if before > chars.len() {
             return None;
         }
-        // Of a long line what is around the place.
-        let width = |chars: &[char]| chars.iter().map(|c| c.width().unwrap_or(1)).sum::<usize>();
+        // Of a long line what is around the place; a list of a hundred thousand numbers may stand on one.
+        let mut ends = vec![0];
+        ends.extend(chars.iter().scan(0, |end, c| {
+            *end += c.width().unwrap_or(1);
+            Some(*end)
+        }));
+        let width = |from: usize, to: usize| ends[to] - ends[from];
         let mut from = 0;
-        while width(&chars[from..before]) > WIDTH / 2 && width(&chars[from..]) > WIDTH {
+        while width(from, before) > WIDTH / 2 && width(from, chars.len()) > WIDTH {
             from += 1;
         }
         let mut to = chars.len();
-        while to > before && width(&chars[from..to]) > WIDTH {
+        while to > before && width(from, to) > WIDTH {
             to -= 1;
         }
         let (left, right) = (if from > 0 { ".." } else { "" }, if to < chars.len() { ".." } else { "" });
         let shown: String = chars[from..to].iter().collect();
-        let indent = " ".repeat(left.len() + width(&chars[from..before]));
+        let indent = " ".repeat(left.len() + width(from, before));
         Some(format!("{left}{shown}{right}\n{indent}^"))
     }
 }
