@@ -224,7 +224,7 @@ fn usage_mistakes_exit_with_2() {
     assert_snapshot!(place.run(&["--format", "cvs", "-c", "SELECT 1"]), @r#"
     exit 2
     -- stderr
-    error: invalid value 'cvs' for '--format <FORMAT>': unknown format 'cvs': allowed: table, csv, tsv, json, ndjson, markdown, parquet, arrow
+    error: invalid value 'cvs' for '--format <FORMAT>': unknown format 'cvs': did you mean 'csv'?
 
     For more information, try '--help'.
     "#);
