@@ -558,6 +558,14 @@ mod tests {
     }
 
     #[test]
+    fn a_quote_of_the_message_itself_stays() {
+        let wrapped = |inner: &str| unwrap_coercion(&format!("f: {COERCION}External error: {inner}")).to_string();
+        assert_eq!(wrapped("as in INTERVAL '1 hour'"), "as in INTERVAL '1 hour'");
+        assert_eq!(wrapped("needs a number'"), "needs a number");
+        assert_eq!(wrapped("needs a number. No function matches the given name"), "needs a number");
+    }
+
+    #[test]
     fn nearest_names_come_first() {
         assert_eq!(nearest("cout", ["cot", "count", "coth"])[0], "count");
         assert!(nearest("foo", ["floor", "cos", "for_each"]).is_empty());

@@ -149,6 +149,13 @@ mod tests {
         assert_eq!(of(&[]).mean(1.0), None);
         assert_eq!(of(&[9e119, -9e119]).variance(1.0), Some(9e119 * 9e119 * 2.0));
         assert_eq!(of(&[0.0, -0.0]).variance(1.0), Some(0.0));
+        // Whichever part has it.
+        for (a, b) in [(vec![1.0, 2.0], vec![1e121]), (vec![f64::NAN], vec![1.0, 2.0])] {
+            let (mut whole, part) = (of(&a), of(&b));
+            let sum = &part.sum;
+            whole.merge(sum.terms, sum.odd, sum.exact.parts(), part.squares.parts(), part.unsquared);
+            assert_eq!(whole.variance(1.0), None, "{a:?} {b:?}");
+        }
     }
 
     proptest! {

@@ -93,6 +93,11 @@ fn only_in(options: &ShowStatementOptions) -> bool {
 
 /// The query whose columns `SUMMARIZE` tells of, every word at its place.
 fn summarised(statement: &str) -> Option<String> {
+    const VERB: &str = "SUMMARIZE";
+    // Most statements have no such word, and some are long.
+    if !statement.to_ascii_uppercase().contains(VERB) {
+        return None;
+    }
     let tokens = Tokenizer::new(&GenericDialect {}, statement).tokenize_with_location().ok()?;
     let mut words = tokens.iter().filter(|token| !matches!(token.token, Token::Whitespace(_)));
     let is = |token: &Token, names: &[&str]| match token {
@@ -100,13 +105,14 @@ fn summarised(statement: &str) -> Option<String> {
         Token::LParen => names.contains(&"("),
         _ => false,
     };
-    const VERB: &str = "SUMMARIZE";
-    if !is(&words.next()?.token, &[VERB]) {
-        return None;
-    }
+    let verb_at = words.next().filter(|word| is(&word.token, &[VERB]))?.span.start;
     let begins = words.next().is_some_and(|word| is(&word.token, &["SELECT", "WITH", "FROM", "VALUES", "("]));
     let verb = if begins { "" } else { "FROM" };
-    let at = statement.to_ascii_uppercase().find(VERB)?;
+    // Where the word stands, not where its letters do: a comment before it may have them as well.
+    let line_at: usize =
+        statement.split_inclusive('\n').take(verb_at.line.checked_sub(1)? as usize).map(str::len).sum();
+    let before = statement[line_at..].chars().take(verb_at.column.checked_sub(1)? as usize);
+    let at = line_at + before.map(char::len_utf8).sum::<usize>();
     let (before, after) = (&statement[..at], &statement[at + VERB.len()..]);
     Some(format!("{before}{verb:<width$}{after}", width = VERB.len()))
 }
@@ -147,6 +153,7 @@ mod tests {
         let of = |statement| summarised(statement);
         assert_eq!(of("SUMMARIZE t").as_deref(), Some("FROM      t"));
         assert_eq!(of("-- all\n summarize 'a b.csv'").as_deref(), Some("-- all\n FROM      'a b.csv'"));
+        assert_eq!(of("-- Summarize\n/* 漢 */ SUMMARIZE t").as_deref(), Some("-- Summarize\n/* 漢 */ FROM      t"));
         assert_eq!(of("SUMMARIZE (SELECT 1)").as_deref(), Some("          (SELECT 1)"));
         assert_eq!(
             of("summarize with a AS (SELECT 1) FROM a").as_deref(),

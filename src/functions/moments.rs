@@ -14,6 +14,7 @@ use datafusion::logical_expr::function::AccumulatorArgs;
 use datafusion::logical_expr::{AggregateUDF, EmitTo, GroupsAccumulator};
 
 use super::columns::passes;
+use super::exact_sum::parts_type;
 use super::grouped::{GroupedFunction, aggregate, argument_types};
 use super::single_group::states_of_rows;
 use crate::algo::moments::Moments;
@@ -32,11 +33,6 @@ struct MomentsFunction;
 fn fields() -> Fields {
     let field = |name, data_type| Field::new(name, data_type, true);
     vec![field("n", DataType::Int64), field("mean", DataType::Float64), field("variance", DataType::Float64)].into()
-}
-
-/// The doubles that a sum consists of.
-fn parts_type() -> DataType {
-    DataType::new_list(DataType::Float64, true)
 }
 
 impl GroupedFunction for MomentsFunction {

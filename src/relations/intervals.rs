@@ -8,7 +8,7 @@ use datafusion::logical_expr::{Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBu
 use super::Relation;
 use super::argument::{Argument, Kind, docs};
 use super::call::{Breakdown, Call};
-use super::expressions::{column, count_rows, unkeyed};
+use super::expressions::{column, count_rows, seconds, unkeyed};
 use super::reach::Reach;
 use super::roles::Roles;
 use super::shared::{AS_OF, BY, TZ, with_roles, zone};
@@ -34,7 +34,7 @@ const ANCHOR: Argument = Argument::with_default(
 );
 const WITHIN: Argument = Argument::optional("within", Kind::Span, "no limit", "Longer intervals are not counted.");
 
-/// Names of the columns of an interval, which those to break down by do not have.
+/// Columns on the way: a list of intervals, and what is told of their lengths.
 const INTERVALS: &str = "(intervals)";
 const SPREAD: &str = "(spread)";
 
@@ -144,13 +144,7 @@ impl Question {
             count_rows().filter(col("first")).build()?.alias("users"),
             spread(call.room("spread")).call(vec![col("ticks")]).alias(SPREAD),
         ];
-        let seconds = |name: &str| {
-            let ticks = column(SPREAD).field(name);
-            match clock_of(&roles.time_type) {
-                Some(Clock::Instants(per_second)) => ticks / lit(per_second as f64),
-                _ => ticks * lit(86_400f64),
-            }
-        };
+        let seconds = |name: &str| seconds(column(SPREAD).field(name), &roles.time_type);
         let mut output: Vec<Expr> = self.by.iter().map(|b| unkeyed(&b.name)).collect();
         output.extend(["intervals", "users"].map(col));
         output.extend(OUTPUT[2..].iter().map(|name| seconds(name.trim_end_matches("_seconds")).alias(*name)));

@@ -375,7 +375,8 @@ hold less than 80 % of it all, in B as long as they hold less than 95 %, else in
 Items of equal value are in the same class. Every class has a row. `show => 'top'` tells how much the top 1 %, 5 %, .. of the items hold together, rounded up to whole items.
 
 Items whose value is zero or less are in the last class; the shares are of the sum of the others, so that refunds do not make more than 100 % of the rest. \
-NULL values add nothing; an item of nothing but NULLs takes no part. Sums are exact (of whole numbers and decimals) or rounded once (of doubles), whatever the order of the rows; a NaN makes all shares NaN.
+NULL values add nothing; an item of nothing but NULLs takes no part. Sums are exact (of whole numbers and decimals) or rounded once (of doubles), whatever the order of the rows; a NaN makes all shares NaN. Money kept as DOUBLE: sums that are equal in cents may differ in the last bit, and then stand in different places; \
+`value => CAST(round(price * 100) AS BIGINT)` adds up cents.
 
 Rows whose user or time is NULL take no part. With `by` each value is an answer of its own, over its events alone. Without items there are no rows.
 

@@ -84,6 +84,26 @@ fn version() {
     assert_eq!(Place::new().run(&["-V"]), format!("exit 0\n-- stdout\ntenure {version}\n"));
 }
 
+/// Who is named by a query and has no row takes no part, which is told beside the answer.
+#[test]
+fn users_without_a_row_are_told_of() {
+    let rows = "(SELECT * FROM (VALUES (1, 'buy'), (2, 'buy'), (3, 'look')) AS t(user_id, event))";
+    let ask = |users: &str| {
+        let sql = format!(
+            "SELECT segment_users FROM compare({rows}, segment => (SELECT u FROM (VALUES {users}) AS s(u)), measures => ['buy'])"
+        );
+        Place::new().run(&["--format", "csv", "-c", &sql])
+    };
+    assert_eq!(ask("(1), (2)"), "exit 0\n-- stdout\nsegment_users\n2\n");
+    let told = ask("(1), (2), (9)");
+    assert!(told.starts_with("exit 0\n-- stdout\nsegment_users\n2\n-- stderr\n"), "{told}");
+    assert!(
+        told.contains("compare: the segments' queries name 1 user without a row in the table, who takes no part"),
+        "{told}"
+    );
+    assert!(ask("(1), (8), (9)").contains("name 2 users without a row in the table, who take no part"));
+}
+
 /// The shells that are there accept the script; all of them know the subcommands.
 #[test]
 fn shells_are_told_what_can_be_completed() {

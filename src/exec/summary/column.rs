@@ -417,4 +417,11 @@ mod tests {
         assert_eq!(told.min, Some(i64::MIN.to_string()));
         assert_eq!(told.max, Some(i64::MAX.to_string()));
     }
+
+    #[test]
+    fn of_values_that_come_equally_often_the_least_is_the_top() {
+        let mut texts = Column::new(&DataType::Utf8, 10).unwrap();
+        texts.add(&(Arc::new(StringArray::from(vec!["c", "b", "a", "c", "b"])) as ArrayRef)).unwrap();
+        assert_eq!(texts.told().unwrap().top, Some(("b".into(), 2)));
+    }
 }

@@ -27,7 +27,7 @@ use crate::functions::period::{period_number, period_reached};
 use crate::functions::session::user_sessions;
 use crate::functions::user_known::user_known;
 use crate::relations::call::Call;
-use crate::relations::expressions::{column, count_rows};
+use crate::relations::expressions::{column, count_rows, seconds};
 use crate::relations::lifecycle_states::STATES;
 use crate::relations::reach;
 
@@ -189,7 +189,7 @@ impl Page {
             Some(given) => (local(as_of()), lit(given)),
             None => (local(as_of()), day(as_of())),
         };
-        let visit = |end: &str| self.seconds(col("middle").field(end));
+        let visit = |end: &str| seconds(col("middle").field(end), &self.roles.time_type);
         let median = (visit("lower") + visit("upper")) / lit(2f64);
         let mut rows = vec![
             row(0, 0, "user", lit(self.roles.user_name.as_str()), lit(self.id.clone())),
@@ -245,14 +245,6 @@ impl Page {
             row(8, at as i64, "properties", lit(by.name.as_str()), column(&format!("property {at}")))
         };
         self.by.iter().enumerate().map(property).collect()
-    }
-
-    fn seconds(&self, ticks: Expr) -> Expr {
-        let ticks = cast(ticks, DataType::Float64);
-        match self.clock {
-            Clock::Instants(per_second) => ticks / lit(per_second as f64),
-            Clock::Dates => ticks * lit(86_400f64),
-        }
     }
 }
 
