@@ -35,7 +35,7 @@ const COUNTRIES: &str =
     "SELECT count(*) FILTER (WHERE event = 'login' OR country = 'DE'), max(user_id), max(ts) FROM events";
 const GROUP: &str = "SELECT max(n) FROM (SELECT user_id, count(*) AS n FROM events GROUP BY user_id)";
 
-const QUERIES: [Query; 15] = [
+const QUERIES: [Query; 18] = [
     // Few of the rows satisfy a step: the scan, the conditions and the hash table are most of it.
     Query {
         name: "funnel",
@@ -103,6 +103,20 @@ const QUERIES: [Query; 15] = [
         name: "churn_scores",
         sql: "SELECT * FROM churn_scores(events, horizon => INTERVAL '30 days')",
         scan: EVENTS,
+    },
+    // An interval for nearly every event, and five percentiles of them all.
+    Query { name: "intervals", sql: "SELECT * FROM intervals(events, from => event <> '')", scan: EVENTS },
+    // A sum for each user, and all of them in order.
+    Query {
+        name: "pareto",
+        sql: "SELECT * FROM pareto(events, value => price, active => 'purchase')",
+        scan: "SELECT count(*) FILTER (WHERE event = 'login' OR price > 1000000), max(user_id) FROM events",
+    },
+    // A number and a yes or no of each user, then means and variances over exact sums.
+    Query {
+        name: "compare",
+        sql: "SELECT * FROM compare(events, segment => country = 'DE', measures => {'bought': 'purchase', 'events': count(*)})",
+        scan: COUNTRIES,
     },
     // Stored days in place of the events, and the relation over the events as the yardstick: what storing states is for.
     Query {

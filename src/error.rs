@@ -3,10 +3,16 @@
 //! Deals with: the error type, its conversion to and from [`DataFusionError`], the nearest-name hint.
 //! Does not deal with: printing and exit codes (`main`), or deciding what is an error (the module that finds it).
 
+mod names;
+mod place;
+
 use std::fmt;
 use std::path::Path;
 
-use datafusion::common::DataFusionError;
+use datafusion::common::{DataFusionError, SchemaError};
+
+use names::{unknown_column, wrong_arguments};
+use place::Place;
 
 /// Result of everything in tenure that is not called by DataFusion itself.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -33,12 +39,14 @@ pub struct Error {
     message: String,
     hints: Vec<String>,
     stale: bool,
+    place: Option<Place>,
+    excerpt: Option<String>,
 }
 
 impl Error {
     fn new(kind: Kind, message: impl Into<String>) -> Self {
         let message = one_line(&message.into()).replace("Parquet error: Parquet error:", "Parquet error:");
-        Self { kind, message, hints: Vec::new(), stale: false }
+        Self { kind, message, hints: Vec::new(), stale: false, place: None, excerpt: None }
     }
 
     /// The command line is wrong.
@@ -94,6 +102,35 @@ impl Error {
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
         self
+    }
+
+    /// Says which word of the statement is meant, a name that is not known.
+    #[must_use]
+    pub fn of_word(mut self, word: &str) -> Self {
+        self.place = Some(Place::Word(word.to_string()));
+        self
+    }
+
+    /// The word that [`of_word`](Self::of_word) was given.
+    pub fn word(&self) -> Option<&str> {
+        match &self.place {
+            Some(Place::Word(word)) => Some(word),
+            _ => None,
+        }
+    }
+
+    /// Looks its place up in the statement that it is of.
+    #[must_use]
+    pub fn shown_in(mut self, statement: &str) -> Self {
+        if self.excerpt.is_none() {
+            self.excerpt = self.place.as_ref().and_then(|place| place.shown_in(statement));
+        }
+        self
+    }
+
+    /// The line of the statement that it is of, and below it a caret at the place.
+    pub fn excerpt(&self) -> Option<&str> {
+        self.excerpt.as_deref()
     }
 
     /// Puts where it happened before the message, as in `report.sql:3: ...`.
@@ -195,10 +232,16 @@ fn from_datafusion(error: DataFusionError) -> Error {
                 .hint("compute it in steps: WITH a AS (SELECT .. AS x FROM ..) SELECT f(x) FROM a")
         }
         DataFusionError::SQL(inner, _) => {
-            Error::user(inner.to_string().replacen("sql parser error: ", "syntax error: ", 1))
+            let said = inner.to_string();
+            let mut error = Error::user(said.replacen("sql parser error: ", "syntax error: ", 1));
+            error.place = Place::of_parser(&said);
+            error
         }
         DataFusionError::Plan(message) => {
             translated(&message).unwrap_or_else(|| Error::user(unwrap_coercion(&message)))
+        }
+        DataFusionError::SchemaError(inner, _) if matches!(*inner, SchemaError::FieldNotFound { .. }) => {
+            unknown_column(&inner).unwrap_or_else(|| Error::user(inner.to_string()))
         }
         DataFusionError::SchemaError(inner, _) => {
             let said = inner.to_string();
@@ -240,7 +283,14 @@ fn from_shared(error: &DataFusionError) -> Error {
     if let DataFusionError::External(inner) = root
         && let Some(ours) = inner.downcast_ref::<Error>()
     {
-        return Error { kind: ours.kind, message: ours.message.clone(), hints: ours.hints.clone(), stale: ours.stale };
+        return Error {
+            kind: ours.kind,
+            message: ours.message.clone(),
+            hints: ours.hints.clone(),
+            stale: ours.stale,
+            place: ours.place.clone(),
+            excerpt: ours.excerpt.clone(),
+        };
     }
     match root {
         DataFusionError::ResourcesExhausted(message) => out_of_memory(message),
@@ -329,10 +379,25 @@ fn translated(message: &str) -> Option<Error> {
         } else {
             format!("did you mean '{near}'?")
         };
-        return Some(Error::user(format!("no function is called '{name}'; {known}")));
+        return Some(Error::user(format!("{NO_FUNCTION}'{name}'; {known}")).of_word(name));
+    }
+    if let Some(said) = wrong_arguments(message) {
+        return Some(said);
+    }
+    if let Some((_, rest)) = message.split_once("While expanding wildcard, column \"") {
+        let column = rest.split("\" must appear").next().unwrap_or(rest);
+        let column = column.rsplit('.').next().unwrap_or(column).trim_matches('"');
+        return Some(
+            Error::user(format!("column '{column}' must be in GROUP BY, or inside an aggregate"))
+                .hint(format!("GROUP BY {column} for a row of each, any_value({column}) for one of them"))
+                .of_word(column),
+        );
     }
     TRANSLATIONS.iter().find(|(part, ..)| message.contains(part)).map(|(_, said, hint)| Error::user(*said).hint(*hint))
 }
+
+/// How the message of an unknown function begins; its name follows.
+pub const NO_FUNCTION: &str = "no function is called ";
 
 /// The name, and the one that the planner found nearest, however far.
 fn unknown_function(message: &str) -> Option<(&str, &str)> {
@@ -403,13 +468,25 @@ pub fn is_quiet() -> bool {
     QUIET.get()
 }
 
-/// The entries of `known` that look like `wanted`, nearest first, at most three.
+/// The entries of `known` that look like `wanted`, nearest first, at most three: those that a slip of the finger or two makes of it, that
+/// begin with it, or of which it is a word.
 pub fn nearest<'a>(wanted: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
     let wanted = wanted.to_lowercase();
+    let letters = wanted.chars().count();
+    let likely = |name: &str| {
+        // Of one or two letters every other name is a slip or two away.
+        let slips = letters >= 3 && strsim::osa_distance(&wanted, name) <= letters / 3;
+        let begins = letters >= 3 && (name.starts_with(&wanted) || (name.len() >= 3 && wanted.starts_with(name)));
+        let alike = wanted.chars().zip(name.chars()).take_while(|(a, b)| a == b).count() >= 3
+            && strsim::jaro_winkler(&wanted, name) > 0.85;
+        let is_word = letters >= 2 && name.split('_').any(|word| word == wanted);
+        slips || begins || alike || is_word
+    };
     let mut scored: Vec<(f64, &str)> = known
         .into_iter()
-        .map(|name| (strsim::jaro_winkler(&wanted, &name.to_lowercase()), name))
-        .filter(|(score, _)| *score > 0.75)
+        .map(|name| (name, name.to_lowercase()))
+        .filter(|(_, lower)| likely(lower))
+        .map(|(name, lower)| (strsim::jaro_winkler(&wanted, &lower), name))
         .collect();
     scored.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(b.1)));
     scored.dedup_by(|a, b| a.1 == b.1);
@@ -481,7 +558,20 @@ mod tests {
     }
 
     #[test]
+    fn a_quote_of_the_message_itself_stays() {
+        let wrapped = |inner: &str| unwrap_coercion(&format!("f: {COERCION}External error: {inner}")).to_string();
+        assert_eq!(wrapped("as in INTERVAL '1 hour'"), "as in INTERVAL '1 hour'");
+        assert_eq!(wrapped("needs a number'"), "needs a number");
+        assert_eq!(wrapped("needs a number. No function matches the given name"), "needs a number");
+    }
+
+    #[test]
     fn nearest_names_come_first() {
+        assert_eq!(nearest("cout", ["cot", "count", "coth"])[0], "count");
+        assert!(nearest("foo", ["floor", "cos", "for_each"]).is_empty());
+        assert_eq!(nearest("user", ["user_id", "ts"]), ["user_id"]);
+        assert_eq!(nearest("campaign", ["cut_campaign", "cut_midnight"]), ["cut_campaign"]);
+        assert_eq!(nearest("at", ["at_step", "as_of", "within"]), ["at_step"]);
         assert_eq!(nearest("purchse", ["page_view", "purchase", "login"]), ["purchase"]);
         assert_eq!(suggest("xyz", ["day", "week"]), "allowed: day, week");
         assert_eq!(suggest("weeks", ["day", "week"]), "did you mean 'week'?");

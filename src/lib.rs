@@ -40,7 +40,7 @@
 //! | module | deals with |
 //! |---|---|
 //! | [`algo`] | what a question means, for one user's events; pure functions on slices |
-//! | [`model`] | statistics: BG/NBD, the Wilson interval, Markov chains of channels, sketches of distinct values |
+//! | [`model`] | statistics: BG/NBD, the Wilson interval, tests of shares and means, Markov chains of channels, sketches of distinct values |
 //! | [`files`] | from a location to typed batches: which files it names, how each is written, types by example, reading by name; one way in for queries and loads |
 //! | [`store`] | from files to tables that know their column roles and order: ordered files, managed tables |
 //! | [`ingest`] | a run of files into a managed table: mapping, rejected rows, resuming after a kill |

@@ -1,6 +1,6 @@
 """Who stays and how engaged they are, in each engine's own SQL: everybody of a month who comes back in later months, daily, weekly and
 monthly active users of every day, days active of the last thirty, users lost after thirty days of silence, what a month's new buyers
-bring in later months.
+bring in later months, how much time lies between two looks at items, which customers bring most of the revenue.
 
 Deals with: formulations and reading their rows. Does not deal with: running them (`run.py`, `worker.py`).
 
@@ -28,6 +28,9 @@ def sql(engine, kind, table):
             "revenue": f"SELECT cohort, size, period, round(amount * 100) AS cents, round(grr * first_value(amount) OVER (PARTITION BY cohort "
                        f"ORDER BY period) * 100) AS capped FROM retention({table}, start => 'purchase', return => 'purchase', unit => 'month', "
                        f"periods => {PERIODS}, value => price)",
+            "intervals": f"SELECT * FROM intervals({table}, from => 'view_item')",
+            "pareto": f"SELECT class, items, value AS cents, at_least AS least FROM pareto({table}, "
+                      f"value => CAST(round(price * 100) AS BIGINT), active => 'purchase')",
             "inactive": f"SELECT * FROM lifecycle({table}, unit => 'week', inactive_after => INTERVAL '30 days')",
         }[kind]
     return (clickhouse if engine.startswith("clickhouse") else duckdb)(kind, table)
@@ -43,6 +46,13 @@ FROM (SELECT m, count() AS k FROM (SELECT groupBitOr(bitShiftLeft(toUInt64(1), {
 ARRAY JOIN range({MONTHS}) AS c ARRAY JOIN range(1, {PERIODS + 1}) AS n GROUP BY c, n"""
     if kind == "revenue":
         return revenue(table, "(toYear(ts) - 2025) * 12 + toMonth(ts) - 1", "toInt64(round(price * 100))")
+    if kind == "intervals":
+        return f"""SELECT count(), uniqExact(user_id), avg(d), min(d), quantileExactInclusive(0.1)(d), quantileExactInclusive(0.25)(d),
+  quantileExactInclusive(0.5)(d), quantileExactInclusive(0.75)(d), quantileExactInclusive(0.9)(d), max(d)
+FROM (SELECT user_id, arrayJoin(arrayPopFront(arrayDifference(arraySort(groupArray(toUnixTimestamp64Micro(ts)))))) AS d
+  FROM {table} WHERE event = 'view_item' GROUP BY user_id)"""
+    if kind == "pareto":
+        return pareto(table, "toInt64(round(price * 100))")
     if kind == "engagement":
         # A day counts until the window has passed, or the user's next day takes over.
         changes = " UNION ALL ".join(
@@ -75,6 +85,12 @@ def duckdb(kind, table):
 SELECT c, n, sum(k * (m >> c & 1)), sum(k * ((m >> c) & (m >> (c + n)) & 1)) FROM g, range({MONTHS}) x(c), range(1, {PERIODS + 1}) y(n) GROUP BY c, n"""
     if kind == "revenue":
         return revenue(table, "((year(ts) - 2025) * 12 + month(ts) - 1)", "round(price * 100)::BIGINT")
+    if kind == "intervals":
+        shares = ", ".join(f"quantile_cont(d, {share})" for share in (0.1, 0.25, 0.5, 0.75, 0.9))
+        return f"""SELECT count(d), count(DISTINCT user_id) FILTER (WHERE d IS NOT NULL), avg(d), min(d), {shares}, max(d)
+FROM (SELECT user_id, epoch_us(ts) - lag(epoch_us(ts)) OVER (PARTITION BY user_id ORDER BY ts) AS d FROM {table} WHERE event = 'view_item')"""
+    if kind == "pareto":
+        return pareto(table, "round(price * 100)::BIGINT")
     if kind == "engagement":
         changes = " UNION ALL ".join(
             f"SELECT day AS moment, {one} AS d, {seven} AS w, {thirty} AS m FROM p UNION ALL "
@@ -103,6 +119,14 @@ SELECT base.b, max(size), p.m - base.b, sum(p.cents), sum(least(p.cents, first))
 FROM paid p JOIN base ON p.user_id = base.user_id JOIN sizes ON sizes.b = base.b GROUP BY 1, 3"""
 
 
+def pareto(table, cents):
+    """Every customer's place in the falling order of what they paid."""
+    return f"""WITH paid AS (SELECT user_id, sum({cents}) AS t FROM {table} WHERE event = 'purchase' GROUP BY user_id),
+placed AS (SELECT t, sum(t) OVER (ORDER BY t DESC) - t * count(*) OVER (PARTITION BY t) AS before, sum(t) OVER () AS a FROM paid)
+SELECT CASE WHEN before * 100 < 80 * a THEN 'A' WHEN before * 100 < 95 * a THEN 'B' ELSE 'C' END AS c, count(*), sum(t), min(t)
+FROM placed GROUP BY c"""
+
+
 def answer(engine, kind, rows):
     """The rows as the engine gives them, as an answer."""
     ours = engine.startswith("tenure")
@@ -129,6 +153,14 @@ def answer(engine, kind, rows):
             day = found.get(at, day)
             answers[((EPOCH + timedelta(days=at)).isoformat(),)] = day
         return answers
+    if kind == "intervals":
+        if ours:
+            rows = [list(r.values()) for r in rows]
+        scale = 1 if ours else 1e6
+        return {("all",): (int(r[0]), int(r[1]), *(round(float(x) / scale, 3) for x in r[2:])) for r in rows}
+    if kind == "pareto":
+        found = (r.values() for r in rows) if ours else rows
+        return {(c,): (int(n), int(cents), int(least)) for c, n, cents, least in found}
     if kind == "stickiness":
         pairs = ((r["active_periods"], r["users"]) for r in rows) if ours else rows
         return {(int(n),): int(users) for n, users in pairs if users}

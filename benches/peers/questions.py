@@ -35,7 +35,7 @@ EPOCH = date(1970, 1, 1)
 
 # Questions with a file of their own.
 FILES = {"transitions": transitions, "sequence": sequences, "lifecycle": lifecycles, "rfm": purchases}
-POPULATIONS = ("recurring", "engagement", "stickiness", "inactive", "revenue")
+POPULATIONS = ("recurring", "engagement", "stickiness", "inactive", "revenue", "intervals", "pareto")
 THREE = dict(kind="funnel", steps=STEPS, days=WINDOW_DAYS)
 
 QUESTIONS = {
@@ -58,6 +58,8 @@ QUESTIONS = {
     "engagement_daily": dict(kind="engagement", by=False),
     "stickiness_30_days": dict(kind="stickiness", by=False),
     "revenue_retention": dict(kind="revenue", by=False),
+    "intervals_of_views": dict(kind="intervals", by=False),
+    "pareto_of_customers": dict(kind="pareto", by=False),
     "lifecycle_inactive": dict(kind="inactive", by=False),
 }
 GAP_US = 30 * 60_000_000

@@ -144,8 +144,18 @@ impl Calendar {
     #[inline]
     pub fn day(&mut self, time: i64) -> Option<i64> {
         let Clock::Instants(ticks) = self.clock else { return Some(time) };
-        let seconds = time.div_euclid(ticks);
-        let local = match &mut self.zone {
+        Some(self.local_seconds(time.div_euclid(ticks))?.div_euclid(86_400))
+    }
+
+    /// The hour that local clocks show, 0 to 23. `None` of dates, and beyond a zone's rules.
+    pub fn hour_of_day(&mut self, time: i64) -> Option<i64> {
+        let Clock::Instants(ticks) = self.clock else { return None };
+        Some(self.local_seconds(time.div_euclid(ticks))?.rem_euclid(86_400) / 3_600)
+    }
+
+    #[inline]
+    fn local_seconds(&mut self, seconds: i64) -> Option<i64> {
+        Some(match &mut self.zone {
             Zone::Utc => seconds,
             Zone::Rules { rules, from, until, offset } => {
                 if seconds < *from || seconds >= *until {
@@ -153,8 +163,7 @@ impl Calendar {
                 }
                 seconds + *offset
             }
-        };
-        Some(local.div_euclid(86_400))
+        })
     }
 
     /// Bucket of a time: consecutive periods have consecutive numbers. `None` beyond the calendar.

@@ -1,6 +1,6 @@
-//! Exact medians of many values that are not all kept plain: packed by owner, and read back as often as it takes.
+//! Exact medians and percentiles of many values that are not all kept plain: packed by owner, and read back as often as it takes.
 //!
-//! Deals with: packing values owner by owner, and finding the middle of each row's values by counting passes over what was
+//! Deals with: packing values owner by owner, and finding the values of a rank among each row's by counting passes over what was
 //! packed. Does not deal with: where the packed bytes lie (memory or a file), or what an owner is.
 //!
 //! ```text
@@ -230,16 +230,22 @@ fn segments(mut run: &[u8]) -> impl Iterator<Item = Segment<'_>> {
     })
 }
 
-/// The two values in the middle, the same one twice where the number of values is odd.
-pub type Middle = (i64, i64);
+/// The two values between which a percentile lies, the same one twice where it is a value: place `(n - 1) * percent / 100` of the values
+/// in order, counted from 0.
+pub type Bounds = (i64, i64);
 
-/// The median of values whose middle this is.
-pub fn between((lower, upper): Middle) -> f64 {
+/// How far from the lower to the upper of its [`Bounds`] a percentile of so many values lies, in hundredths.
+pub fn hundredths(count: u64, percent: u8) -> u8 {
+    (u128::from(count.saturating_sub(1)) * u128::from(percent) % 100) as u8
+}
+
+/// The median of values between two of which it lies.
+pub fn between((lower, upper): Bounds) -> f64 {
     let (lower, upper) = (lower as f64, upper as f64);
     lower + (upper - lower) / 2.0
 }
 
-/// One row on its way to its middle.
+/// One percentile of one row on its way.
 struct Search {
     /// Values below the range.
     below: u64,
@@ -247,7 +253,7 @@ struct Search {
     inside: u64,
     range: RangeInclusive<i64>,
     ranks: [u64; 2],
-    found: Option<Middle>,
+    found: Option<Bounds>,
     pass: Pass,
 }
 
@@ -270,8 +276,9 @@ enum Pass {
 }
 
 impl Search {
-    fn new(all: &Summary) -> Self {
-        let ranks = [all.count.saturating_sub(1) / 2, all.count / 2];
+    fn new(all: &Summary, percent: u8) -> Self {
+        let place = u128::from(all.count.saturating_sub(1)) * u128::from(percent);
+        let ranks = [place / 100, place.div_ceil(100)].map(|rank| rank as u64);
         let found = (all.count > 0 && all.min == all.max).then_some((all.min, all.max));
         Self { below: 0, inside: all.count, range: all.min..=all.max, ranks, found, pass: Pass::Nothing }
     }
@@ -349,18 +356,21 @@ impl Search {
     }
 }
 
-/// The middle of each row's values, `None` where it has none.
+/// Percentiles of each row's values, those of a row in turn; `None` where it has no values.
 ///
 /// `all`: what is known of each row's values. `rows`: for each source, the row of each of its owners. `read` hands over every
 /// run of every source, once for each pass, with the number of the source. `room`: bytes that may be held meanwhile, a little
 /// more where a single row needs it.
-pub fn middles<E>(
+pub fn percentiles<E>(
     all: &[Summary],
     rows: &[&[u32]],
+    percents: &[u8],
     room: usize,
     mut read: impl FnMut(&mut dyn FnMut(usize, &[u8])) -> Result<(), E>,
-) -> Result<Vec<Option<Middle>>, E> {
-    let mut searches: Vec<Search> = all.iter().map(Search::new).collect();
+) -> Result<Vec<Option<Bounds>>, E> {
+    let each = percents.len();
+    let mut searches: Vec<Search> =
+        all.iter().flat_map(|row| percents.iter().map(|percent| Search::new(row, *percent))).collect();
     loop {
         let mut open: Vec<usize> = (0..searches.len()).filter(|row| searches[*row].open()).collect();
         if open.is_empty() {
@@ -391,7 +401,9 @@ pub fn middles<E>(
             let rows = rows[source];
             for segment in segments(run) {
                 match rows.get(segment.owner as usize) {
-                    Some(row) if *row != NO_ROW => searches[*row as usize].read(&segment),
+                    Some(row) if *row != NO_ROW => {
+                        searches[*row as usize * each..][..each].iter_mut().for_each(|search| search.read(&segment));
+                    }
                     _ => {}
                 }
             }
@@ -415,7 +427,7 @@ mod tests {
     use super::*;
 
     /// Medians by packing runs of so many values, and by sorting.
-    fn both(values: &[(u32, i64)], run: usize, room: usize, rows: &[u32]) -> [Vec<Option<Middle>>; 2] {
+    fn both(values: &[(u32, i64)], run: usize, room: usize, rows: &[u32]) -> [Vec<Option<Bounds>>; 2] {
         let count = rows.iter().filter(|r| **r != NO_ROW).map(|r| *r as usize + 1).max().unwrap_or(0);
         let (mut runs, mut all) = (Vec::new(), vec![Summary::default(); count]);
         let mut tail = Tail::default();
@@ -430,7 +442,7 @@ mod tests {
             }));
         }
         let mut passes = 0;
-        let found = middles(&all, &[rows], room, |each| {
+        let found = percentiles(&all, &[rows], &[50], room, |each| {
             passes += 1;
             assert!(passes < 400, "no end of passes");
             runs.iter().for_each(|run| each(0, run));
@@ -449,6 +461,13 @@ mod tests {
         }
         let middle = |v: &Vec<i64>| (!v.is_empty()).then(|| (v[(v.len() - 1) / 2], v[v.len() / 2]));
         [found.unwrap_or_default(), wanted.iter().map(middle).collect()]
+    }
+
+    fn sorted_bounds(sorted: &[i64], percent: u8) -> Option<Bounds> {
+        let place = (sorted.len().checked_sub(1)? as f64) * f64::from(percent) / 100.0;
+        // Few values: no place that is whole is a little above or below it.
+        let (lower, upper) = ((place + 1e-9).floor(), (place - 1e-9).ceil());
+        Some((sorted[lower as usize], sorted[upper as usize]))
     }
 
     fn value() -> impl Strategy<Value = i64> {
@@ -471,6 +490,39 @@ mod tests {
             let [found, wanted] = both(&values, run, room, &rows);
             prop_assert_eq!(found, wanted);
         }
+    }
+
+    proptest! {
+        #[test]
+        fn percentiles_are_those_of_the_sorted_values(
+            values in prop::collection::vec((0u32..3, value()), 0..400),
+            percents in prop::collection::vec(0u8..=100, 1..5),
+            room in prop_oneof![Just(0usize), Just(4_000), Just(1 << 20)],
+        ) {
+            let mut tail = Tail::default();
+            let mut all = vec![Summary::default(); 3];
+            for (owner, value) in &values {
+                tail.push(*owner, *value);
+            }
+            let run = tail.pack(|owner, summary| all[owner as usize].add(summary));
+            let found = percentiles(&all, &[&[0, 1, 2]], &percents, room, |each| {
+                each(0, &run);
+                Ok::<_, Infallible>(())
+            });
+            let mut wanted = Vec::new();
+            for owner in 0..3 {
+                let mut of_owner: Vec<i64> = values.iter().filter(|v| v.0 == owner).map(|v| v.1).collect();
+                of_owner.sort_unstable();
+                wanted.extend(percents.iter().map(|percent| sorted_bounds(&of_owner, *percent)));
+            }
+            prop_assert_eq!(found.unwrap_or_default(), wanted);
+        }
+    }
+
+    #[test]
+    fn percentiles_between_two_values_have_a_place() {
+        assert_eq!([0, 1, 2, 4, 11].map(|count| hundredths(count, 25)), [0, 0, 25, 75, 50]);
+        assert_eq!(hundredths(u64::MAX, 100), 0);
     }
 
     #[test]
@@ -500,7 +552,7 @@ mod tests {
         let mut rows = vec![NO_ROW; 70_001];
         rows[70_000] = 0;
         let mut passes = 0;
-        let found = middles(&[all], &[&rows], 1 << 16, |each| {
+        let found = percentiles(&[all], &[&rows], &[50], 1 << 16, |each| {
             passes += 1;
             runs.iter().for_each(|run| each(0, run));
             Ok::<_, Infallible>(())

@@ -5,6 +5,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
@@ -139,6 +140,17 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// List tenure's functions and relations, or show one in full
     Functions(FunctionsArgs),
+    /// Print the script by which a shell completes commands and options
+    Completions(CompletionsArgs),
+    /// Print the manual pages, as for `tenure man | man -l -`
+    Man,
+}
+
+/// `tenure completions`.
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// The shell
+    pub shell: clap_complete::Shell,
 }
 
 /// `tenure demo`.
@@ -368,9 +380,13 @@ pub struct FunctionsArgs {
     pub markdown: bool,
 }
 
+/// The version, and that of the engine below: what a report of a fault needs.
+static LONG_VERSION: LazyLock<String> =
+    LazyLock::new(|| format!("{} (DataFusion {})", env!("CARGO_PKG_VERSION"), datafusion::DATAFUSION_VERSION));
+
 /// Reads the command line. Help, version and mistakes are printed here; the error is the exit code.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, ExitCode> {
-    let parsed = Cli::command().try_get_matches_from(args).and_then(|matches| {
+    let parsed = Cli::command().long_version(LONG_VERSION.as_str()).try_get_matches_from(args).and_then(|matches| {
         let mut cli = Cli::from_arg_matches(&matches)?;
         cli.inputs = inputs(&matches, &cli.typed);
         Ok(cli)

@@ -18,6 +18,7 @@ mod progress;
 mod repl;
 mod script;
 mod session;
+mod shell;
 mod terminal;
 mod vacuum;
 mod words;
@@ -62,6 +63,8 @@ async fn dispatch(cli: Cli, terminal: Terminal, queries: Handle) -> Result<(), S
         Some(Command::Vacuum(wanted)) => vacuum::run(wanted, terminal).await,
         Some(Command::Doctor(wanted)) => doctor::run(wanted, terminal).await,
         Some(Command::Demo(wanted)) => demo::run(wanted, terminal, queries).await,
+        Some(Command::Completions(wanted)) => shell::completions(wanted.shell),
+        Some(Command::Man) => shell::manual(),
         None => statements(cli, terminal, queries).await,
     }
 }

@@ -65,6 +65,9 @@ impl Terminal {
     /// `error: ...`, then the hints.
     pub fn print_error(self, error: &Error) {
         let mut text = format!("{} {}\n", self.label("error:", Color::Red.bold()), escape(error.message()));
+        for line in error.excerpt().into_iter().flat_map(str::lines) {
+            text.push_str(&format!("  {}\n", escape(line)));
+        }
         for hint in error.hints() {
             text.push_str(&format!("{} {}\n", self.label("hint:", Color::Cyan.bold()), escape(hint)));
         }

@@ -5,6 +5,7 @@
 
 mod copy;
 mod deep;
+mod described;
 mod dialect;
 mod files;
 mod names;
@@ -30,7 +31,7 @@ use datafusion::common::TableReference;
 use datafusion::error::DataFusionError;
 use datafusion::execution::memory_pool::TrackConsumersPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
-use datafusion::execution::{FunctionRegistry, SendableRecordBatchStream, SessionStateBuilder};
+use datafusion::execution::{FunctionRegistry, SendableRecordBatchStream, SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{
     CreateExternalTable, DdlStatement, LogicalPlan, LogicalPlanBuilder, Statement as PlanStatement,
 };
@@ -43,15 +44,18 @@ use datafusion::sql::sqlparser::ast::Statement as Sql;
 use futures::TryStreamExt;
 use parking_lot::RwLock;
 
+use self::described::Wanted;
 use self::files::LocalFiles;
 use self::newest::NewestCatalogs;
 use self::read_files::ReadFiles;
+use self::statement::column_names::{self, Depth};
 use crate::config::notes::Notes;
 use crate::config::{TableEntry, TenureOptions, WORKSPACE_FILE, Workspace};
-use crate::error::{Error, Result, suggest};
+use crate::error::{Error, Kind, NO_FUNCTION, Result, nearest, suggest};
 use crate::exec::memory_pool::FairPool;
 use crate::files::parquet::Footers;
 use crate::functions::FunctionDoc;
+use crate::functions::plain_sql::sql_type;
 use crate::relations::BehaviourRelations;
 use crate::{functions, plan, relations, store};
 
@@ -130,7 +134,7 @@ pub struct TableInfo {
 pub struct ColumnInfo {
     /// Name.
     pub name: String,
-    /// Arrow type.
+    /// Its type by its name in SQL.
     pub data_type: String,
     /// `user`, `time` or `event`.
     pub role: Option<String>,
@@ -236,7 +240,7 @@ impl Engine {
     /// Plans exactly one statement and starts it. Where a file that it reads is replaced before it has given a row, it starts over.
     pub async fn run(&self, statement: &str, params: &Params) -> Result<Answer> {
         deep::check(statement)?;
-        repeated::run(self, statement, params).await
+        repeated::run(self, statement, params).await.map_err(|error| error.shown_in(statement))
     }
 
     /// The same once.
@@ -246,22 +250,20 @@ impl Engine {
 
     async fn planned_and_started(&self, statement: &str, params: &Params) -> Result<Answer> {
         let state = self.context.state();
-        let (create, mut parsed) = match writes::parse(&state, statement, dialect::of(statement).as_ref())? {
-            Some((create, query)) => (Some(create), Parsed::Statement(Box::new(Sql::Query(query)))),
-            None => (None, dialect::parse(&state, statement)?),
-        };
-        params::bind(&mut parsed, params)?;
-        statement::prepare(&mut parsed, &state)?;
-        if let Some(create) = create {
-            return self.create_table_as(create, parsed).await;
+        let created = writes::parse(&state, statement, dialect::of(statement).as_ref())?;
+        if let Some((create, query)) = created {
+            let query = Parsed::Statement(Box::new(Sql::Query(query)));
+            return self.create_table_as(create, &query, params).await;
         }
-        let planned = newest::in_one_statement(&self.context, writes::plan(&state, parsed)).await;
-        let plan = match planned {
-            Ok(plan) => plan,
-            Err(error) => return Err(self.name_tables(error)),
-        };
+        let (parsed, wanted) = described::parse(&state, statement)?;
+        let plan = self.plan(&state, None, &parsed, params).await?;
         if self.read_only {
             read_only::check(&plan)?;
+        }
+        match wanted {
+            Wanted::Answer => {}
+            Wanted::Columns => return self.start(described::columns(&self.context, &plan)?).await,
+            Wanted::Summary => return described::summary(&self.context, plan).await,
         }
         if let LogicalPlan::Ddl(DdlStatement::CreateExternalTable(command)) = plan {
             self.create_external_table(*command).await?;
@@ -284,8 +286,37 @@ impl Engine {
         Ok(answer)
     }
 
+    /// Plans a statement, or the query of a CREATE: with names for the columns within it, and where those are not what it refers to, without.
+    async fn plan(
+        &self,
+        state: &SessionState,
+        create: Option<&writes::Create>,
+        parsed: &Parsed,
+        params: &Params,
+    ) -> Result<LogicalPlan> {
+        let planned = |mut statement: Parsed| async move {
+            params::bind(&mut statement, params)?;
+            statement::prepare(&mut statement, state)?;
+            match create {
+                Some(create) => {
+                    newest::in_one_statement(&self.context, writes::plan_create(state, create, statement)).await
+                }
+                None => newest::in_one_statement(&self.context, writes::plan(state, statement)).await,
+            }
+        };
+        let mut statement = parsed.clone();
+        let within = column_names::give(&mut statement, Depth::Everywhere);
+        let mut plan = planned(statement).await;
+        if within && plan.as_ref().is_err_and(|error| error.kind() == Kind::User) {
+            let mut statement = parsed.clone();
+            column_names::give(&mut statement, Depth::Outermost);
+            plan = planned(statement).await.or(plan);
+        }
+        plan.map_err(|error| self.name_known(error))
+    }
+
     /// `CREATE TABLE .. STORED AS DELTA .. AS`: the table is there, and known to the session, when the stream ends.
-    async fn create_table_as(&self, create: writes::Create, query: Parsed) -> Result<Answer> {
+    async fn create_table_as(&self, create: writes::Create, query: &Parsed, params: &Params) -> Result<Answer> {
         if self.context.table_exist(create.name.clone())? {
             if create.if_not_exists {
                 return self.start(LogicalPlanBuilder::empty(false).build()?).await;
@@ -293,9 +324,7 @@ impl Engine {
             return Err(Error::user(format!("table '{}' exists already", create.name))
                 .hint(format!("INSERT INTO {} adds rows to it", create.name)));
         }
-        let state = self.context.state();
-        let planned = newest::in_one_statement(&self.context, writes::plan_create(&state, &create, query)).await;
-        let plan = planned.map_err(|error| self.name_tables(error))?;
+        let plan = self.plan(&self.context.state(), Some(&create), query, params).await?;
         if self.read_only {
             read_only::check(&plan)?;
         }
@@ -321,8 +350,13 @@ impl Engine {
         Ok(Answer { schema, stream, plan, repeatable: false })
     }
 
-    /// A missing table's message with its name as written, and the tables there are.
-    fn name_tables(&self, error: Error) -> Error {
+    /// The message of a missing table or function with what is near.
+    fn name_known(&self, error: Error) -> Error {
+        if error.message().starts_with(NO_FUNCTION)
+            && let Some(wanted) = error.word()
+        {
+            return unknown_function(&self.context.state(), wanted);
+        }
         let defaults = self.context.state().config_options().catalog.clone();
         let prefix = format!("table '{}.{}.", defaults.default_catalog, defaults.default_schema);
         let Some(missing) = error.message().strip_prefix(&prefix).and_then(|rest| rest.strip_suffix("' not found"))
@@ -331,7 +365,7 @@ impl Engine {
         };
         let schema = self.context.catalog(&defaults.default_catalog).and_then(|c| c.schema(&defaults.default_schema));
         let known = schema.map(|s| s.table_names()).unwrap_or_default();
-        relations::missing_table("", missing, &known)
+        relations::missing_table("", missing, &known).of_word(missing)
     }
 
     /// `CREATE EXTERNAL TABLE`: like DataFusion's, with roles in OPTIONS and messages that name the file.
@@ -388,7 +422,7 @@ impl Engine {
                     let table_schema = table.schema();
                     let columns = table_schema.fields().iter().map(|f| ColumnInfo {
                         name: f.name().clone(),
-                        data_type: f.data_type().to_string(),
+                        data_type: sql_type(f.data_type()),
                         role: f.metadata().get(store::table::ROLE_KEY).cloned(),
                     });
                     tables.push(TableInfo {
@@ -402,6 +436,19 @@ impl Engine {
         tables.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(tables)
     }
+}
+
+/// A name that is no function's, and those that it may be meant for.
+fn unknown_function(state: &SessionState, wanted: &str) -> Error {
+    let mut known: Vec<&str> = state.scalar_functions().keys().map(String::as_str).collect();
+    known.extend(state.aggregate_functions().keys().map(String::as_str));
+    known.extend(state.window_functions().keys().map(String::as_str));
+    let message = format!("{NO_FUNCTION}'{wanted}'");
+    let error = match nearest(wanted, known).as_slice() {
+        [] => Error::user(format!("{message}; \\df lists the functions")),
+        [first, ..] => Error::user(format!("{message}; did you mean '{first}'?")),
+    };
+    error.of_word(wanted)
 }
 
 /// The runtime of the session that these files belong to: `SET datafusion.runtime..` puts another in its place.

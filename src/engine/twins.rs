@@ -42,7 +42,7 @@ pub fn told_apart(statement: &mut Statement) -> bool {
 fn name_of(item: &SelectItem) -> Option<String> {
     match item {
         SelectItem::ExprWithAlias { alias, .. } => Some(alias.value.clone()),
-        SelectItem::UnnamedExpr(expr) => Some(match expr {
+        SelectItem::UnnamedExpr(expr) => Some(match bare(expr) {
             Expr::Identifier(name) => name.value.clone(),
             Expr::CompoundIdentifier(names) => names.last()?.value.clone(),
             // It is called like its own column.
@@ -50,10 +50,18 @@ fn name_of(item: &SelectItem) -> Option<String> {
                 SetExpr::Select(select) => name_of(select.projection.first()?)?,
                 _ => return None,
             },
-            other => other.to_string(),
+            _ => expr.to_string(),
         }),
         _ => None,
     }
+}
+
+/// An expression without the brackets around it, which give it no other name.
+fn bare(mut expr: &Expr) -> &Expr {
+    while let Expr::Nested(inner) = expr {
+        expr = inner;
+    }
+    expr
 }
 
 fn rename(item: &mut SelectItem, taken: &mut HashSet<String>, name: &str) -> bool {

@@ -476,7 +476,7 @@ fn into_table(
 }
 
 /// What the columns of a plan are when the analyzer rules have been over it: a DATE moved by hours is a timestamp.
-fn analyzed(state: &SessionState, plan: &LogicalPlan) -> Result<DFSchemaRef> {
+pub(super) fn analyzed(state: &SessionState, plan: &LogicalPlan) -> Result<DFSchemaRef> {
     let plan = state.analyzer().execute_and_check(plan.clone(), state.config_options(), |_, _| {})?;
     Ok(Arc::clone(plan.schema()))
 }

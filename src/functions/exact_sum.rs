@@ -40,7 +40,7 @@ pub fn exact_sum_merge() -> AggregateUDF {
 }
 
 /// The doubles that a sum consists of.
-fn parts_type() -> DataType {
+pub(super) fn parts_type() -> DataType {
     DataType::new_list(DataType::Float64, true)
 }
 

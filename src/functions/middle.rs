@@ -1,4 +1,5 @@
-//! `middle(ticks)`: the two values in the middle of each group, whose mean is the median, in bounded memory.
+//! `middle(ticks)`: the two values in the middle of each group, whose mean is the median; `spread(ticks)`: from the least to the greatest
+//! by percentiles. Both in bounded memory.
 //!
 //! Deals with: groups, partial states. Does not deal with: where the values are kept (`stores`). A piece of relations' plans:
 //! DataFusion's `median` holds 8 bytes for each value, and hands all of a group's on as one list.
@@ -6,7 +7,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, StructArray, UInt32Array, UInt64Array};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, StructArray, UInt32Array, UInt64Array};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, UInt32Type, UInt64Type};
 use datafusion::error::Result;
@@ -19,37 +20,105 @@ use super::grouped::{GroupedFunction, aggregate};
 use super::room::Room;
 use super::single_group::states_of_rows;
 use super::stores::{Store, Stores, set_row};
-use crate::algo::value_runs::Middle;
+use crate::algo::value_runs::{Bounds, Summary, hundredths};
 use crate::error::Error;
-
-const NAME: &str = "middle";
 
 /// The function, which keeps values in this room. Its answer is a STRUCT of `lower` and `upper`, the same value twice where the
 /// number of values is odd; NULL where there are none.
 pub fn middle(room: Room) -> AggregateUDF {
-    aggregate(MiddleFunction { stores: Stores::new(room) })
+    aggregate(MiddleFunction { asked: Asked::Middle, stores: Stores::new(room) })
 }
 
-/// Fields of the answer.
-fn middle_fields() -> Fields {
-    ["lower", "upper"].map(|name| Arc::new(Field::new(name, DataType::UInt64, true))).into()
+/// The function whose answer is a STRUCT of `mean`, `min`, `p10`, `p25`, `median`, `p75`, `p90` and `max`, each DOUBLE; NULL where there
+/// are no values. Percentiles are continuous: one between two values lies as far from the lower as its place does.
+pub fn spread(room: Room) -> AggregateUDF {
+    aggregate(MiddleFunction { asked: Asked::Spread, stores: Stores::new(room) })
+}
+
+/// What is asked of the values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Middle,
+    Spread,
+}
+
+/// Fields of a spread.
+const SPREAD: [&str; 8] = ["mean", "min", "p10", "p25", "median", "p75", "p90", "max"];
+
+impl Asked {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Middle => "middle",
+            Self::Spread => "spread",
+        }
+    }
+
+    fn percents(self) -> &'static [u8] {
+        match self {
+            Self::Middle => &[50],
+            Self::Spread => &[10, 25, 50, 75, 90],
+        }
+    }
+
+    /// Fields of the answer.
+    fn fields(self) -> Fields {
+        let field = |name: &&str, kind: DataType| Arc::new(Field::new(*name, kind, true));
+        match self {
+            Self::Middle => ["lower", "upper"].iter().map(|name| field(name, DataType::UInt64)).collect(),
+            Self::Spread => SPREAD.iter().map(|name| field(name, DataType::Float64)).collect(),
+        }
+    }
+
+    /// The columns of these fields; NULL in them as in the answer: who takes a field looks no further.
+    fn columns(self, all: &[Summary], found: &[Option<Bounds>]) -> Vec<ArrayRef> {
+        let floats = |of: &dyn Fn(usize) -> f64| -> ArrayRef {
+            let known = all.iter().enumerate().map(|(row, summary)| (summary.count > 0).then(|| of(row)));
+            Arc::new(Float64Array::from_iter(known))
+        };
+        match self {
+            Self::Middle => {
+                let values = |one: fn(Bounds) -> i64| -> ArrayRef {
+                    Arc::new(UInt64Array::from_iter(found.iter().map(|bounds| bounds.map(|b| unsigned(one(b))))))
+                };
+                vec![values(|bounds| bounds.0), values(|bounds| bounds.1)]
+            }
+            Self::Spread => {
+                let percents = self.percents();
+                let mean = |row: usize| {
+                    let Summary { sum, count, .. } = all[row];
+                    (sum + i128::from(count) * (1 << 63)) as f64 / count as f64
+                };
+                let mut columns = vec![floats(&mean), floats(&|row| unsigned(all[row].min) as f64)];
+                columns.extend(percents.iter().enumerate().map(|(at, percent)| {
+                    floats(&|row| {
+                        let (lower, upper) = found[row * percents.len() + at].unwrap_or_default();
+                        let (lower, apart) = (unsigned(lower) as f64, unsigned(upper).abs_diff(unsigned(lower)) as f64);
+                        lower + apart * f64::from(hundredths(all[row].count, *percent)) / 100.0
+                    })
+                }));
+                columns.push(floats(&|row| unsigned(all[row].max) as f64));
+                columns
+            }
+        }
+    }
 }
 
 #[derive(Clone)]
 struct MiddleFunction {
+    asked: Asked,
     stores: Stores,
 }
 
 impl fmt::Debug for MiddleFunction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("MiddleFunction")
+        f.write_str(self.asked.name())
     }
 }
 
 /// Where values are kept is not part of what is asked.
 impl PartialEq for MiddleFunction {
-    fn eq(&self, _other: &Self) -> bool {
-        true
+    fn eq(&self, other: &Self) -> bool {
+        self.asked == other.asked
     }
 }
 
@@ -62,18 +131,21 @@ fn place_fields() -> Fields {
 
 impl GroupedFunction for MiddleFunction {
     fn name(&self) -> &'static str {
-        NAME
+        self.asked.name()
     }
 
     fn coerce(&self, types: &[DataType]) -> Result<Vec<DataType>, Error> {
         match types {
             [DataType::UInt64] => Ok(types.to_vec()),
-            _ => Err(Error::user(format!("{NAME}: is a part of relations about sessions; use median(..)"))),
+            _ => Err(Error::user(format!(
+                "{}: is a part of relations about lengths of time; use percentile_cont(..)",
+                self.name()
+            ))),
         }
     }
 
     fn answer_type(&self, _types: &[DataType]) -> Result<DataType, Error> {
-        Ok(DataType::Struct(middle_fields()))
+        Ok(DataType::Struct(self.asked.fields()))
     }
 
     fn answer_is_nullable(&self) -> bool {
@@ -81,7 +153,7 @@ impl GroupedFunction for MiddleFunction {
     }
 
     fn groups(&self, _args: &AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
-        Ok(Box::new(Middles::new(self.stores.clone())))
+        Ok(Box::new(Middles::new(self.asked, self.stores.clone())))
     }
 
     fn state_fields(&self, name: &str, _types: &[DataType]) -> Result<Vec<FieldRef>, Error> {
@@ -103,6 +175,7 @@ struct Places {
 }
 
 struct Middles {
+    asked: Asked,
     stores: Stores,
     own: Option<(u32, Arc<RwLock<Store>>)>,
     groups: Vec<Places>,
@@ -120,8 +193,8 @@ fn unsigned(value: i64) -> u64 {
 }
 
 impl Middles {
-    fn new(stores: Stores) -> Self {
-        Self { stores, own: None, groups: Vec::new(), elsewhere: 0 }
+    fn new(asked: Asked, stores: Stores) -> Self {
+        Self { asked, stores, own: None, groups: Vec::new(), elsewhere: 0 }
     }
 
     fn emit(&mut self, emit_to: EmitTo) -> Result<Vec<Vec<(u32, u32)>>> {
@@ -180,14 +253,11 @@ impl GroupsAccumulator for Middles {
             set_row(&mut asked[at].1, owner, row as u32);
         }
         let asked = asked.into_iter().map(|(number, rows)| Ok((self.stores.get(number)?, rows)));
-        let (_, middles) = self.stores.measure(groups.len(), &asked.collect::<Result<Vec<_>>>()?)?;
-        // NULL in the fields as well: who takes a field looks no further.
-        let values = |one: fn(Middle) -> i64| -> ArrayRef {
-            Arc::new(UInt64Array::from_iter(middles.iter().map(|middle| middle.map(|m| unsigned(one(m))))))
-        };
-        let columns = vec![values(|middle| middle.0), values(|middle| middle.1)];
-        let known: NullBuffer = middles.iter().map(Option::is_some).collect();
-        Ok(Arc::new(StructArray::try_new(middle_fields(), columns, Some(known))?))
+        let asked = asked.collect::<Result<Vec<_>>>()?;
+        let (all, found) = self.stores.percentiles(groups.len(), &asked, self.asked.percents())?;
+        let known: NullBuffer = all.iter().map(|summary| summary.count > 0).collect();
+        let columns = self.asked.columns(&all, &found);
+        Ok(Arc::new(StructArray::try_new(self.asked.fields(), columns, Some(known))?))
     }
 
     fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
@@ -198,7 +268,10 @@ impl GroupsAccumulator for Middles {
             stores.extend(store);
             owners.extend(owner);
             ends.push(i32::try_from(stores.len()).map_err(|_| {
-                Error::resources(format!("{NAME}: more than 2 billion groups in one partition; use more partitions"))
+                Error::resources(format!(
+                    "{}: more than 2 billion groups in one partition; use more partitions",
+                    self.asked.name()
+                ))
             })?);
         }
         let columns: Vec<ArrayRef> = vec![Arc::new(UInt32Array::from(stores)), Arc::new(UInt32Array::from(owners))];
@@ -219,7 +292,7 @@ impl GroupsAccumulator for Middles {
     }
 
     fn convert_to_state(&self, values: &[ArrayRef], opt_filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
-        states_of_rows(Middles::new(self.stores.clone()), values, opt_filter)
+        states_of_rows(Middles::new(self.asked, self.stores.clone()), values, opt_filter)
     }
 
     fn size(&self) -> usize {
@@ -233,6 +306,7 @@ impl GroupsAccumulator for Middles {
 
 #[cfg(test)]
 mod tests {
+    use arrow::datatypes::Float64Type;
     use proptest::prelude::*;
 
     use super::*;
@@ -249,7 +323,7 @@ mod tests {
             rows in prop::collection::vec((0usize..5, prop::option::weighted(0.9, prop_oneof![0u64..100, any::<u64>()]), 0usize..4), 0..200),
         ) {
             let stores = Stores::new(Room::new("test", None));
-            let fresh = || Middles::new(stores.clone());
+            let fresh = || Middles::new(Asked::Middle, stores.clone());
             let mut last = fresh();
             let mut halfway = fresh();
             for part in 0..4 {
@@ -275,5 +349,21 @@ mod tests {
                 (0..5).map(|g| sorted_middle(rows.iter().filter(|r| r.0 == g).filter_map(|r| r.1).collect())).collect();
             prop_assert_eq!(found, wanted);
         }
+    }
+
+    #[test]
+    fn a_spread_reaches_from_the_least_to_the_greatest() {
+        let mut groups = Middles::new(Asked::Spread, Stores::new(Room::new("test", None)));
+        let values: ArrayRef = Arc::new(UInt64Array::from(vec![40, 10, 20, 30, 7, u64::MAX]));
+        groups.update_batch(&[values], &[0, 0, 0, 0, 2, 2], None, 3).unwrap();
+        let found = groups.evaluate(EmitTo::All).unwrap();
+        let of_group = |group: usize| -> Vec<f64> {
+            found.as_struct().columns().iter().map(|c| c.as_primitive::<Float64Type>().value(group)).collect()
+        };
+        // Places .3, .75, 1.5, 2.25 and 2.7 of 10, 20, 30, 40.
+        assert_eq!(of_group(0), [25.0, 10.0, 13.0, 17.5, 25.0, 32.5, 37.0, 40.0]);
+        assert!(found.is_null(1) && found.as_struct().column(0).is_null(1));
+        let most = u64::MAX as f64;
+        assert_eq!(of_group(2), [most / 2.0, 7.0, most / 10.0, most / 4.0, most / 2.0, 0.75 * most, 0.9 * most, most]);
     }
 }

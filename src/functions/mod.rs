@@ -21,9 +21,12 @@ pub mod event_groups;
 pub mod exact_sum;
 pub mod funnel;
 pub mod grouped;
+pub mod interval;
 pub mod kept_values;
 pub mod lifecycle;
+pub mod local_time;
 pub mod middle;
+pub mod moments;
 pub mod moving_mean;
 pub mod path;
 pub mod period;
@@ -32,12 +35,15 @@ pub mod proportions;
 pub mod retention;
 pub mod room;
 pub mod row_function;
+pub mod segments_apart;
 pub mod sequence;
 pub mod session;
 mod single_group;
 pub mod states;
 mod stores;
+pub mod user_known;
 pub mod user_logs;
+pub mod welch;
 pub mod wilson;
 
 /// What kind of thing an entry of the catalogue is.
@@ -104,6 +110,7 @@ pub fn docs() -> Vec<FunctionDoc> {
         exact_sum::docs(),
         moving_mean::docs(),
         proportions::docs(),
+        welch::docs(),
         plain_sql::docs(),
     ]
     .concat()
@@ -131,6 +138,7 @@ fn aggregates() -> Vec<AggregateUDF> {
         lifecycle::inactivity_counts(),
         lifecycle::lifecycle_counts(),
         engagement::engagement_counts(),
+        interval::user_intervals(),
         session::user_sessions(),
         session::user_views(),
         path::user_transitions(),
@@ -172,9 +180,14 @@ fn scalars() -> Vec<ScalarUDF> {
         wilson::wilson_low(),
         wilson::wilson_high(),
         proportions::proportions_p_value(),
+        proportions::newcombe_low(),
+        proportions::newcombe_high(),
+        welch::welch_test(),
         plain_sql::date_diff(),
         plain_sql::age(),
         plain_sql::in_sample(),
+        plain_sql::length(),
+        plain_sql::type_of(),
         plain_sql::time_length(),
         plain_sql::as_number(),
     ];

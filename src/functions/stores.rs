@@ -11,7 +11,7 @@ use datafusion::error::{DataFusionError, Result};
 use parking_lot::{Mutex, RwLock};
 
 use super::room::{Log, Room};
-use crate::algo::value_runs::{Middle, NO_ROW, Summary, Tail, middles, push_varint, take_varint};
+use crate::algo::value_runs::{Bounds, NO_ROW, Summary, Tail, percentiles, push_varint, take_varint};
 use crate::error::Error;
 
 /// Bytes of users in a block.
@@ -152,7 +152,17 @@ impl Stores {
         &self,
         rows: usize,
         asked: &[(Arc<RwLock<Store>>, Vec<u32>)],
-    ) -> Result<(Vec<Summary>, Vec<Option<Middle>>)> {
+    ) -> Result<(Vec<Summary>, Vec<Option<Bounds>>)> {
+        self.percentiles(rows, asked, &[50])
+    }
+
+    /// The same with any percentiles, those of a row in turn.
+    pub fn percentiles(
+        &self,
+        rows: usize,
+        asked: &[(Arc<RwLock<Store>>, Vec<u32>)],
+        percents: &[u8],
+    ) -> Result<(Vec<Summary>, Vec<Option<Bounds>>)> {
         let mut all = vec![Summary::default(); rows];
         for (store, rows_of) in asked {
             let store = store.read();
@@ -161,13 +171,13 @@ impl Stores {
             }
         }
         let rows_of: Vec<&[u32]> = asked.iter().map(|(_, rows_of)| rows_of.as_slice()).collect();
-        let middles = middles(&all, &rows_of, self.room.for_a_pass(), |each| {
+        let found = percentiles(&all, &rows_of, percents, self.room.for_a_pass(), |each| {
             for (at, (store, _)) in asked.iter().enumerate() {
                 store.read().each_run(|run| each(at, run))?;
             }
             Ok::<_, DataFusionError>(())
         })?;
-        Ok((all, middles))
+        Ok((all, found))
     }
 }
 

@@ -8,4 +8,5 @@ pub mod markov;
 pub mod proportions;
 pub mod shapley;
 pub mod sketches;
+pub mod welch;
 pub mod wilson;

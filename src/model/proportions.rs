@@ -1,10 +1,14 @@
-//! Whether two shares differ: the two-sided z-test of two proportions with a pooled variance.
+//! Whether two shares differ, and by how much: the two-sided z-test of two proportions with a pooled variance, and the interval
+//! of their difference.
 //!
-//! Deals with: two independent groups of counted trials. Does not deal with: intervals of a difference, several comparisons.
+//! Deals with: two independent groups of counted trials. Does not deal with: several comparisons.
 //!
-//! Source: K. Pearson's chi-square of a 2 x 2 table without continuity correction, of which z is the signed root.
+//! Sources: K. Pearson's chi-square of a 2 x 2 table without continuity correction, of which z is the signed root; R. G. Newcombe,
+//! "Interval estimation for the difference between independent proportions", Statistics in Medicine 17 (1998), method 10.
 
 use statrs::function::erf::erfc;
+
+use super::wilson::{Z_95, wilson};
 
 /// z and the two-sided p-value of `a` of `n` against `b` of `m`.
 ///
@@ -24,9 +28,42 @@ pub fn z_test(a: u64, n: u64, b: u64, m: u64) -> Option<(f64, f64)> {
     Some((z, erfc(z.abs() / std::f64::consts::SQRT_2)))
 }
 
+/// The 95 % interval of `a / n - b / m`, of the Wilson intervals of both shares.
+///
+/// `None` where a group has no trials or more successes than trials. O(1).
+pub fn newcombe(a: u64, n: u64, b: u64, m: u64) -> Option<(f64, f64)> {
+    let ((low_a, high_a), (low_b, high_b)) = (wilson(a, n, Z_95)?, wilson(b, m, Z_95)?);
+    let (of_a, of_b) = (a as f64 / n as f64, b as f64 / m as f64);
+    let difference = of_a - of_b;
+    let (below, above) = ((of_a - low_a).hypot(high_b - of_b), (high_a - of_a).hypot(of_b - low_b));
+    Some(((difference - below).max(-1.0), (difference + above).min(1.0)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Newcombe (1998), table II, method 10.
+    #[test]
+    fn published_intervals_of_differences() {
+        for (a, n, b, m, low, high) in [
+            (56, 70, 48, 80, 0.0524, 0.3339),
+            (9, 10, 3, 10, 0.1705, 0.8090),
+            (6, 7, 2, 7, 0.0582, 0.8062),
+            (5, 56, 0, 29, -0.0381, 0.1926),
+            (0, 10, 0, 20, -0.1611, 0.2775),
+            (0, 10, 0, 10, -0.2775, 0.2775),
+            (10, 10, 0, 20, 0.6791, 1.0),
+            (10, 10, 0, 10, 0.6075, 1.0),
+        ] {
+            let (l, h) = newcombe(a, n, b, m).unwrap();
+            assert!((l - low).abs() < 5.1e-5 && (h - high).abs() < 5.1e-5, "{a}/{n} {b}/{m}: {l} {h}");
+            let (l_back, h_back) = newcombe(b, m, a, n).unwrap();
+            assert_eq!((l, h), (-h_back, -l_back));
+        }
+        assert_eq!(newcombe(0, 0, 1, 2), None);
+        assert_eq!(newcombe(1, 2, 3, 2), None);
+    }
 
     /// The square of z is Pearson's chi-square of the 2 x 2 table, computed here from its cells.
     #[test]

@@ -10,6 +10,7 @@ mod correlated;
 mod filters_by_position;
 mod filters_by_value;
 mod gathered_joins;
+mod keys_by_position;
 mod known_reach;
 mod local_calendar;
 mod narrowing_casts;
@@ -40,6 +41,7 @@ use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 
 use self::filters_by_position::FiltersByPosition;
+use self::keys_by_position::KeysByPosition;
 use self::stoppable::Stoppable;
 use crate::error::{Error, Result};
 use crate::store::footers::Footers;
@@ -65,6 +67,8 @@ pub fn physical_rules(
             *rule = Arc::new(FiltersByPosition(Arc::clone(rule)));
         }
     }
+    let before = last(&rules, KeysByPosition::BEFORE)?;
+    rules.insert(before, Arc::new(KeysByPosition));
     let at = last(&rules, "OutputRequirements")?;
     rules.insert(at, Arc::new(order_check::OrderCheck));
     let at = last(&rules, "EnsureCooperative")?;
@@ -131,7 +135,13 @@ mod tests {
     #[test]
     fn rules_stand_where_they_must() {
         let mut rules = PhysicalOptimizer::new().rules;
-        for name in ["OutputRequirements", "EnsureCooperative", "join_selection", FiltersByPosition::WRAPS] {
+        for name in [
+            "OutputRequirements",
+            "EnsureCooperative",
+            "join_selection",
+            FiltersByPosition::WRAPS,
+            KeysByPosition::BEFORE,
+        ] {
             assert!(last(&rules, name).is_ok(), "{name}");
             rules.retain(|rule| rule.name() != name);
             let told = last(&rules, name).unwrap_err();

@@ -38,6 +38,12 @@ pub enum Kind {
     Condition,
     /// A condition over the input's columns.
     Predicate,
+    /// Users: a condition over the input's columns, or a query.
+    Segment,
+    /// Conditions, counts and sums over the rows of a user, each with a name.
+    Measures,
+    /// A constant, of the type of a column.
+    Constant,
     /// The name of a node, or a condition.
     Node,
     /// Names of events and conditions, in order; they may be given names.
@@ -148,6 +154,9 @@ impl Kind {
             Self::Columns => "column or list",
             Self::Condition => "event name or condition",
             Self::Predicate => "condition",
+            Self::Segment => "condition or (SELECT ..)",
+            Self::Measures => "{'name': condition, count(..) or sum(..), ..}",
+            Self::Constant => "constant",
             Self::Node => "node or condition",
             Self::Steps => "list",
             Self::NamedConditions => "{'name': condition, ..}",

@@ -6,6 +6,7 @@
 mod conditions;
 mod lists;
 mod over_answer;
+mod people;
 mod tables;
 mod values;
 
@@ -14,11 +15,12 @@ use std::sync::Arc;
 use datafusion::catalog::CatalogProviderList;
 use datafusion::common::DFSchema;
 use datafusion::execution::runtime_env::RuntimeEnv;
-use datafusion::logical_expr::LogicalPlan;
 use datafusion::logical_expr::planner::RelationPlannerContext;
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, FunctionArg, FunctionArgExpr, Value};
 
 pub use self::conditions::{Breakdown, Condition, condition_expr};
+pub use self::people::{Measured, Segment};
 use self::tables::plan_input;
 pub use self::tables::{missing_table, plan_table, scan, wait_for};
 pub use self::values::{Moment, as_instant, fold, shown};
@@ -96,6 +98,12 @@ impl<'a> Call<'a> {
     /// The input's plan.
     pub fn input(&self) -> &LogicalPlan {
         &self.input
+    }
+
+    /// Leaves only those rows of the input for which this holds.
+    pub fn keep_rows(&mut self, condition: Expr) -> Result<()> {
+        self.input = LogicalPlanBuilder::from(self.input.clone()).filter(condition)?.build()?;
+        Ok(())
     }
 
     /// The input's columns.

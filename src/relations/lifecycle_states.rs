@@ -21,7 +21,8 @@ use crate::functions::{FunctionDoc, FunctionKind};
 #[derive(Debug)]
 pub struct LifecycleStates;
 
-const CHURNED_AFTER: Argument = Argument::with_default(
+/// When a user is lost.
+pub(super) const CHURNED_AFTER: Argument = Argument::with_default(
     "churned_after",
     Kind::Whole(1, 10_000),
     "4",
@@ -29,7 +30,7 @@ const CHURNED_AFTER: Argument = Argument::with_default(
 );
 
 /// The states, in the order of the answer.
-const STATES: [&str; 4] = ["new", "active", "at_risk", "churned"];
+pub(super) const STATES: [&str; 4] = ["new", "active", "at_risk", "churned"];
 const TAKEN: [&str; 7] = ["state", "users", "share", "reached", "as_of", "size", "place"];
 
 impl Relation for LifecycleStates {

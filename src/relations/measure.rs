@@ -4,7 +4,7 @@
 //! once (`exact_sum`). Does not deal with: what a relation counts.
 
 use arrow::datatypes::DataType;
-use datafusion::logical_expr::{Expr, ExprSchemable};
+use datafusion::logical_expr::{AggregateUDF, Expr, ExprSchemable};
 
 use super::argument::Argument;
 use super::call::Call;
@@ -36,6 +36,16 @@ impl Measure {
     /// Of whole numbers and decimals: too large a sum is an error.
     fn plain(value: Expr) -> Expr {
         plain_sql::sum().call(vec![value])
+    }
+
+    /// What adds up sums, or the column itself: too large a sum of whole numbers is an error.
+    pub fn adder(&self) -> AggregateUDF {
+        if self.doubles { exact_sum() } else { plain_sql::sum() }
+    }
+
+    /// The column itself.
+    pub fn value(&self) -> Expr {
+        self.value.clone()
     }
 
     /// The sum over rows.

@@ -13,18 +13,22 @@ mod as_of;
 mod attribution;
 mod call;
 mod churn_scores;
+mod compare;
 mod distribution;
 mod engagement;
 mod expressions;
 mod funnel;
 mod history;
+mod intervals;
 mod lifecycle;
 mod lifecycle_states;
 mod measure;
 mod names;
 mod pages;
+mod pareto;
 mod paths;
 mod portrait;
+mod profile;
 mod reach;
 mod retention;
 mod rfm;
@@ -81,6 +85,7 @@ pub const RELATIONS: &[&dyn Relation] = &[
     &trend::Trend,
     &top::Top,
     &distribution::Distribution,
+    &intervals::Intervals,
     &sessions::Sessions,
     &session_summary::SessionSummary,
     &pages::Pages,
@@ -89,7 +94,10 @@ pub const RELATIONS: &[&dyn Relation] = &[
     &attribution::Attribution,
     &churn_scores::ChurnScores,
     &rfm::Rfm,
+    &pareto::Pareto,
     &portrait::Portrait,
+    &compare::Compare,
+    &profile::Profile,
     &sample_users::SampleUsers,
     &history::History,
 ];

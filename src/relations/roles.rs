@@ -74,14 +74,7 @@ impl Roles {
     /// A condition as an expression; an event name needs an event column, and an event of that name where the files can
     /// tell at once which there are.
     pub fn condition(&self, call: &Call, condition: &Condition) -> Result<Expr> {
-        if let (Condition::Event(name), Some(Expr::Column(column))) = (condition, &self.event)
-            && let Some(known) = event_names(call.input(), &column.name)
-            && !known.contains(name)
-        {
-            let help = known_events(name, &known);
-            return Err(call.error(format!("no event is called '{name}'; {help}")));
-        }
-        condition_expr(condition, self.event.as_ref(), || call.error(&self.missing_event))
+        checked_condition(call, condition, self.event.as_ref(), &self.missing_event)
     }
 
     /// The event column.
@@ -93,6 +86,40 @@ impl Roles {
     pub fn known(&self) -> Expr {
         self.user.clone().is_not_null().and(self.time.clone().is_not_null())
     }
+}
+
+/// The event column of a call whose rows need no time.
+#[derive(Debug, Clone)]
+pub struct Events {
+    event: Option<Expr>,
+    missing: String,
+}
+
+impl Events {
+    /// Resolves it; nothing needs one yet.
+    pub fn of(call: &mut Call) -> Result<Self> {
+        let options = call.options();
+        Ok(match resolve(call, &EVENT, &options.event_column)? {
+            Ok(event) => Self { event: Some(event), missing: String::new() },
+            Err(missing) => Self { event: None, missing },
+        })
+    }
+
+    /// A condition as [`Roles::condition`] reads it.
+    pub fn condition(&self, call: &Call, condition: &Condition) -> Result<Expr> {
+        checked_condition(call, condition, self.event.as_ref(), &self.missing)
+    }
+}
+
+fn checked_condition(call: &Call, condition: &Condition, event: Option<&Expr>, missing: &str) -> Result<Expr> {
+    if let (Condition::Event(name), Some(Expr::Column(column))) = (condition, event)
+        && let Some(known) = event_names(call.input(), &column.name)
+        && !known.contains(name)
+    {
+        let help = known_events(name, &known);
+        return Err(call.error(format!("no event is called '{name}'; {help}")));
+    }
+    condition_expr(condition, event, || call.error(missing))
 }
 
 /// Declares the role of an output column, so that another relation over this one finds it.

@@ -3,15 +3,14 @@
 //! Deals with: what can be said of sessions, how it goes into the one aggregate below all of them, and the plan up to a
 //! row for each session or view. Does not deal with: what a relation makes of these rows.
 
-use arrow::datatypes::DataType;
 use datafusion::common::{NullHandling, ScalarValue, UnnestOptions};
 use datafusion::functions::core::expr_ext::FieldAccessor;
 use datafusion::functions::core::expr_fn::named_struct;
-use datafusion::logical_expr::{AggregateUDF, Expr, LogicalPlan, LogicalPlanBuilder, cast, lit};
+use datafusion::logical_expr::{AggregateUDF, Expr, LogicalPlan, LogicalPlanBuilder, lit};
 
 use super::argument::{Argument, Kind};
 use super::call::{Breakdown, Call};
-use super::expressions::column;
+use super::expressions::{column, seconds};
 use super::roles::Roles;
 use super::shared::{BY, GAP, ORDER_KEY, PERIOD, TZ, WEEK_START, week_start, with_roles};
 use crate::algo::calendar::{Clock, Unit, weekday};
@@ -247,11 +246,7 @@ impl SessionCall {
 
     /// Ticks as seconds.
     pub(super) fn seconds(&self, ticks: Expr) -> Expr {
-        let ticks = cast(ticks, DataType::Float64);
-        match clock_of(&self.roles.time_type) {
-            Some(Clock::Instants(per_second)) => ticks / lit(per_second as f64),
-            _ => ticks * lit(86_400f64),
-        }
+        seconds(ticks, &self.roles.time_type)
     }
 
     /// The median, in seconds, of ticks whose `middle` this is.

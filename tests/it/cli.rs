@@ -18,14 +18,16 @@ fn help_tells_everything() {
            tenure <COMMAND>
 
     Commands:
-      demo       Show funnels, retention, cohorts and churn scores on sample data
-      generate   Make a shop's events and users of any size, as Parquet
-      ingest     Take events from CSV, NDJSON or Parquet into a managed table
-      compact    Merge the files of a managed table that overlap or are too small
-      erase      Take all rows of some users out of a managed table
-      vacuum     Remove the data files of old versions of a managed table
-      doctor     Look for damage in a managed table
-      functions  List tenure's functions and relations, or show one in full
+      demo         Show funnels, retention, cohorts and churn scores on sample data
+      generate     Make a shop's events and users of any size, as Parquet
+      ingest       Take events from CSV, NDJSON or Parquet into a managed table
+      compact      Merge the files of a managed table that overlap or are too small
+      erase        Take all rows of some users out of a managed table
+      vacuum       Remove the data files of old versions of a managed table
+      doctor       Look for damage in a managed table
+      functions    List tenure's functions and relations, or show one in full
+      completions  Print the script by which a shell completes commands and options
+      man          Print the manual pages, as for `tenure man | man -l -`
 
     Options:
       -h, --help     Print help
@@ -73,7 +75,65 @@ fn help_tells_everything() {
 
 #[test]
 fn version() {
-    assert_eq!(Place::new().run(&["--version"]), format!("exit 0\n-- stdout\ntenure {}\n", env!("CARGO_PKG_VERSION")));
+    let version = env!("CARGO_PKG_VERSION");
+    let engine = datafusion::DATAFUSION_VERSION;
+    assert_eq!(
+        Place::new().run(&["--version"]),
+        format!("exit 0\n-- stdout\ntenure {version} (DataFusion {engine})\n")
+    );
+    assert_eq!(Place::new().run(&["-V"]), format!("exit 0\n-- stdout\ntenure {version}\n"));
+}
+
+/// Who is named by a query and has no row takes no part, which is told beside the answer.
+#[test]
+fn users_without_a_row_are_told_of() {
+    let rows = "(SELECT * FROM (VALUES (1, 'buy'), (2, 'buy'), (3, 'look')) AS t(user_id, event))";
+    let ask = |users: &str| {
+        let sql = format!(
+            "SELECT segment_users FROM compare({rows}, segment => (SELECT u FROM (VALUES {users}) AS s(u)), measures => ['buy'])"
+        );
+        Place::new().run(&["--format", "csv", "-c", &sql])
+    };
+    assert_eq!(ask("(1), (2)"), "exit 0\n-- stdout\nsegment_users\n2\n");
+    let told = ask("(1), (2), (9)");
+    assert!(told.starts_with("exit 0\n-- stdout\nsegment_users\n2\n-- stderr\n"), "{told}");
+    assert!(
+        told.contains("compare: the segments' queries name 1 user without a row in the table, who takes no part"),
+        "{told}"
+    );
+    assert!(ask("(1), (8), (9)").contains("name 2 users without a row in the table, who take no part"));
+}
+
+/// The shells that are there accept the script; all of them know the subcommands.
+#[test]
+fn shells_are_told_what_can_be_completed() {
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let place = Place::new();
+        let script = place.run(&["completions", shell]);
+        for word in ["ingest", "functions", "--read-only", "completions"] {
+            let word = if shell == "fish" { word.trim_start_matches("--") } else { word };
+            assert!(script.contains(word), "{shell}: {word}");
+        }
+        if shell == "bash" {
+            let script = script.strip_prefix("exit 0\n-- stdout\n").unwrap();
+            std::fs::write(place.path("tenure.bash"), script).unwrap();
+            let ask = "source ./tenure.bash; COMP_WORDS=(tenure in); COMP_CWORD=1; _tenure tenure in tenure; echo ${COMPREPLY[@]}";
+            let done = std::process::Command::new("bash").args(["-c", ask]).current_dir(place.path(".")).output();
+            // A machine without bash has no use for its script.
+            if let Ok(done) = done {
+                assert_eq!(
+                    String::from_utf8_lossy(&done.stdout),
+                    "ingest\n",
+                    "{}",
+                    String::from_utf8_lossy(&done.stderr)
+                );
+            }
+        }
+    }
+    let pages = Place::new().run(&["man"]);
+    assert_eq!(pages.matches("\n.TH ").count(), 11, "{pages}");
+    assert!(pages.contains("tenure\\-ingest") && pages.contains(".SH NAME"), "{pages}");
+    assert!(Place::new().run(&["completions", "tcsh"]).starts_with("exit 2\n-- stderr\nerror: invalid value 'tcsh'"));
 }
 
 #[test]
@@ -128,7 +188,9 @@ fn a_script_stops_at_its_first_error_and_says_where() {
     a
     1
     -- stderr
-    error: s.sql:3: statement 2 of 3: No field named nope. Valid fields are t.x.
+    error: s.sql:3: statement 2 of 3: no column is called 'nope'; columns: x
+      SELECT nope
+             ^
     "#);
     assert_snapshot!(place.run_with_input(&["--format", "csv"], "SELECT 1 AS a; SELEC 2"), @r#"
     exit 1
@@ -137,6 +199,8 @@ fn a_script_stops_at_its_first_error_and_says_where() {
     1
     -- stderr
     error: <stdin>:1: statement 2 of 2: syntax error: Expected: an SQL statement, found: SELEC at Line: 1, Column: 1
+      SELEC 2
+      ^
     "#);
     assert_snapshot!(place.run(&["--format", "csv", "-c", "SELECT 1 AS a; SELECT b", "-c", "SELECT 3"]), @r#"
     exit 1
@@ -144,12 +208,16 @@ fn a_script_stops_at_its_first_error_and_says_where() {
     a
     1
     -- stderr
-    error: statement 2 of 3: No field named b.
+    error: statement 2 of 3: no column is called 'b'; there are no columns here
+      SELECT b
+             ^
     "#);
     assert_snapshot!(place.run(&["-c", "SELECT b"]), @r#"
     exit 1
     -- stderr
-    error: No field named b.
+    error: no column is called 'b'; there are no columns here
+      SELECT b
+             ^
     "#);
     // An open quote is found before anything runs.
     assert_snapshot!(place.run_with_input(&[], "SELECT 1;\nSELECT 'open"), @r#"
@@ -176,7 +244,7 @@ fn usage_mistakes_exit_with_2() {
     assert_snapshot!(place.run(&["--format", "cvs", "-c", "SELECT 1"]), @r#"
     exit 2
     -- stderr
-    error: invalid value 'cvs' for '--format <FORMAT>': unknown format 'cvs': allowed: table, csv, tsv, json, ndjson, markdown, parquet, arrow
+    error: invalid value 'cvs' for '--format <FORMAT>': unknown format 'cvs': did you mean 'csv'?
 
     For more information, try '--help'.
     "#);

@@ -78,6 +78,7 @@ fn every_function_is_in_the_manual() {
         "retention_cells",
         "time_length",
         "user_attribution",
+        "user_intervals",
         "user_paths",
         "user_retention",
         "user_sessions",

@@ -235,7 +235,7 @@ fn a_mapping_names_types_and_leaves_out() {
     assert_snapshot!(ingest(&place, &["a.ndjson", "--into", "data", "--mapping", "wrong.toml", "--table", "x"]), @r#"
     exit 1
     -- stderr
-    error: 'a.ndjson': mapping: no source has a column 'udi' (for 'user_id'); allowed: uid, at, action, junk, properties
+    error: 'a.ndjson': mapping: no source has a column 'udi' (for 'user_id'); did you mean 'uid'?
     "#);
     place.write("wrong.toml", "usr = 'uid'");
     assert_snapshot!(ingest(&place, &["a.ndjson", "--into", "data", "--mapping", "wrong.toml", "--table", "x"]), @r#"

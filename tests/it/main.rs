@@ -16,6 +16,7 @@ mod files;
 mod files_exact;
 mod files_mixed;
 mod funnel_relations;
+mod grouped_orders;
 mod half_made;
 mod hostile;
 mod ingest;

@@ -6,10 +6,12 @@
 use std::fs::File;
 use std::process::{Command, Stdio};
 
+use tenure::functions::FunctionKind;
+
 use crate::program::{Place, program};
 
 /// Questions about a table, each with one answer whatever the order of its rows.
-const QUESTIONS: [(&str, &str); 35] = [
+const QUESTIONS: [(&str, &str); 39] = [
     (
         "funnel",
         "SELECT * FROM funnel(events, steps => ['view_item', 'add_to_cart', 'purchase'], within => INTERVAL '7 days', by => country)",
@@ -46,11 +48,18 @@ const QUESTIONS: [(&str, &str); 35] = [
         "distribution",
         "SELECT * FROM distribution(events, active => 'purchase', value => price, buckets => [0, 50, 100, 500])",
     ),
+    ("intervals", "SELECT * FROM intervals(events, from => event <> '', by => country)"),
+    ("pareto", "SELECT count(*), sum(rank), max(value) FROM pareto(events, value => price, show => 'items')"),
     ("rfm", "SELECT segment, count(*), sum(orders) FROM rfm(events, amount => price) GROUP BY segment"),
     (
         "portrait",
         "SELECT * FROM portrait((SELECT user_id, country, platform, event = 'purchase' AS bought FROM events), segment => bought, attributes => [country, platform])",
     ),
+    (
+        "compare",
+        "SELECT * FROM compare(events, segment => platform = 'ios', measures => {'bought': 'purchase', 'events': count(*), 'revenue': sum(price)})",
+    ),
+    ("profile", "SELECT * FROM profile(events, id => 1, value => price, by => [country, platform])"),
     ("sample_users", "SELECT count(*), sum(user_id) FROM sample_users(events, share => 0.5)"),
     ("sessions", "SELECT count(*), sum(events), max(duration_seconds) FROM sessions(events)"),
     ("session_summary", "SELECT * FROM session_summary(events, by => country)"),
@@ -100,6 +109,19 @@ const QUESTIONS: [(&str, &str); 35] = [
         "SELECT count(*), max(page), sum(item_id * (n % 1000)) FROM (SELECT event, page, price, item_id, row_number() OVER (ORDER BY page, ts, user_id, event, item_id) AS n FROM events)",
     ),
 ];
+
+/// A relation that is not asked about here could take any memory.
+#[test]
+fn every_relation_is_asked_about() {
+    // Versions of a table are a few rows, and files are what the tables here are made of.
+    let others = ["history", "read_csv", "read_json", "read_parquet"];
+    let relations = tenure::engine::catalogue();
+    let relations = relations.iter().filter(|f| f.kind == FunctionKind::Relation && !others.contains(&f.name));
+    for relation in relations {
+        let call = format!(" {}(", relation.name);
+        assert!(QUESTIONS.iter().any(|(_, sql)| sql.contains(&call)), "{call}");
+    }
+}
 
 /// What a run of the program said, and its greatest size in bytes.
 struct Run {

@@ -177,7 +177,7 @@ fn tables_are_listed_and_described() {
     terminal.answer("CREATE TABLE kept AS SELECT 1 AS n, 'x' AS text;");
     assert!(terminal.answer("\\dt").contains("│ kept  │       2 │"), "{}", terminal.answer("\\dt"));
     let columns = terminal.answer("\\d kept");
-    assert!(columns.contains("│ n      │ Int64") && columns.contains("│ text   │"), "{columns}");
+    assert!(columns.contains("│ n      │ BIGINT") && columns.contains("│ text   │"), "{columns}");
     assert!(terminal.answer("\\d kpt").contains("no table 'kpt': did you mean 'kept'?"));
 }
 

@@ -1,8 +1,9 @@
 //! Between parsing and planning: SQL means what it says, or is refused.
 //!
 //! DataFusion's planner does not look at every clause that the parser accepts; a clause that it does not look at would be dropped in
-//! silence, and the answer would be another question's. So each statement goes through two passes:
+//! silence, and the answer would be another question's. So each statement goes through these passes:
 //!
+//! 0. [`column_names`] calls columns without `AS` as they were written.
 //! 1. [`rewrite`] puts what the planner does not know into words that it knows: `FROM t`, `WITH ROLLUP`, `PREWHERE`, `LIMIT n BY`,
 //!    `FETCH FIRST`, `if(..)`, named windows, Postgres patterns in `to_char`.
 //! 2. [`clauses`] and [`commands`] refuse by name, with the way out, whatever is left that the planner ignores. They take the parser's types
@@ -14,11 +15,14 @@
 //! Does not deal with: what a relation's arguments mean (`relations`), types of expressions (`plan`).
 
 mod clauses;
+pub mod column_names;
 mod commands;
 pub mod counted;
 #[cfg(test)]
 mod fields;
+mod foreign;
 mod merged;
+mod order_all;
 mod patterns;
 mod pipes;
 pub mod pivot;

@@ -21,6 +21,8 @@
 //! | `a AND b AND c AND ..`, hundreds of them | `(.. AND ..) AND (.. AND ..)`: as deep as their logarithm |
 //! | `TIMESTAMP '9999-12-31'` | `TIMESTAMP(6) '9999-12-31'`, which nanoseconds do not reach |
 //! | `to_char(t, 'YYYY-MM')` | `to_char(t, '%Y-%m')` |
+//! | `countIf(c)`, `year(t)`, .. | what they mean in their own system ([`foreign`]) |
+//! | `ORDER BY ALL` | `ORDER BY 1, 2, ..` |
 //!
 //! What has a form here that this does not reach (DISTINCT with `LIMIT BY`, ..) is left as it is, for [`super::clauses`] to refuse.
 
@@ -36,7 +38,7 @@ use datafusion::sql::sqlparser::ast::{
     WildcardAdditionalOptions, WindowSpec, WindowType,
 };
 
-use super::{merged, patterns, precedence, windows};
+use super::{foreign, merged, order_all, patterns, precedence, windows};
 use crate::error::Error;
 
 /// The pass.
@@ -52,6 +54,9 @@ impl VisitorMut for Rewriter {
     fn pre_visit_query(&mut self, query: &mut Query) -> Flow {
         minus_to_except(&mut query.body);
         fetch_to_limit(query);
+        if let Err(error) = order_all::expand(query) {
+            return ControlFlow::Break(error);
+        }
         if let SetExpr::Select(select) = query.body.as_mut() {
             if let Err(error) = windows::resolve(select, query.order_by.as_mut()) {
                 return ControlFlow::Break(error);
@@ -390,7 +395,7 @@ impl VisitorMut for Finder {
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         if let Expr::Function(function) = expr
-            && REWRITTEN.contains(&name_of(&function.name).as_str())
+            && is_rewritten(&name_of(&function.name))
         {
             self.found = true;
             return ControlFlow::Break(());
@@ -418,6 +423,10 @@ const REWRITTEN: &[&str] = &[
     "to_timestamp_nanos",
 ];
 
+fn is_rewritten(name: &str) -> bool {
+    REWRITTEN.contains(&name) || foreign::is_foreign(name)
+}
+
 fn name_of(name: &ObjectName) -> String {
     name.to_string().to_lowercase()
 }
@@ -426,6 +435,13 @@ fn name_of(name: &ObjectName) -> String {
 fn call(expr: &mut Expr) -> Option<Error> {
     let Expr::Function(function) = expr else { return None };
     let name = name_of(&function.name);
+    if foreign::is_foreign(&name) {
+        match foreign::meant(function)? {
+            Ok(meant) => *expr = meant,
+            Err(error) => return Some(error),
+        }
+        return None;
+    }
     if !REWRITTEN.contains(&name.as_str()) {
         return None;
     }
@@ -531,15 +547,15 @@ pub fn plain_call(name: &str, arguments: Vec<Expr>) -> Function {
     }
 }
 
-fn number(digits: &str) -> Expr {
+pub(super) fn number(digits: &str) -> Expr {
     Expr::Value(Value::Number(digits.to_string(), false).into())
 }
 
-fn text(value: &str) -> Expr {
+pub(super) fn text(value: &str) -> Expr {
     Expr::Value(Value::SingleQuotedString(value.to_string()).into())
 }
 
-fn as_text(expr: &Expr) -> Option<&str> {
+pub(super) fn as_text(expr: &Expr) -> Option<&str> {
     match expr {
         Expr::Value(value) => as_string(value),
         _ => None,

@@ -92,7 +92,7 @@ mod tests {
         let all = Modes { order: true, reentry: true, dedup: true, increase: true, once: true };
         assert_eq!(modes("f", &format!("{}, clickhouse", WORDS.join(","))).unwrap(), Some(all));
         for (words, says) in [
-            ("clickhouse, increase", "mode 'increase' cannot go with 'clickhouse'; allowed: strict_order"),
+            ("clickhouse, increase", "mode 'increase' cannot go with 'clickhouse'; did you mean 'strict_increase'"),
             ("clickhouse, strict_ordr", "did you mean 'strict_order'"),
             ("clickhouse, allow_reentry", "needs 'strict_order'"),
         ] {

@@ -1,10 +1,12 @@
 //! `a + b`, `a - b`, `a * b` of whole numbers that say where the answer is too large, in place of one that wraps around.
 
 use arrow::compute::kernels::numeric::{add, mul, sub};
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Field, FieldRef};
 use arrow::error::ArrowError;
 use datafusion::error::Result;
-use datafusion::logical_expr::{ColumnarValue, Expr, Operator, ScalarFunctionArgs, ScalarUDF, Signature, Volatility};
+use datafusion::logical_expr::{
+    ColumnarValue, Expr, Operator, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, Signature, Volatility,
+};
 use datafusion::physical_expr_common::datum::apply;
 
 use crate::error::Error;
@@ -58,6 +60,13 @@ impl RowFunction for Checked {
 
     fn answer_type(&self, types: &[DataType]) -> Result<DataType> {
         Ok(types[0].clone())
+    }
+
+    // As the operator has it: a plan above whose schema was made before would else expect another one.
+    fn answer_field(&self, args: &ReturnFieldArgs) -> Option<Result<FieldRef>> {
+        let nullable = args.arg_fields.iter().any(|field| field.is_nullable());
+        let data_type = args.arg_fields[0].data_type().clone();
+        Some(Ok(Field::new(self.name(), data_type, nullable).into()))
     }
 
     fn call(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {

@@ -9,11 +9,13 @@ mod checked;
 mod date_diff;
 mod in_sample;
 mod interval_times;
+mod length;
 mod local_midnight;
 mod percentile;
 mod single_row;
 mod sum;
 mod time_length;
+mod type_name;
 
 pub use age::age;
 pub use as_number::as_number;
@@ -21,11 +23,13 @@ pub use checked::{checked, is_checked};
 pub use date_diff::date_diff;
 pub use in_sample::in_sample;
 pub use interval_times::{INTERVAL_TIMES, interval_times};
+pub use length::length;
 pub use local_midnight::local_midnight;
 pub use percentile::percentile_cont;
 pub use single_row::single_row;
 pub use sum::sum;
 pub use time_length::{nanoseconds, time_length};
+pub use type_name::{sql_type, type_of};
 
 use super::{ArgumentDoc, FunctionDoc, FunctionKind};
 
@@ -102,6 +106,31 @@ units are those of `tenure.time_zone`; weeks begin on Monday. `datediff(day, fro
 funnels and retention over a sample are those of its users. A larger share holds every user of a smaller one. \
 The number of users is near the share, not equal to it; counts are to be divided by the share. Hash: xxHash64 of the user's text.",
             example: "SELECT count(DISTINCT user_id) AS users FROM events WHERE in_sample(user_id, 0.25)",
+        },
+        FunctionDoc {
+            name: "length",
+            kind: FunctionKind::Scalar,
+            summary: "Characters of a text, or elements of a list",
+            syntax: "length(value)",
+            arguments: vec![argument(
+                "value",
+                "text or list",
+                None,
+                "Anything else is taken as the text it is shown as.",
+            )],
+            returns: vec![("BIGINT", "The number; NULL where the value is NULL.")],
+            text: "`octet_length(text)` counts bytes.",
+            example: "SELECT length('Größe') AS characters, length([3, 5, 8]) AS elements",
+        },
+        FunctionDoc {
+            name: "typeof",
+            kind: FunctionKind::Scalar,
+            summary: "The SQL type of a value",
+            syntax: "typeof(value)",
+            arguments: vec![argument("value", "any", None, "The value; only its type matters.")],
+            returns: vec![("VARCHAR", "The name that `DESCRIBE` shows, never NULL.")],
+            text: "Texts are VARCHAR however they are stored. `arrow_typeof(value)` tells how.",
+            example: "SELECT typeof(1) AS number, typeof(['a']) AS list",
         },
     ]
 }

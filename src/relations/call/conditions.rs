@@ -44,7 +44,7 @@ pub enum Condition {
 
 impl Call<'_> {
     /// An expression over the input's columns.
-    fn plan_expression(&mut self, key: &str, written: SqlExpr) -> Result<Expr> {
+    pub(super) fn plan_expression(&mut self, key: &str, written: SqlExpr) -> Result<Expr> {
         let name = self.name();
         let schema = Arc::clone(self.input.schema());
         let planned = self.context.sql_to_expr(names::fitted(written.clone(), &schema), &schema).map_err(|e| {

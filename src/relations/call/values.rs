@@ -66,6 +66,11 @@ impl Call<'_> {
         }
     }
 
+    /// A constant of any type.
+    pub fn value(&mut self, argument: &Argument) -> Result<Option<ScalarValue>> {
+        self.constant(argument)
+    }
+
     /// A string.
     pub fn text(&mut self, argument: &Argument) -> Result<Option<String>> {
         match self.constant(argument)? {
