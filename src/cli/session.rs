@@ -241,8 +241,14 @@ impl Session {
         if answers_with_a_count(statement, schema) {
             return Ok(Use::Count(0));
         }
+        // In a script, or at the prompt, some results are no picture; a kind that was asked for by name has to fit.
+        let chart = self.chart.filter(|chart| *chart != Chart::Fitting || chart.fits(schema));
+        if chart != self.chart && self.format == Format::Table {
+            self.terminal.print_note("no chart fits these columns; they are shown as a table");
+        }
+        let style = Style { chart, ..self.style() };
         if let Some(out) = &mut self.out {
-            let style = Style { expanded: self.expanded, chart: self.chart, ..Style::default() };
+            let style = Style { expanded: self.expanded, chart, ..Style::default() };
             let writer = BufWriter::with_capacity(1 << 16, Watched::new(out.next_result()?, faults));
             return sink(out.format, schema, style, writer).map(Use::Result);
         }
@@ -251,13 +257,13 @@ impl Session {
         // A terminal obeys control characters; files and pipes get the bytes.
         if self.terminal.stdout && self.format != Format::Table {
             let writer = BufWriter::with_capacity(1 << 16, Visible::new(watched));
-            return sink(self.format, schema, self.style(), writer).map(Use::Result);
+            return sink(self.format, schema, style, writer).map(Use::Result);
         }
         let mut writer = BufWriter::with_capacity(1 << 16, watched);
         if self.format.concatenates() && self.results_on_stdout > 0 && !self.interactive {
             let _ = writer.write_all(b"\n");
         }
-        sink(self.format, schema, self.style(), writer).map(Use::Result)
+        sink(self.format, schema, style, writer).map(Use::Result)
     }
 
     fn check_stdout(&self) -> Result<()> {

@@ -91,6 +91,11 @@ impl Chart {
     const NAMES: [&'static str; 9] =
         ["auto", "funnel", "heatmap", "curve", "lifecycle", "histogram", "flow", "line", "bars"];
 
+    /// Whether a result with these columns can be drawn so.
+    pub fn fits(self, schema: &SchemaRef) -> bool {
+        shape::Shape::of(schema, self).is_ok()
+    }
+
     /// `auto` or the name of a kind.
     pub fn from_name(name: &str) -> Result<Chart> {
         if name.eq_ignore_ascii_case("auto") { Ok(Chart::Fitting) } else { Kind::from_name(name).map(Chart::Of) }
@@ -195,6 +200,54 @@ struct Stack {
     names: Vec<String>,
     /// The label, and a number for each name; the last one is the loss.
     periods: Vec<(String, Vec<Number>)>,
+}
+
+impl Stack {
+    /// How far each number of a period goes up or down from the zero line; the loss goes down, whatever its sign.
+    /// Cut at 1e300, so that sums stay finite.
+    fn sides(numbers: &[Number]) -> (Vec<(usize, f64)>, Vec<(usize, f64)>) {
+        let loss = numbers.len() - 1;
+        let sized = |(n, number): (usize, &Number)| {
+            number.at.map(|v| (n, (if n == loss { -v.abs() } else { v }).clamp(-1e300, 1e300)))
+        };
+        let (up, down): (Vec<_>, Vec<_>) = numbers.iter().enumerate().filter_map(sized).partition(|(_, v)| *v >= 0.0);
+        (up, down.into_iter().map(|(n, v)| (n, -v)).collect())
+    }
+
+    /// The heights of the highest period above the line and of the deepest below it.
+    fn reach(&self) -> (f64, f64) {
+        let sum = |side: &[(usize, f64)]| side.iter().map(|(_, v)| v).sum::<f64>();
+        self.periods
+            .iter()
+            .map(|(_, numbers)| Stack::sides(numbers))
+            .fold((0.0, 0.0), |(above, below), (up, down)| (f64::max(above, sum(&up)), f64::max(below, sum(&down))))
+    }
+}
+
+impl Lines {
+    /// Positions of the `most` lines that reach farthest from zero, in their own order.
+    fn largest(&self, most: usize) -> Vec<usize> {
+        let reach = |at: &usize| {
+            self.series[*at].points.iter().filter_map(|p| p.y.at).map(f64::abs).fold(f64::NEG_INFINITY, f64::max)
+        };
+        largest(self.series.len(), most, reach)
+    }
+}
+
+impl Bars {
+    /// Positions of the `most` longest bars, in their own order.
+    fn largest(&self, most: usize) -> Vec<usize> {
+        largest(self.bars.len(), most, |at| self.bars[*at].value.at.map_or(f64::NEG_INFINITY, f64::abs))
+    }
+}
+
+/// Of equal ones the first.
+fn largest(count: usize, most: usize, size: impl Fn(&usize) -> f64) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..count).collect();
+    order.sort_by(|a, b| size(b).total_cmp(&size(a)));
+    order.truncate(most);
+    order.sort_unstable();
+    order
 }
 
 impl Figure {

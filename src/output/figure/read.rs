@@ -49,9 +49,7 @@ impl Rows<'_> {
     }
 
     fn measure(&self, at: usize) -> (String, Unit) {
-        let schema = self.batch.schema();
-        let field = schema.field(at);
-        let unit = if is_share(field.name(), field.data_type()) { Unit::Share } else { Unit::Plain };
+        let unit = if is_share(at, &self.batch.schema()) { Unit::Share } else { Unit::Plain };
         (self.name(at), unit)
     }
 

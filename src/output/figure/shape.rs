@@ -28,23 +28,19 @@ pub(super) struct Shape {
 }
 
 /// Names of numbers that are shares, in the vocabulary of result columns.
-pub(super) fn is_share(name: &str, data_type: &DataType) -> bool {
-    let known = [
-        "rate",
-        "conversion",
-        "step_conversion",
-        "share",
-        "low",
-        "high",
-        "score",
-        "stickiness",
-        "p_alive",
-        "nrr",
-        "grr",
-    ];
-    let fraction = matches!(data_type, DataType::Float64 | DataType::Float32);
-    fraction
-        && (known.contains(&name) || name.ends_with("_rate") || name.ends_with("_growth") || name.ends_with("_share"))
+///
+/// The bounds of an interval are shares where what they are about is one.
+pub(crate) fn is_share(at: usize, schema: &Schema) -> bool {
+    const KNOWN: [&str; 8] = ["rate", "conversion", "step_conversion", "share", "stickiness", "p_alive", "nrr", "grr"];
+    let share = |at: usize| {
+        let field = schema.field(at);
+        let name = field.name().to_ascii_lowercase();
+        let known =
+            KNOWN.contains(&name.as_str()) || ["_rate", "_growth", "_share"].iter().any(|end| name.ends_with(end));
+        known && matches!(field.data_type(), DataType::Float64 | DataType::Float32)
+    };
+    let bound = ["low", "high"].iter().any(|name| schema.field(at).name().eq_ignore_ascii_case(name));
+    share(at) || (bound && schema.index_of("rate").is_ok_and(share))
 }
 
 /// The columns by name.

@@ -8,10 +8,11 @@ use arrow::datatypes::SchemaRef;
 use super::shape::Shape;
 use super::{Chart, read};
 use crate::error::{Error, Result};
-use crate::output::{Sink, write_failed};
+use crate::output::{Sink, thousands, write_failed};
 
-/// Rows that a picture may be made of; they are held in memory.
+/// What a picture may be made of; it is held in memory, as the rows of a table are that is drawn.
 const MOST_ROWS: usize = 100_000;
+const MOST_BYTES: usize = 64 << 20;
 
 /// How to draw.
 #[derive(Debug, Clone, Copy)]
@@ -27,21 +28,24 @@ pub(in crate::output) struct Drawing<W: Write> {
     shape: Shape,
     batches: Vec<RecordBatch>,
     rows: usize,
+    bytes: usize,
 }
 
 impl<W: Write> Drawing<W> {
     /// Fails before any row is read where the columns do not fit.
     pub fn new(schema: &SchemaRef, chart: Chart, pen: Pen, writer: W) -> Result<Self> {
         let shape = Shape::of(schema, chart)?;
-        Ok(Self { writer, pen, schema: schema.clone(), shape, batches: Vec::new(), rows: 0 })
+        Ok(Self { writer, pen, schema: schema.clone(), shape, batches: Vec::new(), rows: 0, bytes: 0 })
     }
 }
 
 impl<W: Write + Send> Sink for Drawing<W> {
     fn write(&mut self, batch: &RecordBatch) -> Result<()> {
         self.rows += batch.num_rows();
-        if self.rows > MOST_ROWS {
-            return Err(Error::user(format!("a chart is made of {MOST_ROWS} rows at most, and this result has more"))
+        self.bytes += batch.get_array_memory_size();
+        if self.rows > MOST_ROWS || self.bytes > MOST_BYTES {
+            let most = format!("{} rows and {} MiB", thousands(MOST_ROWS as u64), MOST_BYTES >> 20);
+            return Err(Error::user(format!("a chart is made of {most} at most, and this result has more"))
                 .hint("aggregate the rows or add a LIMIT"));
         }
         self.batches.push(batch.clone());

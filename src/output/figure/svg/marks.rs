@@ -3,14 +3,13 @@
 use super::{At, Sheet, WIDTH, cut, extent};
 use crate::output::figure::number::Unit;
 use crate::output::figure::scale::Scale;
-use crate::output::figure::text::largest;
 use crate::output::figure::{Bars, Grid};
 
 const MOST_BARS: usize = 200;
 const MOST_COHORTS: usize = 120;
 
 pub(super) fn bars(bars: &Bars, sheet: &mut Sheet) {
-    let chosen = largest(bars, MOST_BARS);
+    let chosen = bars.largest(MOST_BARS);
     let scale = Scale::with_zero(bars.bars.iter().filter_map(|b| b.value.at));
     let indent = |depth: usize| depth as f64 * 14.0;
     let label = chosen

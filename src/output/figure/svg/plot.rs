@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::{At, Sheet, WIDTH, cut, extent};
-use crate::output::figure::number::{Number, Unit};
+use crate::output::figure::number::Unit;
 use crate::output::figure::scale::{Scale, tick_labels};
 use crate::output::figure::{Lines, Series, Stack};
 
@@ -38,24 +38,20 @@ fn below(labels: &[(f64, &str)], sheet: &mut Sheet) {
 }
 
 pub(super) fn lines(lines: &Lines, sheet: &mut Sheet) {
-    let series = &lines.series[..lines.series.len().min(MOST_LINES)];
+    let series: Vec<&Series> = lines.largest(MOST_LINES).into_iter().map(|at| &lines.series[at]).collect();
     legend(series.iter().map(|s| s.name.as_str()), sheet);
-    plot(series, lines.unit, HEIGHT, 0, sheet);
-    if lines.series.len() > MOST_LINES {
-        sheet.text(
-            16.0,
-            sheet.y + 12.0,
-            At::Start,
-            "dim",
-            &format!("{} more lines left out", lines.series.len() - MOST_LINES),
-        );
+    plot(&series, lines.unit, HEIGHT, 0, sheet);
+    let all = lines.series.len();
+    if all > series.len() {
+        let left = format!("the {MOST_LINES} largest of {all} lines; {} left out", all - series.len());
+        sheet.text(16.0, sheet.y + 12.0, At::Start, "dim", &left);
         sheet.y += 18.0;
     }
     for (line, unit) in &lines.sparks {
         sheet.y += 16.0;
         sheet.text(16.0, sheet.y, At::Start, "head", &cut(&line.name, WIDTH - 32.0));
         sheet.y += 10.0;
-        plot(std::slice::from_ref(line), *unit, 60.0, 7, sheet);
+        plot(&[line], *unit, 60.0, 7, sheet);
     }
 }
 
@@ -79,7 +75,7 @@ fn legend<'a>(names: impl Iterator<Item = &'a str>, sheet: &mut Sheet) {
     sheet.y += 14.0;
 }
 
-fn plot(series: &[Series], unit: Unit, height: f64, color: usize, sheet: &mut Sheet) {
+fn plot(series: &[&Series], unit: Unit, height: f64, color: usize, sheet: &mut Sheet) {
     let points = || series.iter().flat_map(|s| &s.points);
     let bounds = points().filter_map(|p| p.interval.as_ref()).flat_map(|(l, h)| [l.at, h.at]).flatten();
     let (left, scale) = frame(Scale::with_zero(points().filter_map(|p| p.y.at).chain(bounds)), unit, height, sheet);
@@ -142,9 +138,8 @@ fn plot(series: &[Series], unit: Unit, height: f64, color: usize, sheet: &mut Sh
 
 pub(super) fn stack(stack: &Stack, sheet: &mut Sheet) {
     legend(stack.names.iter().map(String::as_str), sheet);
-    let size = |n: &Number| n.at.map_or(0.0, f64::abs).min(1e300);
-    let ends = stack.periods.iter().flat_map(|(_, n)| [n[..3].iter().map(size).sum::<f64>(), -size(&n[3])]);
-    let (left, scale) = frame(Scale::with_zero(ends), Unit::Plain, HEIGHT, sheet);
+    let (above, depth) = stack.reach();
+    let (left, scale) = frame(Scale { low: -depth, high: above }, Unit::Plain, HEIGHT, sheet);
     let wide = (WIDTH - 16.0 - left) / stack.periods.len().max(1) as f64;
     let bar = (wide * 0.8).min(44.0);
     let top = sheet.y;
@@ -153,17 +148,21 @@ pub(super) fn stack(stack: &Stack, sheet: &mut Sheet) {
     for (at, (label, numbers)) in stack.periods.iter().enumerate() {
         let middle = left + (at as f64 + 0.5) * wide;
         labels.push((middle, label.as_str()));
-        let mut from = 0.0;
-        for (n, number) in numbers.iter().enumerate() {
-            let (low, high) = if n == 3 { (-size(number), 0.0) } else { (from, from + size(number)) };
-            from = if n == 3 { from } else { high };
-            let shape = format!(
-                r#"<rect x="{:.1}" y="{:.1}" width="{bar:.1}" height="{:.1}" style="fill:var(--c{n});stroke:var(--bg);stroke-width:.5"/>"#,
-                middle - bar / 2.0,
-                y(high),
-                y(low) - y(high)
-            );
-            sheet.mark(&shape, &format!("{label} · {}: {}", stack.names[n], number.exact));
+        let (gains, losses) = Stack::sides(numbers);
+        for (side, sign) in [(gains, 1.0), (losses, -1.0)] {
+            let mut from = 0.0;
+            for (n, size) in side {
+                let to = from + size;
+                let (one, other) = (y(from * sign), y(to * sign));
+                let shape = format!(
+                    r#"<rect x="{:.1}" y="{:.1}" width="{bar:.1}" height="{:.1}" style="fill:var(--c{n});stroke:var(--bg);stroke-width:.5"/>"#,
+                    middle - bar / 2.0,
+                    one.min(other),
+                    (one - other).abs()
+                );
+                sheet.mark(&shape, &format!("{label} · {}: {}", stack.names[n], numbers[n].exact));
+                from = to;
+            }
         }
     }
     sheet.y += HEIGHT;

@@ -12,18 +12,8 @@ const MOST: usize = 40;
 const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
 const BLUE: &str = "\x1b[34m";
 
-/// Positions of the `most` largest of the values, in their own order.
-pub(in crate::output::figure) fn largest(bars: &Bars, most: usize) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..bars.bars.len()).collect();
-    let size = |at: &usize| bars.bars[*at].value.at.unwrap_or(f64::NEG_INFINITY);
-    order.sort_by(|a, b| size(b).total_cmp(&size(a)));
-    order.truncate(most);
-    order.sort_unstable();
-    order
-}
-
 pub(super) fn draw(bars: &Bars, page: &mut Page) {
-    let chosen = largest(bars, MOST);
+    let chosen = bars.largest(MOST);
     let scale = Scale::with_zero(bars.bars.iter().filter_map(|bar| bar.value.at));
     let labels: Vec<String> =
         chosen.iter().map(|&at| "  ".repeat(bars.bars[at].depth) + &bars.bars[at].label).collect();
@@ -58,13 +48,7 @@ pub(super) fn draw(bars: &Bars, page: &mut Page) {
             .map(|((_, t), width)| format!("  {}", padded(&t[row], *width, true)))
             .collect();
         let bar = bar(bars.bars[at].value.at, scale, room);
-        let used = label + 1 + room + texts.width();
-        let head = padded(&labels[row], label, false);
-        if used <= page.width {
-            page.styled(format!("{head} {}{texts}", page.paint(&bar, BLUE)));
-        } else {
-            page.line(&format!("{head} {bar}{texts}"));
-        }
+        page.styled(&[(&padded(&labels[row], label, false), ""), (" ", ""), (&bar, BLUE), (&texts, "")]);
     }
     let left = bars.bars.len() - chosen.len();
     if bars.bars.is_empty() {
@@ -80,17 +64,21 @@ pub(super) fn draw(bars: &Bars, page: &mut Page) {
 
 /// A bar in exactly `room` columns; negative ones go left from the zero line. What is not finite has none.
 fn bar(value: Option<f64>, scale: Scale, room: usize) -> String {
-    let zero = (scale.share(0.0) * room as f64).round() as usize;
-    let Some(value) = value.filter(|v| *v != 0.0 && room > 0) else { return " ".repeat(room) };
-    if value < 0.0 {
-        let from = ((scale.share(value) * room as f64).round() as usize).min(zero.saturating_sub(1));
-        return format!("{}{}{}", " ".repeat(from), "█".repeat(zero.max(1) - from), " ".repeat(room - zero.max(1)));
+    // A number that is not zero shows, however small: where there are some on a side, the side has a column.
+    let (least, most) = (usize::from(scale.low < 0.0), room.saturating_sub(usize::from(scale.high > 0.0)));
+    let zero = ((scale.share(0.0) * room as f64).round() as usize).min(most).max(least.min(room));
+    match value {
+        Some(v) if v < 0.0 => {
+            let drawn = ((v / scale.low * zero as f64).round() as usize).clamp(zero.min(1), zero);
+            format!("{}{}{}", " ".repeat(zero - drawn), "█".repeat(drawn), " ".repeat(room - zero))
+        }
+        Some(v) if v > 0.0 => {
+            let above = room - zero;
+            let eighths = ((v / scale.high * (above * 8) as f64).round() as usize).clamp(above.min(1), above * 8);
+            let drawn = "█".repeat(eighths / 8) + EIGHTHS[eighths % 8];
+            let rest = above - drawn.width();
+            format!("{}{drawn}{}", " ".repeat(zero), " ".repeat(rest))
+        }
+        _ => " ".repeat(room),
     }
-    let above = room - zero.min(room);
-    let part = if scale.high > 0.0 { value / scale.high } else { 0.0 };
-    // A number above zero shows, however small.
-    let eighths = ((part * above as f64 * 8.0).round() as usize).clamp(usize::from(above > 0), above * 8);
-    let drawn = "█".repeat(eighths / 8) + EIGHTHS[eighths % 8];
-    let rest = room - zero.min(room) - drawn.width();
-    format!("{}{drawn}{}", " ".repeat(zero), " ".repeat(rest))
 }

@@ -42,19 +42,18 @@ pub(super) fn draw(grid: &Grid, page: &mut Page) {
     let names: String = grid.columns[..shown].iter().map(|c| format!(" {}", padded(c, cell_width, true))).collect();
     page.line(&format!("{}{}{names}", padded("cohort", label, false), size_column("size")));
     for row in rows {
-        let mut line = padded(&row.label, label, false) + &size_column(&size_text(row));
+        let mut parts = vec![(padded(&row.label, label, false) + &size_column(&size_text(row)), "")];
         for cell in &row.cells[..shown] {
             let Some(cell) = cell else {
-                line += &" ".repeat(cell_width + 1);
+                parts.push((" ".repeat(cell_width + 1), ""));
                 continue;
             };
             let share = cell.value.at.filter(|v| *v > 0.0 && scale.high > 0.0).map_or(0.0, |v| v / scale.high);
             let level = ((share * 4.0).ceil() as usize).min(4);
             let body = format!("{}{}", SHADES[level], padded(&text(cell), cell_width - 1, true));
-            line += " ";
-            line += &page.paint(&body, COLORS[level]);
+            parts.extend([(" ".to_string(), ""), (body, COLORS[level])]);
         }
-        if page.color { page.styled(line) } else { page.line(&line) }
+        page.styled(&parts.iter().map(|(text, style)| (text.as_str(), *style)).collect::<Vec<_>>());
     }
     if values().any(|c| !c.complete) {
         page.line("* not over yet");

@@ -13,12 +13,12 @@ const SIGNS: [char; MOST] = ['●', '○', '▲', '△', '■', '□', '◆', '�
 const SPARKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
 pub(super) fn draw(lines: &Lines, page: &mut Page) {
-    let series = &lines.series[..lines.series.len().min(MOST)];
+    let series: Vec<&Series> = lines.largest(MOST).into_iter().map(|at| &lines.series[at]).collect();
     let points = || series.iter().flat_map(|s| &s.points);
     if points().all(|p| p.y.at.is_none()) {
         page.line(if points().next().is_none() { "(no rows)" } else { "(no finite numbers)" });
     } else {
-        canvas(lines, series, page);
+        canvas(lines, &series, page);
     }
     for (at, line) in series.iter().enumerate() {
         let sign = if series.len() > 1 { format!("{} ", SIGNS[at]) } else { String::new() };
@@ -26,8 +26,9 @@ pub(super) fn draw(lines: &Lines, page: &mut Page) {
             line.points.last().map(|p| format!("  {} at {}", p.y.label(lines.unit), p.label)).unwrap_or_default();
         page.line(&format!("{sign}{}{last}", line.name));
     }
-    if lines.series.len() > MOST {
-        page.line(&format!("{} more lines left out", lines.series.len() - MOST));
+    let all = lines.series.len();
+    if all > series.len() {
+        page.line(&format!("the {MOST} largest of {all} lines; {} left out", all - series.len()));
     }
     let names = lines.sparks.iter().map(|(s, _)| s.name.width()).max().unwrap_or(0).min(page.width / 3);
     for (line, unit) in &lines.sparks {
@@ -44,7 +45,7 @@ fn spark(points: &[Point], room: usize) -> String {
     points.iter().map(|p| p.y.at.map_or(' ', |v| SPARKS[(scale.share(v) * 7.0).round() as usize])).collect()
 }
 
-fn canvas(lines: &Lines, series: &[Series], page: &mut Page) {
+fn canvas(lines: &Lines, series: &[&Series], page: &mut Page) {
     let points = || series.iter().flat_map(|s| &s.points);
     let bounds = points().filter_map(|p| p.interval.as_ref()).flat_map(|(low, high)| [low.at, high.at]).flatten();
     let (scale, ticks) = Scale::with_zero(points().filter_map(|p| p.y.at).chain(bounds)).ticks(4);

@@ -3,7 +3,6 @@
 //! Deals with: panels, headings, notes, fitting. Does not deal with: SVG. Labels come escaped, so nothing here can drive a terminal.
 
 mod bars;
-pub(super) use bars::largest;
 mod grid;
 mod lines;
 mod stack;
@@ -30,13 +29,24 @@ impl Page {
         self.lines.push(fitted(text.trim_end(), self.width).into_owned());
     }
 
-    /// A line that is known to fit, with colour in it.
-    fn styled(&mut self, text: String) {
-        self.lines.push(text);
-    }
-
-    fn paint(&self, text: &str, style: &str) -> String {
-        if self.color && !text.is_empty() { format!("{style}{text}{PLAIN}") } else { text.to_string() }
+    /// A line of texts with a style each; the styles take no columns.
+    fn styled(&mut self, parts: &[(&str, &str)]) {
+        let mut room = self.width;
+        let mut line = String::new();
+        for (text, style) in parts {
+            let text = fitted(text, room);
+            room -= text.width().min(room);
+            if self.color && !style.is_empty() && !text.trim().is_empty() {
+                line.extend([style, &*text, PLAIN]);
+            } else {
+                line += &text;
+            }
+            if room == 0 {
+                break;
+            }
+        }
+        line.truncate(line.trim_end().len());
+        self.lines.push(line);
     }
 }
 
@@ -57,8 +67,7 @@ pub(super) fn draw(figure: &Figure, width: usize, color: bool) -> String {
             page.line("");
         }
         if !panel.label.is_empty() {
-            let heading = fitted(&panel.label, width).into_owned();
-            page.styled(page.paint(&heading, BOLD));
+            page.styled(&[(&panel.label, BOLD)]);
         }
         match &panel.body {
             Body::Bars(bars) => bars::draw(bars, &mut page),
