@@ -10,6 +10,8 @@ mod scale;
 mod shape;
 mod sink;
 mod svg;
+#[cfg(test)]
+mod tests;
 mod text;
 
 use arrow::array::RecordBatch;

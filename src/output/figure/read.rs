@@ -36,6 +36,10 @@ pub(super) fn figure(shape: &Shape, schema: &SchemaRef, batches: &[RecordBatch])
             panels
         }
     };
+    let open = |at: usize| rows.batch.column(at).as_boolean().iter().any(|c| c == Some(false));
+    if [Kind::Line, Kind::Curve, Kind::Lifecycle].contains(&shape.kind) && shape.complete.is_some_and(open) {
+        notes.push("* not over yet".into());
+    }
     if !shape.undrawn.is_empty() {
         let names: Vec<String> = shape.undrawn.iter().map(|&at| rows.name(at)).collect();
         notes.push(format!("not drawn: {}", names.join(", ")));
@@ -178,8 +182,18 @@ impl Rows<'_> {
         Ok(grid)
     }
 
+    /// The labels of periods; one that is not over yet has a star.
+    fn periods(&self) -> Result<Vec<String>> {
+        let mut labels = self.texts(self.shape.label[0])?;
+        if let Some(at) = self.shape.complete {
+            let complete = self.batch.column(at).as_boolean().iter();
+            labels.iter_mut().zip(complete).filter(|(_, c)| *c == Some(false)).for_each(|(label, _)| label.push('*'));
+        }
+        Ok(labels)
+    }
+
     fn stack(&self, members: &[usize]) -> Result<Stack> {
-        let labels = self.texts(self.shape.label[0])?;
+        let labels = self.periods()?;
         let values = self.shape.values.iter().map(|&at| self.numbers(at)).collect::<Result<Vec<_>>>()?;
         let names = self.shape.values.iter().map(|&at| self.name(at)).collect();
         let numbers = |row: usize| values.iter().map(|column| column[row].clone()).collect();
@@ -188,8 +202,8 @@ impl Rows<'_> {
 
     fn lines(&self, notes: &mut Vec<String>) -> Result<Lines> {
         let x = self.shape.label[0];
-        let labels = self.texts(x)?;
-        let places = places(self.batch.column(x), &labels)?;
+        let labels = self.periods()?;
+        let places = places(self.batch.column(x), &self.texts(x)?)?;
         let nowhere = places.iter().filter(|p| p.is_none()).count();
         if nowhere > 0 {
             notes.push(format!(

@@ -127,8 +127,11 @@ impl Columns<'_> {
             }
             Kind::Heatmap => self.heatmap(),
             Kind::Curve => {
-                let period = self.need("period")?;
                 let rate = self.need_number("rate")?;
+                // A period may have been given its unit's name.
+                let axis = |at: usize| self.is_time(at) || self.0.field(at).data_type().is_integer();
+                let period = self.find("period").or(self.all().take_while(|&at| at < rate).find(|&at| axis(at)));
+                let period = period.ok_or("the column 'period'")?;
                 let interval = (self.need_number("low")?, self.need_number("high")?);
                 let shape = self.shape(kind, vec![self.find("bracket").unwrap_or(period)], vec![rate]);
                 Ok(Shape { by: (0..period).collect(), interval: Some(interval), ..shape })

@@ -22,8 +22,12 @@ pub(super) fn draw(lines: &Lines, page: &mut Page) {
     }
     for (at, line) in series.iter().enumerate() {
         let sign = if series.len() > 1 { format!("{} ", SIGNS[at]) } else { String::new() };
-        let last =
-            line.points.last().map(|p| format!("  {} at {}", p.y.label(lines.unit), p.label)).unwrap_or_default();
+        let last = line.points.last().map(|p| {
+            let (low, high) = p.interval.as_ref().map(|(l, h)| (l.label(lines.unit), h.label(lines.unit))).unzip();
+            let bounds = low.zip(high).map(|(low, high)| format!(" ({low} to {high})")).unwrap_or_default();
+            format!("  {}{bounds} at {}", p.y.label(lines.unit), p.label)
+        });
+        let last = last.unwrap_or_default();
         page.line(&format!("{sign}{}{last}", line.name));
     }
     let all = lines.series.len();
@@ -55,13 +59,19 @@ fn canvas(lines: &Lines, series: &[&Series], page: &mut Page) {
     let across = Scale::around(points().map(|p| p.x));
     // In dots of braille: two across and four down in each character.
     let column = |x: f64| (across.share(x) * (width * 2 - 1) as f64).round() as usize;
-    let row = |y: f64| ((1.0 - scale.share(y)) * (HEIGHT * 4 - 1) as f64).round() as usize;
+    let row_of = |y: f64| (1.0 - scale.share(y)) * (HEIGHT * 4 - 1) as f64;
+    let row = |y: f64| row_of(y).round() as usize;
     let mut cells = vec![vec![' '; width]; HEIGHT];
     let mut dots = vec![vec![0u8; width]; HEIGHT];
-    for point in points() {
-        if let Some((Some(low), Some(high))) = point.interval.as_ref().map(|(l, h)| (l.at, h.at)) {
-            let (top, bottom) = (row(high.max(low)) / 4, row(low.min(high)) / 4);
-            (top..=bottom).for_each(|r| cells[r][column(point.x) / 2] = '░');
+    for line in series {
+        let mut before: Option<[f64; 3]> = None;
+        for point in &line.points {
+            let bounds = point.interval.as_ref().and_then(|(low, high)| Some((low.at?, high.at?)));
+            let here = bounds.map(|(low, high)| [column(point.x) as f64 / 2.0, row_of(low), row_of(high)]);
+            if let Some(here) = here {
+                shade(&mut cells, before.unwrap_or(here), here);
+            }
+            before = here;
         }
     }
     for (at, line) in series.iter().enumerate() {
@@ -95,6 +105,21 @@ fn canvas(lines: &Lines, series: &[&Series], page: &mut Page) {
     let gap = width.saturating_sub(first.width() + last.width());
     let ends = if gap > 0 && first != last { format!("{first}{}{last}", " ".repeat(gap)) } else { first.to_string() };
     page.line(&format!("{}{ends}", " ".repeat(axis + 2)));
+}
+
+/// Shades the cells whose middle lies between the two bounds, from one place to the next. `[column, row of low, row of high]`, rows in
+/// dots.
+fn shade(cells: &mut [Vec<char>], from: [f64; 3], to: [f64; 3]) {
+    for column in from[0] as usize..=to[0] as usize {
+        let part = if to[0] > from[0] { ((column as f64 - from[0]) / (to[0] - from[0])).clamp(0.0, 1.0) } else { 1.0 };
+        let [one, other] = [1, 2].map(|n| from[n] + (to[n] - from[n]) * part);
+        for (r, line) in cells.iter_mut().enumerate() {
+            let middle = r as f64 * 4.0 + 1.5;
+            if one.min(other) <= middle && middle <= one.max(other) {
+                line[column] = '░';
+            }
+        }
+    }
 }
 
 fn dot(x: usize, y: usize) -> u8 {

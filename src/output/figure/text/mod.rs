@@ -67,7 +67,7 @@ pub(super) fn draw(figure: &Figure, width: usize, color: bool) -> String {
             page.line("");
         }
         if !panel.label.is_empty() {
-            page.styled(&[(&panel.label, BOLD)]);
+            page.styled(&[(panel.label.trim_end(), BOLD)]);
         }
         match &panel.body {
             Body::Bars(bars) => bars::draw(bars, &mut page),
