@@ -204,10 +204,13 @@ struct Stack {
     periods: Vec<(String, Vec<Number>)>,
 }
 
+/// What stands on one side of the zero line, from there outwards: which number, and how much.
+type Side = Vec<(usize, f64)>;
+
 impl Stack {
     /// How far each number of a period goes up or down from the zero line; the loss goes down, whatever its sign.
     /// Cut at 1e300, so that sums stay finite.
-    fn sides(numbers: &[Number]) -> (Vec<(usize, f64)>, Vec<(usize, f64)>) {
+    fn sides(numbers: &[Number]) -> (Side, Side) {
         let loss = numbers.len() - 1;
         let sized = |(n, number): (usize, &Number)| {
             number.at.map(|v| (n, (if n == loss { -v.abs() } else { v }).clamp(-1e300, 1e300)))
@@ -218,7 +221,7 @@ impl Stack {
 
     /// The heights of the highest period above the line and of the deepest below it.
     fn reach(&self) -> (f64, f64) {
-        let sum = |side: &[(usize, f64)]| side.iter().map(|(_, v)| v).sum::<f64>();
+        let sum = |side: &Side| side.iter().map(|(_, v)| v).sum::<f64>();
         self.periods
             .iter()
             .map(|(_, numbers)| Stack::sides(numbers))

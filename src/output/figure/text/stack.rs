@@ -1,10 +1,12 @@
 //! Flows stacked above the zero line, losses below it; a column for each period.
 
+use std::cmp::Ordering;
+
 use unicode_width::UnicodeWidthStr;
 
 use super::{Page, padded};
-use crate::output::figure::Stack;
 use crate::output::figure::number::{Unit, grouped};
+use crate::output::figure::{Side, Stack};
 use crate::output::thousands;
 
 const HEIGHT: f64 = 14.0;
@@ -27,12 +29,12 @@ pub(super) fn draw(stack: &Stack, page: &mut Page) {
     let mut rows = vec![String::new(); up + down + 1];
     for (_, numbers) in shown {
         let (gains, losses) = Stack::sides(numbers);
-        for r in 0..up {
-            rows[r] += &column(sign_at(&gains, scaled, (up - r) as f64 - 0.5), wide);
-        }
-        rows[up] += &"─".repeat(wide);
-        for r in 0..down {
-            rows[up + 1 + r] += &column(sign_at(&losses, scaled, r as f64 + 0.5), wide);
+        for (r, row) in rows.iter_mut().enumerate() {
+            *row += &match r.cmp(&up) {
+                Ordering::Less => column(sign_at(&gains, scaled, (up - r) as f64 - 0.5), wide),
+                Ordering::Equal => "─".repeat(wide),
+                Ordering::Greater => column(sign_at(&losses, scaled, (r - up) as f64 - 0.5), wide),
+            };
         }
     }
     for (r, row) in rows.iter().enumerate() {
@@ -56,7 +58,7 @@ pub(super) fn draw(stack: &Stack, page: &mut Page) {
 }
 
 /// What stands this many lines away from the zero line.
-fn sign_at(side: &[(usize, f64)], scaled: impl Fn(f64) -> f64, height: f64) -> char {
+fn sign_at(side: &Side, scaled: impl Fn(f64) -> f64, height: f64) -> char {
     let mut edge = 0.0;
     for (n, size) in side {
         edge += size;
