@@ -22,6 +22,8 @@ pub mod journal;
 mod left;
 pub mod mapping;
 mod order;
+pub mod preset;
+pub mod presets;
 pub mod rejects;
 mod roles;
 mod run;
