@@ -289,7 +289,10 @@ The mapping file (all keys are optional):
   amount = { from = \"amt\", type = \"decimal(12,2)\" }
   seen_at = { from = \"seen\", type = \"timestamp\", unit = \"s\" }   # or format = \"%d/%m/%Y\", tz = ..
   platform = { constant = \"ios\" }
-Types: text, bigint, int, smallint, double, float, boolean, date, timestamp, decimal(p,s).";
+Types: text, bigint, int, smallint, double, float, boolean, date, timestamp, decimal(p,s).
+
+Presets (--preset) are mappings for the exports of other systems: nested values, several events of one record.
+tenure presets lists them, tenure presets ga4 shows one: a copy of it, changed, is a preset of your own (--preset ./mine.toml).";
 
 /// `tenure ingest`.
 #[derive(Debug, Args)]

@@ -14,7 +14,7 @@ use super::csv::{self, CsvOptions, CsvShape};
 use super::infer::Seen;
 use super::ndjson::{self, Paths};
 use super::parquet::has_type;
-use super::records::{Shaped, Shaper, rules::Rules};
+use super::records::{Looked, Shaper, rules::Rules};
 use super::source::{Source, SourceFormat};
 use super::stored;
 use crate::error::{Error, Result};
@@ -159,7 +159,7 @@ fn named(error: Error, name: &str) -> Error {
 /// Looks at a source; true where fewer rows were looked at than was asked for.
 fn one(source: &Source, share: Share, options: &HeadOptions) -> Result<(Head, Shape, bool)> {
     if let Some(rules) = options.rules.as_ref().filter(|rules| rules.format != source.format) {
-        return Err(rules.other_file(&source.name, &format!("it is {}", format_name(source.format))));
+        return Err(rules.other_file(&source.name, &format!("it is {}", source.format.name())));
     }
     if source.format == SourceFormat::Parquet {
         let Some((path, _)) = &source.file else {
@@ -249,6 +249,12 @@ fn csv_head(
     let asked = CsvOptions { delimiter: options.csv.delimiter.or(source.delimiter), ..options.csv.clone() };
     let name = source.name.clone();
     let Some(found) = csv::shape(text, &asked)? else {
+        if let Some(rules) = &options.rules {
+            // What is empty has the columns all the same.
+            let (_, shape) =
+                Looked::new(Shaper::new(rules, &options.nulls, &name, None)?, &options.nulls).finish(&name, false)?;
+            return Ok((Head::default(), shape, false));
+        }
         let shape = Shape { source: name, columns: Vec::new(), by_position: true, whole: true };
         return Ok((Head::default(), shape, false));
     };
@@ -303,7 +309,7 @@ fn ndjson_head(
             .hint("jq -c '.[]' FILE > FILE.ndjson makes one"));
     }
     if let Some(rules) = &options.rules {
-        let mut looked = Looked::new(Shaper::new(rules, &options.nulls, &source.name, None)?, options);
+        let mut looked = Looked::new(Shaper::new(rules, &options.nulls, &source.name, None)?, &options.nulls);
         let cut = match rest {
             None => looked.at(text, 1, None) < share.rows && partial,
             Some(rest) => {
@@ -312,7 +318,7 @@ fn ndjson_head(
                 look_at(source, share, blocks.with_size(block(share)), |text, _| looked.at(text, 1, None))?
             }
         };
-        let (shaper, shape) = looked.finish(source, cut)?;
+        let (shaper, shape) = looked.finish(&source.name, cut)?;
         return Ok((Head { paths: shaper.paths(), shaper: Some(shaper), ..Head::default() }, shape, cut));
     }
     let mut all = Seen::default();
@@ -356,15 +362,7 @@ fn ndjson_head(
     Ok((Head { paths: Paths::new(names), ..Head::default() }, shape, cut))
 }
 
-/// As a format is called.
-fn format_name(format: SourceFormat) -> &'static str {
-    match format {
-        SourceFormat::Csv => "CSV",
-        SourceFormat::Ndjson => "NDJSON",
-        SourceFormat::Parquet => "Parquet",
-    }
-}
-
+/// Of records that become rows.
 fn shaped_csv(
     source: &Source,
     Begun { text, partial, rest }: Begun<'_>,
@@ -380,7 +378,7 @@ fn shaped_csv(
         }
         found.names.clone_from(names);
     }
-    let mut looked = Looked::new(Shaper::new(rules, &options.nulls, &source.name, Some(&found))?, options);
+    let mut looked = Looked::new(Shaper::new(rules, &options.nulls, &source.name, Some(&found))?, &options.nulls);
     let begin = usize::try_from(found.body).unwrap_or(0).min(text.len());
     let cut = match rest {
         None => {
@@ -393,49 +391,8 @@ fn shaped_csv(
             look_at(source, share, blocks.with_size(block(share)), |text, _| looked.at(text, 1, Some(&found)))?
         }
     };
-    let (shaper, shape) = looked.finish(source, cut)?;
+    let (shaper, shape) = looked.finish(&source.name, cut)?;
     Ok((Head { csv: Some(found), paths: shaper.paths(), shaper: Some(shaper), ..Head::default() }, shape, cut))
-}
-
-/// A sample of records that become rows.
-struct Looked<'a> {
-    shaper: Shaper,
-    options: &'a HeadOptions,
-    seen: Seen,
-    records: usize,
-    rows: usize,
-    /// What is wrong with the first record that makes no row.
-    first: Option<String>,
-}
-
-impl<'a> Looked<'a> {
-    fn new(shaper: Shaper, options: &'a HeadOptions) -> Self {
-        let mut seen = Seen::default();
-        for column in shaper.columns() {
-            // What no record shows is a column all the same.
-            let _ = seen.row_field(column);
-        }
-        Self { shaper, options, seen, records: 0, rows: 0, first: None }
-    }
-
-    /// Looks at whole records, and says how many there are.
-    fn at(&mut self, text: &[u8], line: u64, csv: Option<&CsvShape>) -> usize {
-        let Shaped { text, rejects, records, .. } = self.shaper.shape(text, line, csv);
-        for row in text.split_inclusive(|b| *b == b'\n') {
-            self.rows += usize::from(ndjson::look(row, &self.options.nulls, &mut self.seen));
-        }
-        self.records += records;
-        self.first = self.first.take().or_else(|| rejects.first().map(super::reject::Reject::reason));
-        records
-    }
-
-    fn finish(self, source: &Source, cut: bool) -> Result<(Shaper, Shape)> {
-        if let Some(first) = self.first.filter(|_| self.rows == 0) {
-            return Err(self.shaper.nothing_known(&source.name, self.records, &first));
-        }
-        let shape = Shape { source: source.name.clone(), columns: self.seen.fields, by_position: false, whole: !cut };
-        Ok((self.shaper, shape))
-    }
 }
 
 #[cfg(test)]

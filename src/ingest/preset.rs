@@ -126,7 +126,10 @@ pub fn parse(name: &str, text: &str, tz: Option<&str>) -> Result<Mapping> {
         "csv" => SourceFormat::Csv,
         "ndjson" => SourceFormat::Ndjson,
         _ => {
-            return Err(Error::data(format!("format = '{format}' is unknown; {}", suggest(&format, ["csv", "ndjson"]))));
+            return Err(Error::data(format!(
+                "format = '{format}' is unknown; {}",
+                suggest(&format, ["csv", "ndjson"])
+            )));
         }
     };
     let needs = match table.remove("needs") {
@@ -236,10 +239,9 @@ fn column(name: &str, value: Value) -> Result<(ColumnRule, Entry)> {
     let default = own.remove("default").map(|value| string(&of("default"), value)).transpose()?;
     let words = match own.remove("words") {
         None => BTreeMap::new(),
-        Some(Value::Table(words)) => words
-            .into_iter()
-            .map(|(word, value)| Ok((word, string(&of("words"), value)?)))
-            .collect::<Result<_>>()?,
+        Some(Value::Table(words)) => {
+            words.into_iter().map(|(word, value)| Ok((word, string(&of("words"), value)?))).collect::<Result<_>>()?
+        }
         Some(_) => return Err(Error::data(format!("{at}: words must be a table of texts"))),
     };
     let clock = match own.remove("clock").map(|value| string(&of("clock"), value)).transpose()? {

@@ -11,6 +11,7 @@
 //! A record with rules that say so makes several rows, or none (a member of a mailing list who did nothing). One that is put aside by the rules makes
 //! none; where one of its rows has a value that its column does not take, that row is put aside and the others stay.
 
+mod looked;
 pub mod path;
 pub mod rules;
 mod tree;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 
 use memchr::memchr;
 
+pub use self::looked::Looked;
 use self::path::{Record, Scope};
 use self::rules::{Aside, Reading, Rules, unnamed};
 use self::tree::Tree;
@@ -30,7 +32,6 @@ use super::csv::{CsvShape, Numbers, each_record};
 use super::decoded::Decoded;
 use super::ndjson::{self, Paths};
 use super::reject::{NOT_UTF8, Reject, kept};
-use super::source::SourceFormat;
 use crate::error::{Error, Result};
 
 /// Rules for the records of one source.
@@ -190,14 +191,12 @@ impl Shaper {
 impl Rules {
     /// A file that these rules are not for.
     pub fn other_file(&self, source: &str, why: &str) -> Error {
-        let format = match self.format {
-            SourceFormat::Csv => "CSV",
-            SourceFormat::Ndjson => "NDJSON",
-            SourceFormat::Parquet => "Parquet",
-        };
         Error::data(format!(
-            "'{source}' is not what the preset '{}' reads: {why}; it expects {} ({format}: {})",
-            self.name, self.title, self.reads
+            "'{source}' is not what the preset '{}' reads: {why}; it expects {} ({}: {})",
+            self.name,
+            self.title,
+            self.format.name(),
+            self.reads
         ))
         .hint("tenure presets lists the presets; with a name it shows what that one reads")
     }

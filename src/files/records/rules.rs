@@ -378,13 +378,20 @@ impl ColumnRule {
             }
             Tree::Plain(plain) => Ok(text.extend_from_slice(plain.as_bytes())),
             Tree::Text(shown) => match reading.numbers.filter(|_| self.number) {
+                // Texts among numbers would make the sample one of texts.
+                None if self.number && is_number(shown) => Ok(text.extend_from_slice(shown.as_bytes())),
                 None => Ok(push_text(shown, text)),
                 Some(numbers) => {
                     let mut plain = Vec::new();
                     if !numbers.plain(shown.as_bytes(), &mut plain) {
                         return aside("is not a number");
                     }
-                    Ok(push_text(&String::from_utf8_lossy(&plain), text))
+                    let plain = String::from_utf8_lossy(&plain);
+                    if is_number(&plain) {
+                        Ok(text.extend_from_slice(plain.as_bytes()))
+                    } else {
+                        Ok(push_text(&plain, text))
+                    }
                 }
             },
         }
@@ -424,6 +431,12 @@ fn push_object<'a>(fields: impl Iterator<Item = (&'a str, &'a Tree<'a>)>, out: &
         }
     }
     out.push(b'}');
+}
+
+/// Whether a text is a number as JSON writes it.
+fn is_number(text: &str) -> bool {
+    text.starts_with(|c: char| c == '-' || c.is_ascii_digit())
+        && matches!(Tree::parse(text), Ok(Tree::Plain(plain)) if plain == text)
 }
 
 /// A text as JSON.
