@@ -25,6 +25,7 @@ fn help_tells_everything() {
       erase        Take all rows of some users out of a managed table
       vacuum       Remove the data files of old versions of a managed table
       doctor       Look for damage in a managed table
+      presets      List the systems whose exports ingest knows, or show what is read of one
       functions    List tenure's functions and relations, or show one in full
       completions  Print the script by which a shell completes commands and options
       man          Print the manual pages, as for `tenure man | man -l -`

@@ -152,7 +152,7 @@ fn exports_of_other_systems_are_refused() {
                 let told = ingest(&place, &preset.name, &[input.clone()], &preset.args(), &[]);
                 let names = told.contains(Path::new(&input).file_name().unwrap().to_str().unwrap());
                 let says = told.contains(&format!("is not what the preset '{}' reads", preset.name));
-                if !told.starts_with("exit 1") || !names || !says || place.path("data").exists() {
+                if !told.starts_with("exit 1") || !names || !says || place.path("data/events").exists() {
                     faults.push(format!("{} as {}: {told}", other.name, preset.name));
                 }
             }
@@ -237,4 +237,50 @@ fn records_that_are_put_aside_know_their_user() {
     assert_eq!(rejected(&place), "line,reason\n4,\"amount: 'x' is not a number\"\n");
     assert!(place.run(&["erase", "data/events", "--user", "cyd"]).starts_with("exit 0"));
     assert_eq!(rejected(&place), "line,reason\n");
+}
+
+/// Records over many blocks and threads, in CSV over several lines: every row is there once, and what is put aside has its line.
+#[test]
+fn blocks_change_nothing() {
+    let place = Place::new();
+    place.write("shop.toml", OWN);
+    let (mut csv, mut calls) = ("Order,Customer,Ordered,Paid,Total,Note\n".to_string(), String::new());
+    let (mut line, mut bad_csv, mut bad_calls) = (2, Vec::new(), Vec::new());
+    for n in 0..20_000 {
+        let bad = n % 4_999 == 4_998;
+        let total = if bad { "much" } else { "1.50" };
+        let paid = if n % 2 == 0 { "2024-05-02 10:00" } else { "" };
+        csv.push_str(&format!("{n},u{},2024-05-01 10:00,{paid},{total},\"a\n{n}\"\n", n % 97));
+        let kind = if bad { "trace" } else { "track" };
+        calls.push_str(&format!(
+            "{{\"type\":\"{kind}\",\"messageId\":\"m-{n}\",\"userId\":\"u{}\",\"event\":\"e\",\"timestamp\":\"2024-05-01T10:00:00Z\"}}\n",
+            n % 97
+        ));
+        if bad {
+            // Each of its rows is put aside.
+            bad_csv.extend(std::iter::repeat_n(line, 1 + usize::from(n % 2 == 0)));
+            bad_calls.push(n + 1);
+        }
+        line += 2;
+    }
+    assert!(bad_csv.len() > 3);
+    place.write("orders.csv", &csv);
+    place.write("calls.ndjson", &calls);
+    let small = ["--memory", "8MB", "--threads", "3", "--sample", "100"];
+    let lines = |told: &str| -> Vec<usize> {
+        told.lines().skip(1).map(|line| line.split(',').next().unwrap().parse().unwrap()).collect()
+    };
+    let told = ingest(&place, "./shop.toml", &["orders.csv".into()], &[], &small);
+    assert!(told.starts_with("exit 0"), "{told}");
+    assert_eq!(lines(&rejected(&place)), bad_csv);
+    let count = "SELECT count(*) AS n, count(DISTINCT key) AS keys, sum(amount) AS amount FROM events";
+    let rows = 30_000 - bad_csv.len();
+    let expected = format!("exit 0\n-- stdout\nn,keys,amount\n{rows},{rows},{}.00\n", rows * 3 / 2);
+    assert_eq!(answer(&place, count), expected);
+    std::fs::remove_dir_all(place.path("data")).unwrap();
+    let told = ingest(&place, "segment", &["calls.ndjson".into()], &[], &small);
+    assert!(told.starts_with("exit 0"), "{told}");
+    assert_eq!(lines(&rejected(&place)), bad_calls);
+    let rows = 20_000 - bad_calls.len();
+    assert_eq!(answer(&place, "SELECT count(*) AS n FROM events"), format!("exit 0\n-- stdout\nn\n{rows}\n"));
 }

@@ -109,10 +109,9 @@ impl Path {
         }
     }
 
-    /// A field of the record with exactly this name, of which names of columns in CSV are made.
+    /// The field of the record with this name, which may be anything.
     pub fn named(text: &str) -> Self {
-        // What reads as no path may still be a column's name.
-        Self::parse(text).unwrap_or_else(|_| Self { text: text.into(), steps: Vec::new() })
+        Self { text: text.into(), steps: Vec::new() }
     }
 
     /// The value; `None` where there is no such field.

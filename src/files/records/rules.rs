@@ -256,13 +256,20 @@ impl Rules {
         reading: Reading<'_>,
         text: &mut Vec<u8>,
     ) -> Result<(), Aside> {
+        text.push(b'{');
         for (at, column) in self.columns.iter().enumerate() {
-            text.push(if at == 0 { b'{' } else { b',' });
             let own = kind.and_then(|kind| kind.columns.iter().find(|(place, _)| *place == at));
             let column = own.map_or(column, |(_, column)| column);
+            let before = text.len();
+            if text.last() != Some(&b'{') {
+                text.push(b',');
+            }
             push_text(&column.name, text);
             text.push(b':');
-            column.write(scope, named, reading, text)?;
+            // What is not there is NULL, and most columns of most rows are.
+            if !column.write(scope, named, reading, text)? {
+                text.truncate(before);
+            }
         }
         text.extend_from_slice(b"}\n");
         Ok(())
@@ -292,17 +299,17 @@ impl Kind {
 }
 
 impl ColumnRule {
-    /// Writes the value as JSON.
+    /// Writes the value as JSON; false where there is none.
     fn write(
         &self,
         scope: Scope<'_>,
         named: &HashSet<String>,
         reading: Reading<'_>,
         text: &mut Vec<u8>,
-    ) -> Result<(), Aside> {
+    ) -> Result<bool, Aside> {
         let written = match &self.make {
             Make::Constant(constant) => {
-                push_text(constant, text);
+                self.said(constant, text);
                 true
             }
             Make::First(paths) => match paths.iter().find_map(|path| reading.value(path.find(scope))) {
@@ -352,12 +359,19 @@ impl ColumnRule {
                 }
             }
         };
-        match (&self.default, written) {
-            (_, true) => {}
-            (Some(default), false) => push_text(default, text),
-            (None, false) => text.extend_from_slice(b"null"),
+        match &self.default {
+            Some(default) if !written => {
+                self.said(default, text);
+                Ok(true)
+            }
+            _ => Ok(written),
         }
-        Ok(())
+    }
+
+    /// Writes what the rules say themselves.
+    fn said(&self, value: &str, text: &mut Vec<u8>) {
+        // Texts among numbers would make the sample one of texts.
+        if self.number && is_number(value) { text.extend_from_slice(value.as_bytes()) } else { push_text(value, text) }
     }
 
     fn one(&self, value: &Tree<'_>, reading: Reading<'_>, text: &mut Vec<u8>) -> Result<(), Aside> {
@@ -369,29 +383,22 @@ impl ColumnRule {
         let aside = |what| Err(Aside::of(&self.name, what, value.shown()));
         match value {
             Tree::Object(_, _) | Tree::List(_, _) => aside("is not one value"),
-            Tree::Null => Ok(text.extend_from_slice(b"null")),
             Tree::Text(_) | Tree::Plain(_) if self.clock.is_some() => {
                 match self.clock.and_then(|unit| on_the_clock(value.shown()?, unit)) {
                     Some(shown) => Ok(push_text(&shown, text)),
                     None => aside("is no whole number of the clock's unit"),
                 }
             }
+            Tree::Null => Ok(()),
             Tree::Plain(plain) => Ok(text.extend_from_slice(plain.as_bytes())),
             Tree::Text(shown) => match reading.numbers.filter(|_| self.number) {
-                // Texts among numbers would make the sample one of texts.
-                None if self.number && is_number(shown) => Ok(text.extend_from_slice(shown.as_bytes())),
-                None => Ok(push_text(shown, text)),
+                None => Ok(self.said(shown, text)),
                 Some(numbers) => {
                     let mut plain = Vec::new();
                     if !numbers.plain(shown.as_bytes(), &mut plain) {
                         return aside("is not a number");
                     }
-                    let plain = String::from_utf8_lossy(&plain);
-                    if is_number(&plain) {
-                        Ok(text.extend_from_slice(plain.as_bytes()))
-                    } else {
-                        Ok(push_text(&plain, text))
-                    }
+                    Ok(self.said(&String::from_utf8_lossy(&plain), text))
                 }
             },
         }
