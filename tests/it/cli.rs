@@ -132,7 +132,7 @@ fn shells_are_told_what_can_be_completed() {
         }
     }
     let pages = Place::new().run(&["man"]);
-    assert_eq!(pages.matches("\n.TH ").count(), 11, "{pages}");
+    assert_eq!(pages.matches("\n.TH ").count(), 12, "{pages}");
     assert!(pages.contains("tenure\\-ingest") && pages.contains(".SH NAME"), "{pages}");
     assert!(Place::new().run(&["completions", "tcsh"]).starts_with("exit 2\n-- stderr\nerror: invalid value 'tcsh'"));
 }

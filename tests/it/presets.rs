@@ -141,6 +141,24 @@ fn key(preset: &str) -> String {
     line.trim_start_matches("dedup_key = ").trim_matches('"').to_string()
 }
 
+/// What the presets call the same has the same type, so that the systems of one team share a table.
+#[test]
+fn all_of_them_share_a_table() {
+    let (place, mut rows) = (Place::new(), 0);
+    let count = |place: &Place| -> usize {
+        let told = answer(place, "SELECT count(*) AS n FROM events");
+        told.trim_start_matches("exit 0\n-- stdout\nn\n").trim().parse().unwrap_or_else(|_| panic!("{told}"))
+    };
+    for folder in Folder::all() {
+        let alone = Place::new();
+        ingest(&alone, &folder.name, &folder.inputs(), &folder.args(), &[]);
+        rows += count(&alone);
+        let told = ingest(&place, &folder.name, &folder.inputs(), &folder.args(), &[]);
+        assert!(told.starts_with("exit 0"), "{}: {told}", folder.name);
+        assert_eq!(count(&place), rows, "{}", folder.name);
+    }
+}
+
 /// The export of one system is never read as that of another.
 #[test]
 fn exports_of_other_systems_are_refused() {

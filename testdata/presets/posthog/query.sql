@@ -1,1 +1,1 @@
-SELECT user_id, event, ts, uuid, distinct_id, country, utm_source, properties FROM events ORDER BY user_id, ts, event
+SELECT user_id, event, ts, event_id, distinct_id, country, utm_source, properties FROM events ORDER BY user_id, ts, event
