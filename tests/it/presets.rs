@@ -10,6 +10,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::ingest::{LITTLE, stopped_half_way};
 use crate::program::Place;
 
 /// A preset's folder.
@@ -257,48 +258,77 @@ fn records_that_are_put_aside_know_their_user() {
     assert_eq!(rejected(&place), "line,reason\n");
 }
 
-/// Records over many blocks and threads, in CSV over several lines: every row is there once, and what is put aside has its line.
+/// Orders over two lines each, some with a payment, some with a fault; lines of the rows that are put aside, and how many rows are not.
+fn many_orders(orders: usize) -> (String, Vec<usize>, usize) {
+    let mut csv = "Order,Customer,Ordered,Paid,Total,Note\n".to_string();
+    let (mut bad, mut rows) = (Vec::new(), 0);
+    for n in 0..orders {
+        let wrong = n % 4_999 == 4_998;
+        let total = if wrong { "much" } else { "1.50" };
+        let paid = if n % 2 == 0 { "2024-05-02 10:00" } else { "" };
+        csv.push_str(&format!("{n},u{},2024-05-01 10:00,{paid},{total},\"a\n{n}\"\n", n % 97));
+        let makes = 1 + usize::from(n % 2 == 0);
+        if wrong { bad.extend(std::iter::repeat_n(2 + n * 2, makes)) } else { rows += makes }
+    }
+    assert!(bad.len() > 3);
+    (csv, bad, rows)
+}
+
+fn lines(told: &str) -> Vec<usize> {
+    told.lines().skip(1).map(|line| line.split(',').next().unwrap().parse().unwrap()).collect()
+}
+
+fn check_orders(place: &Place, bad: &[usize], rows: usize) {
+    assert_eq!(lines(&rejected(place)), bad);
+    let count = "SELECT count(*) AS n, count(DISTINCT key) AS keys, sum(amount) AS amount FROM events";
+    let expected = format!("exit 0\n-- stdout\nn,keys,amount\n{rows},{rows},{}.00\n", rows * 3 / 2);
+    assert_eq!(answer(place, count), expected);
+}
+
+/// Records over many blocks and threads: every row is there once, and what is put aside has its line.
 #[test]
 fn blocks_change_nothing() {
     let place = Place::new();
     place.write("shop.toml", OWN);
-    let (mut csv, mut calls) = ("Order,Customer,Ordered,Paid,Total,Note\n".to_string(), String::new());
-    let (mut line, mut bad_csv, mut bad_calls) = (2, Vec::new(), Vec::new());
-    for n in 0..20_000 {
-        let bad = n % 4_999 == 4_998;
-        let total = if bad { "much" } else { "1.50" };
-        let paid = if n % 2 == 0 { "2024-05-02 10:00" } else { "" };
-        csv.push_str(&format!("{n},u{},2024-05-01 10:00,{paid},{total},\"a\n{n}\"\n", n % 97));
-        let kind = if bad { "trace" } else { "track" };
-        calls.push_str(&format!(
-            "{{\"type\":\"{kind}\",\"messageId\":\"m-{n}\",\"userId\":\"u{}\",\"event\":\"e\",\"timestamp\":\"2024-05-01T10:00:00Z\"}}\n",
-            n % 97
-        ));
-        if bad {
-            // Each of its rows is put aside.
-            bad_csv.extend(std::iter::repeat_n(line, 1 + usize::from(n % 2 == 0)));
-            bad_calls.push(n + 1);
-        }
-        line += 2;
-    }
-    assert!(bad_csv.len() > 3);
+    let (csv, bad, rows) = many_orders(20_000);
     place.write("orders.csv", &csv);
-    place.write("calls.ndjson", &calls);
     let small = ["--memory", "8MB", "--threads", "3", "--sample", "100"];
-    let lines = |told: &str| -> Vec<usize> {
-        told.lines().skip(1).map(|line| line.split(',').next().unwrap().parse().unwrap()).collect()
-    };
     let told = ingest(&place, "./shop.toml", &["orders.csv".into()], &[], &small);
     assert!(told.starts_with("exit 0"), "{told}");
-    assert_eq!(lines(&rejected(&place)), bad_csv);
-    let count = "SELECT count(*) AS n, count(DISTINCT key) AS keys, sum(amount) AS amount FROM events";
-    let rows = 30_000 - bad_csv.len();
-    let expected = format!("exit 0\n-- stdout\nn,keys,amount\n{rows},{rows},{}.00\n", rows * 3 / 2);
-    assert_eq!(answer(&place, count), expected);
+    check_orders(&place, &bad, rows);
+    let (mut calls, mut bad) = (String::new(), Vec::new());
+    for n in 0..20_000 {
+        let kind = if n % 4_999 == 4_998 { "trace" } else { "track" };
+        if kind == "trace" {
+            bad.push(n + 1);
+        }
+        let user = n % 97;
+        calls.push_str(&format!(
+            r#"{{"type":"{kind}","messageId":"m-{n}","userId":"u{user}","event":"e","timestamp":"2024-05-01T10:00:00Z"}}"#
+        ));
+        calls.push('\n');
+    }
+    place.write("calls.ndjson", &calls);
     std::fs::remove_dir_all(place.path("data")).unwrap();
     let told = ingest(&place, "segment", &["calls.ndjson".into()], &[], &small);
     assert!(told.starts_with("exit 0"), "{told}");
-    assert_eq!(lines(&rejected(&place)), bad_calls);
-    let rows = 20_000 - bad_calls.len();
+    assert_eq!(lines(&rejected(&place)), bad);
+    let rows = 20_000 - bad.len();
     assert_eq!(answer(&place, "SELECT count(*) AS n FROM events"), format!("exit 0\n-- stdout\nn\n{rows}\n"));
+}
+
+/// The same command goes on where a killed one was.
+#[test]
+fn a_killed_ingest_goes_on() {
+    let place = Place::new();
+    place.write("shop.toml", OWN);
+    let (csv, bad, rows) = many_orders(60_000);
+    place.write("orders.csv", &csv);
+    let args = ["orders.csv", "--preset", "./shop.toml", "--into", "data", "--memory", LITTLE, "--threads", "2"];
+    assert!(stopped_half_way(&place, &args, &|child| child.kill().unwrap()), "it was never killed half way");
+    let mut all = vec!["ingest"];
+    all.extend(args);
+    let told = place.run(&all);
+    assert!(told.starts_with("exit 0") && told.contains("going on after"), "{told}");
+    check_orders(&place, &bad, rows);
 }
