@@ -1,6 +1,7 @@
 //! The mapping file: which source column becomes which column of the table, with which type.
 //!
-//! Deals with: reading it, and messages for what it must not say. Does not deal with: whether its columns exist (`columns`).
+//! Deals with: reading it, and messages for what it must not say. Does not deal with: whether its columns exist (`columns`), or what
+//! presets say beyond it (`preset`).
 //!
 //! ```toml
 //! user = "user_id"                  # columns of the table, as flags name them too
