@@ -281,7 +281,8 @@ fn column(name: &str, value: Value) -> Result<(ColumnRule, Entry)> {
     if !is_text(&data_type) && !matches!(make, Make::First(_) | Make::Constant(_)) {
         return Err(Error::data(format!("{at}: what is joined or JSON is text")));
     }
-    if !words.is_empty() && !(is_text(&data_type) && matches!(make, Make::First(_))) {
+    let from_field = is_text(&data_type) && matches!(make, Make::First(_));
+    if !words.is_empty() && !from_field {
         return Err(Error::data(format!("{at}: words are for text that comes from a field")));
     }
     if clock.is_some() {
