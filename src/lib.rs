@@ -43,7 +43,7 @@
 //! | [`model`] | statistics: BG/NBD, the Wilson interval, tests of shares and means, Markov chains of channels, sketches of distinct values |
 //! | [`files`] | from a location to typed batches: which files it names, how each is written, types by example, reading by name; one way in for queries and loads |
 //! | [`store`] | from files to tables that know their column roles and order: ordered files, managed tables |
-//! | [`ingest`] | a run of files into a managed table: mapping, rejected rows, resuming after a kill |
+//! | [`ingest`] | a run of files into a managed table: mapping, presets for other systems' exports, rejected rows, resuming after a kill |
 //! | [`sample`] | made data: a shop's events and users of any size |
 //! | [`functions`] | SQL functions: arguments in, `algo` out; one folder or file for each family |
 //! | [`relations`] | `FROM funnel(..)`, `retention(..)`, ..: named arguments in, a logical plan out; a file or folder each |
@@ -65,6 +65,7 @@
 //!   [`functions::event_groups::Question`] every event of a user is at hand in order; with a [`functions::user_logs::UserFold`]
 //!   events are folded as they come into a little that is known and a log of the rest. Hashing, merging, spilling and the
 //!   one-pass path come with them.
+//! * An ingest preset: a file in `sql/presets` and a line in [`ingest::presets`]; a folder of `testdata/presets` tests it.
 //! * A writer of tables: it gives batches to [`store::write`], which sorts, lays out and commits them.
 //!
 //! # Names of models and segments

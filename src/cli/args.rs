@@ -138,6 +138,8 @@ pub enum Command {
     Vacuum(VacuumArgs),
     /// Look for damage in a managed table
     Doctor(DoctorArgs),
+    /// List the systems whose exports ingest knows, or show what is read of one
+    Presets(PresetsArgs),
     /// List tenure's functions and relations, or show one in full
     Functions(FunctionsArgs),
     /// Print the script by which a shell completes commands and options
@@ -290,7 +292,10 @@ The mapping file (all keys are optional):
   amount = { from = \"amt\", type = \"decimal(12,2)\" }
   seen_at = { from = \"seen\", type = \"timestamp\", unit = \"s\" }   # or format = \"%d/%m/%Y\", tz = ..
   platform = { constant = \"ios\" }
-Types: text, bigint, int, smallint, double, float, boolean, date, timestamp, decimal(p,s).";
+Types: text, bigint, int, smallint, double, float, boolean, date, timestamp, decimal(p,s).
+
+Presets (--preset) are mappings for the exports of other systems: nested values, several events of one record.
+tenure presets lists them, tenure presets ga4 shows one: a copy of it, changed, is a preset of your own (--preset ./mine.toml).";
 
 /// `tenure ingest`.
 #[derive(Debug, Args)]
@@ -308,6 +313,9 @@ pub struct IngestArgs {
     /// What becomes of the sources' columns (below)
     #[arg(long, value_name = "FILE")]
     pub mapping: Option<PathBuf>,
+    /// The sources are exports of this system (tenure presets lists them), or of one that a file describes: ./mine.toml
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["mapping", "no_header"])]
+    pub preset: Option<String>,
     /// The column that tells users apart [default: user_id]
     #[arg(long, value_name = "COLUMN")]
     pub user: Option<String>,
@@ -323,6 +331,9 @@ pub struct IngestArgs {
     /// strptime pattern of the times, as in '%d.%m.%Y %H:%M:%S' [default: told by the values]
     #[arg(long, value_name = "PATTERN")]
     pub time_format: Option<String>,
+    /// Zone of times that name none, as in Europe/Berlin [default: what the mapping or preset says, else UTC]
+    #[arg(long, value_name = "ZONE")]
+    pub tz: Option<String>,
     /// Cut what is finer than a microsecond instead of rejecting the row
     #[arg(long)]
     pub floor_time: bool,
@@ -368,6 +379,13 @@ pub struct IngestArgs {
     /// No columns, no progress bar and no closing lines; rejected rows are told all the same
     #[arg(short = 'q', long)]
     pub quiet: bool,
+}
+
+/// `tenure presets`.
+#[derive(Debug, Args)]
+pub struct PresetsArgs {
+    /// The preset to show
+    pub name: Option<String>,
 }
 
 /// `tenure functions`.

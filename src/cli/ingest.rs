@@ -110,6 +110,8 @@ fn options(args: IngestArgs) -> Result<Options> {
         delimiter: args.delimiter.or(tabs.then_some(b'\t')),
         header: !args.no_header,
         mapping: args.mapping,
+        preset: args.preset,
+        tz: args.tz,
         wishes: Wishes {
             user: args.user,
             time: args.time,

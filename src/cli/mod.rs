@@ -14,6 +14,7 @@ mod highlight;
 mod ingest;
 mod interrupt;
 mod panic;
+mod presets;
 mod progress;
 mod repl;
 mod script;
@@ -56,6 +57,7 @@ pub async fn run(cli: Cli, queries: Handle) -> ExitCode {
 async fn dispatch(cli: Cli, terminal: Terminal, queries: Handle) -> Result<(), Stop> {
     match cli.command {
         Some(Command::Functions(ref wanted)) => functions::run(wanted, terminal, queries).await,
+        Some(Command::Presets(ref wanted)) => presets::run(wanted, terminal, queries).await,
         Some(Command::Generate(wanted)) => generate::run(wanted, terminal).await,
         Some(Command::Compact(wanted)) => compact::run(wanted, terminal).await,
         Some(Command::Erase(wanted)) => erase::run(wanted, terminal).await,

@@ -14,6 +14,7 @@ use super::csv::{self, CsvOptions, CsvShape};
 use super::infer::Seen;
 use super::ndjson::{self, Paths};
 use super::parquet::has_type;
+use super::records::{Looked, Shaper, rules::Rules};
 use super::source::{Source, SourceFormat};
 use super::stored;
 use crate::error::{Error, Result};
@@ -47,6 +48,8 @@ pub struct HeadOptions {
     pub sample: Sample,
     /// Texts that mean NULL.
     pub nulls: Vec<String>,
+    /// How records become rows, where they are not rows already.
+    pub rules: Option<Arc<Rules>>,
 }
 
 /// A source's beginning.
@@ -60,6 +63,8 @@ pub struct Head {
     pub constants: Vec<(String, Option<String>)>,
     /// What was read of standard input.
     pub prefix: Vec<u8>,
+    /// How its records become rows, where they are not rows already.
+    pub shaper: Option<Shaper>,
 }
 
 /// What all sources show.
@@ -153,6 +158,9 @@ fn named(error: Error, name: &str) -> Error {
 
 /// Looks at a source; true where fewer rows were looked at than was asked for.
 fn one(source: &Source, share: Share, options: &HeadOptions) -> Result<(Head, Shape, bool)> {
+    if let Some(rules) = options.rules.as_ref().filter(|rules| rules.format != source.format) {
+        return Err(rules.other_file(&source.name, &format!("it is {}", source.format.name())));
+    }
     if source.format == SourceFormat::Parquet {
         let Some((path, _)) = &source.file else {
             return Err(Error::usage("Parquet cannot be read from standard input"));
@@ -241,9 +249,18 @@ fn csv_head(
     let asked = CsvOptions { delimiter: options.csv.delimiter.or(source.delimiter), ..options.csv.clone() };
     let name = source.name.clone();
     let Some(found) = csv::shape(text, &asked)? else {
+        if let Some(rules) = &options.rules {
+            // What is empty has the columns all the same.
+            let (_, shape) =
+                Looked::new(Shaper::new(rules, &options.nulls, &name, None)?, &options.nulls).finish(&name, false)?;
+            return Ok((Head::default(), shape, false));
+        }
         let shape = Shape { source: name, columns: Vec::new(), by_position: true, whole: true };
         return Ok((Head::default(), shape, false));
     };
+    if let Some(rules) = &options.rules {
+        return shaped_csv(source, Begun { text, partial, rest }, share, options, rules, found);
+    }
     let mut columns: Vec<(String, Seen)> = found.names.iter().map(|name| (name.clone(), Seen::default())).collect();
     let mut plain = Vec::new();
     let mut row = |values: &[Option<&str>]| {
@@ -291,6 +308,19 @@ fn ndjson_head(
         return Err(Error::data(format!("'{}' holds a JSON array; an object on each line is needed", source.name))
             .hint("jq -c '.[]' FILE > FILE.ndjson makes one"));
     }
+    if let Some(rules) = &options.rules {
+        let mut looked = Looked::new(Shaper::new(rules, &options.nulls, &source.name, None)?, &options.nulls);
+        let cut = match rest {
+            None => looked.at(text, 1, None) < share.rows && partial,
+            Some(rest) => {
+                let stream = std::io::Cursor::new(text.to_vec()).chain(rest);
+                let blocks = Blocks::new(Box::new(stream), Ends::Lines, 0, 1);
+                look_at(source, share, blocks.with_size(block(share)), |text, _| looked.at(text, 1, None))?
+            }
+        };
+        let (shaper, shape) = looked.finish(&source.name, cut)?;
+        return Ok((Head { paths: shaper.paths(), shaper: Some(shaper), ..Head::default() }, shape, cut));
+    }
     let mut all = Seen::default();
     let (mut lines, mut objects) = (0, 0);
     let mut look = |text: &[u8], most: usize| {
@@ -332,12 +362,45 @@ fn ndjson_head(
     Ok((Head { paths: Paths::new(names), ..Head::default() }, shape, cut))
 }
 
+/// Of records that become rows.
+fn shaped_csv(
+    source: &Source,
+    Begun { text, partial, rest }: Begun<'_>,
+    share: Share,
+    options: &HeadOptions,
+    rules: &Arc<Rules>,
+    mut found: CsvShape,
+) -> Result<(Head, Shape, bool)> {
+    if let Some(names) = &rules.names {
+        if names.len() != found.names.len() {
+            let why = format!("it has {} columns in place of {}", found.names.len(), names.len());
+            return Err(rules.other_file(&source.name, &why));
+        }
+        found.names.clone_from(names);
+    }
+    let mut looked = Looked::new(Shaper::new(rules, &options.nulls, &source.name, Some(&found))?, &options.nulls);
+    let begin = usize::try_from(found.body).unwrap_or(0).min(text.len());
+    let cut = match rest {
+        None => {
+            let whole = csv::whole_records(&text[begin..], found.dialect, !partial);
+            looked.at(&text[begin..begin + whole], found.body_line, Some(&found)) < share.rows && partial
+        }
+        Some(rest) => {
+            let stream = std::io::Cursor::new(text[begin..].to_vec()).chain(rest);
+            let blocks = Blocks::new(Box::new(stream), Ends::Csv(found.dialect), found.body, found.body_line);
+            look_at(source, share, blocks.with_size(block(share)), |text, _| looked.at(text, 1, Some(&found)))?
+        }
+    };
+    let (shaper, shape) = looked.finish(&source.name, cut)?;
+    Ok((Head { csv: Some(found), paths: shaper.paths(), shaper: Some(shaper), ..Head::default() }, shape, cut))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn options(rows: usize) -> HeadOptions {
-        HeadOptions { csv: CsvOptions::default(), sample: Sample::Rows(rows), nulls: Vec::new() }
+        HeadOptions { csv: CsvOptions::default(), sample: Sample::Rows(rows), nulls: Vec::new(), rules: None }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! ```text
 //!  location ─▶ text:    source ─▶ heads ─▶ infer ─▶ columns          what the columns are, by example
 //!                         source ─▶ blocks ─▶ csv, ndjson             batches, and rows that cannot be read
+//!                                      └─▶ records ─▶ ndjson          for ingest by a preset: records that are no rows yet
 //!             Parquet: parquet ─▶ DataFusion's decoding               for queries
 //!                      stored ─▶ convert                              for ingest, row by row
 //!             both:    mixed                                          for queries: a union by column names
@@ -32,6 +33,7 @@ pub mod options;
 pub mod parquet;
 mod plain;
 pub mod read;
+pub mod records;
 pub mod reject;
 pub mod source;
 mod stored;

@@ -237,6 +237,9 @@ impl Way {
 
     /// The rows of a block of text.
     pub fn decode(&self, head: &Head, text: &[u8], first: u64) -> Result<Decoded> {
+        if let Some(shaper) = &head.shaper {
+            return shaper.decode(text, first, head.csv.as_ref(), &self.columns);
+        }
         match &self.places {
             Some(places) => csv::decode(text, first, places, &self.columns),
             None => ndjson::decode(text, first, &head.paths, &self.columns),

@@ -28,6 +28,17 @@ pub enum SourceFormat {
     Parquet,
 }
 
+impl SourceFormat {
+    /// As people call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Csv => "CSV",
+            Self::Ndjson => "NDJSON",
+            Self::Parquet => "Parquet",
+        }
+    }
+}
+
 /// Endings of file names, without that of a compression.
 pub const ENDINGS: [(&str, SourceFormat); 10] = [
     ("csv", SourceFormat::Csv),

@@ -45,7 +45,8 @@ impl TextTable {
         declared: Option<&SchemaRef>,
     ) -> Result<Self> {
         let sources = files.into_iter().map(|file| Source::at(file, options.said)).collect::<Result<Vec<_>>>()?;
-        let told = HeadOptions { csv: options.csv.clone(), sample: options.sample, nulls: options.nulls.clone() };
+        let told =
+            HeadOptions { csv: options.csv.clone(), sample: options.sample, nulls: options.nulls.clone(), rules: None };
         let Heads { mut heads, mut shapes, .. } = heads::read(&sources, &told)?;
         if let Some(declared) = declared.filter(|_| !options.csv.header) {
             name_by_place(declared, &mut heads, &mut shapes)?;

@@ -1,6 +1,7 @@
 //! The mapping file: which source column becomes which column of the table, with which type.
 //!
-//! Deals with: reading it, and messages for what it must not say. Does not deal with: whether its columns exist (`columns`).
+//! Deals with: reading it, and messages for what it must not say. Does not deal with: whether its columns exist (`columns`), or what
+//! presets say beyond it (`preset`).
 //!
 //! ```toml
 //! user = "user_id"                  # columns of the table, as flags name them too
@@ -30,11 +31,13 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 
 use crate::error::{Error, Result, suggest};
 use crate::files::options::ReadOptions;
+use crate::files::records::rules::Rules;
 use crate::files::times::EpochUnit;
 use crate::files::types::{timestamp, type_name, type_named};
 use crate::store::table::given;
@@ -66,6 +69,8 @@ pub struct Mapping {
     pub read: ReadOptions,
     /// Columns by their names in the table.
     pub columns: BTreeMap<String, Entry>,
+    /// How records become rows, where a preset says it.
+    pub rules: Option<Arc<Rules>>,
 }
 
 /// What a column of the table is made of.
@@ -122,6 +127,11 @@ impl Mapping {
     pub fn parse(text: &str) -> Result<Self> {
         let table: toml::Table =
             toml::from_str(text).map_err(|e| Error::data(crate::config::toml_message(&e, text)))?;
+        Self::parse_table(table)
+    }
+
+    /// Reads what a file holds.
+    pub fn parse_table(table: toml::Table) -> Result<Self> {
         let mut mapping = Self::default();
         for (key, value) in table {
             match key.as_str() {
@@ -173,21 +183,21 @@ impl Mapping {
     }
 }
 
-fn string(key: &str, value: toml::Value) -> Result<String> {
+pub(super) fn string(key: &str, value: toml::Value) -> Result<String> {
     match value {
         toml::Value::String(text) => Ok(text),
         other => Err(Error::data(format!("{key} must be a text, got {}", other.type_str()))),
     }
 }
 
-fn strings(key: &str, value: toml::Value) -> Result<Vec<String>> {
+pub(super) fn strings(key: &str, value: toml::Value) -> Result<Vec<String>> {
     match value {
         toml::Value::Array(items) => items.into_iter().map(|item| string(key, item)).collect(),
         other => Err(Error::data(format!("{key} must be a list of texts, got {}", other.type_str()))),
     }
 }
 
-fn entry(name: &str, value: toml::Value) -> Result<Entry> {
+pub(super) fn entry(name: &str, value: toml::Value) -> Result<Entry> {
     let keys = match value {
         toml::Value::String(from) => return Ok(Entry { from: Some(from), ..Entry::default() }),
         toml::Value::Table(keys) => keys,

@@ -1,6 +1,6 @@
 //! From CSV, NDJSON and Parquet to a managed table.
 //!
-//! Deals with: sources, types by example, columns and roles, rejected rows, resuming after a kill.
+//! Deals with: sources, presets, types by example, columns and roles, rejected rows, resuming after a kill.
 //! Does not deal with: sorting, writing and committing (`store::write`), arguments and bars (`cli`).
 //!
 //! ```text
@@ -22,6 +22,8 @@ pub mod journal;
 mod left;
 pub mod mapping;
 mod order;
+pub mod preset;
+pub mod presets;
 pub mod rejects;
 mod roles;
 mod run;

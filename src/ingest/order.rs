@@ -38,6 +38,10 @@ pub struct Options {
     pub header: bool,
     /// The mapping file.
     pub mapping: Option<PathBuf>,
+    /// A preset's name, or its file.
+    pub preset: Option<String>,
+    /// Zone of times that name none.
+    pub tz: Option<String>,
     /// Roles, time format, deduplication.
     pub wishes: Wishes,
     /// Time slices: `day`, `week` or `month`.

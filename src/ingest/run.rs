@@ -13,6 +13,7 @@ use super::journal::{self, Begin, Done, Journal};
 use super::left::tell_left;
 use super::mapping::Mapping;
 use super::order::{Options, Outcome, Watch};
+use super::preset;
 use super::target::{key, open_table, period};
 use super::work::Work;
 use crate::error::{Error, Result};
@@ -130,7 +131,15 @@ fn once(
 
 /// The mapping of the command, with the types that earlier tries have found.
 fn mapping(options: &Options, wider: &Wider) -> Result<(Mapping, String)> {
-    let (mut mapping, text) = options.mapping.as_deref().map(Mapping::read).transpose()?.unwrap_or_default();
+    let (mut mapping, mut text) = match (&options.preset, &options.mapping) {
+        (Some(preset), _) => preset::read(preset, options.tz.as_deref())?,
+        (None, Some(path)) => Mapping::read(path)?,
+        (None, None) => Default::default(),
+    };
+    if let Some(tz) = &options.tz {
+        mapping.tz = Some(tz.clone());
+        text.push_str(&format!("\ntz {tz}"));
+    }
     for (column, data_type) in wider {
         let entry = mapping.columns.entry(column.clone()).or_default();
         entry.data_type.get_or_insert_with(|| data_type.clone());

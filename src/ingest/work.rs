@@ -66,6 +66,7 @@ impl Work<'_> {
             },
             sample: self.options.sample,
             nulls: self.mapping.null.clone(),
+            rules: self.mapping.rules.clone(),
         };
         let Heads { heads, shapes, cut } = heads::read(self.sources, &options)?;
         if let (Sample::Rows(rows), true) = (options.sample, cut > 0) {

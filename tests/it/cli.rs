@@ -25,6 +25,7 @@ fn help_tells_everything() {
       erase        Take all rows of some users out of a managed table
       vacuum       Remove the data files of old versions of a managed table
       doctor       Look for damage in a managed table
+      presets      List the systems whose exports ingest knows, or show what is read of one
       functions    List tenure's functions and relations, or show one in full
       completions  Print the script by which a shell completes commands and options
       man          Print the manual pages, as for `tenure man | man -l -`
@@ -133,7 +134,7 @@ fn shells_are_told_what_can_be_completed() {
         }
     }
     let pages = Place::new().run(&["man"]);
-    assert_eq!(pages.matches("\n.TH ").count(), 11, "{pages}");
+    assert_eq!(pages.matches("\n.TH ").count(), 12, "{pages}");
     assert!(pages.contains("tenure\\-ingest") && pages.contains(".SH NAME"), "{pages}");
     assert!(Place::new().run(&["completions", "tcsh"]).starts_with("exit 2\n-- stderr\nerror: invalid value 'tcsh'"));
 }

@@ -608,7 +608,7 @@ fn many(rows: usize) -> String {
     text
 }
 
-const LITTLE: &str = "2MB";
+pub const LITTLE: &str = "2MB";
 
 /// What a table holds, as a line: count, sum, and a checksum over all rows.
 fn digest(place: &Place, table: &str) -> String {
@@ -698,7 +698,7 @@ fn a_kill_at_any_moment_loses_nothing() {
 }
 
 /// Starts an ingest into `data` that has to be stopped, by `stop`, as soon as some of it is saved; whether that came in time.
-fn stopped_half_way(place: &Place, args: &[&str], stop: &dyn Fn(&mut std::process::Child)) -> bool {
+pub fn stopped_half_way(place: &Place, args: &[&str], stop: &dyn Fn(&mut std::process::Child)) -> bool {
     let saved = || {
         let folders = std::fs::read_dir(place.path("data/events/_ingest")).into_iter().flatten().flatten();
         let journal =

@@ -36,6 +36,7 @@ mod output;
 mod parquet_files;
 mod peaks;
 mod peers_fixture;
+mod presets;
 mod program;
 mod reach;
 mod repl;

@@ -10,12 +10,14 @@
 
 mod decode;
 mod preamble;
+mod records;
 mod shape;
 mod survey;
 
 use memchr::{memchr, memchr_iter, memrchr};
 
 pub use decode::{Places, decode};
+pub use records::each_record;
 pub use shape::{CsvOptions, CsvShape, Numbers, sample, shape};
 
 /// Which characters have a meaning.
