@@ -36,6 +36,7 @@ mod parquet_files;
 mod peaks;
 mod peers_fixture;
 mod program;
+mod prompt;
 mod reach;
 mod repl;
 mod statements;
