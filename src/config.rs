@@ -52,6 +52,34 @@ pub struct Workspace {
     /// Session options, as for `SET`.
     #[serde(default)]
     pub options: BTreeMap<String, toml::Value>,
+    /// How the prompt is wanted.
+    #[serde(default)]
+    pub prompt: PromptEntry,
+}
+
+/// How a workspace wants its prompt; what it does not say is as the program has it.
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PromptEntry {
+    /// The keys of the line editor.
+    pub keys: Option<Keys>,
+    /// Whether results that do not fit the screen go to a pager.
+    pub pager: Option<bool>,
+    /// Whether the types of columns stand below their names.
+    pub types: Option<bool>,
+    /// Whether the time of each statement is told.
+    pub timing: Option<bool>,
+}
+
+/// Whose keys the line editor has.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Keys {
+    /// Those of Emacs, as in most shells.
+    #[default]
+    Emacs,
+    /// Those of vi.
+    Vi,
 }
 
 /// One table of a workspace.

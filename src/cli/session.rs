@@ -9,18 +9,21 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use arrow::array::{AsArray, RecordBatch};
-use arrow::datatypes::{SchemaRef, UInt64Type};
+use arrow::datatypes::{DataType, SchemaRef, UInt64Type};
 use futures::StreamExt;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::interrupt::{GRACE, Signals, end_after};
+use super::pager::Pager;
 use super::progress::Progress;
+use super::shown::{Left, Shown};
 use super::terminal::Terminal;
 use crate::engine::{Engine, Params, ProgressMeter, Stop as StopPlanning};
 use crate::error::{Error, Result};
-use crate::output::{Chart, Faults, Format, NewFile, Sink, Style, Visible, Watched, sink, thousands};
+use crate::functions::plain_sql::sql_type;
+use crate::output::{Chart, Faults, Format, NewFile, Sink, Style, Took, Visible, Watched, sink, thousands};
 
 /// Rows of a table on a terminal, unless `\rows` says otherwise.
 const ROWS_ON_TERMINAL: usize = 40;
@@ -52,12 +55,20 @@ pub(super) struct Session {
     pub params: Params,
     pub format: Format,
     pub expanded: bool,
-    /// Draws results in place of tables; at the prompt the next one.
+    /// Draws results in place of tables.
     pub chart: Option<Chart>,
     pub timing: bool,
     pub quiet: bool,
-    /// Rows of a table on the terminal; `None` is all.
-    pub rows: Option<usize>,
+    /// Rows of a table on the terminal.
+    pub rows: Rows,
+    /// Whether the types of columns stand below their names.
+    pub types: bool,
+    /// What shows results that the screen has no room for.
+    pub pager: Option<Pager>,
+    /// Whether the last result is kept, and statements are remembered: at the prompt.
+    pub keeps: bool,
+    /// The last statement that was run, where statements are remembered.
+    pub last: Option<String>,
     /// Where results go instead of standard output.
     pub out: Option<OutFile>,
     /// How long a statement may take.
@@ -67,6 +78,17 @@ pub(super) struct Session {
     /// Whether somebody types the statements: Ctrl-C ends the query, not the process.
     interactive: bool,
     results_on_stdout: usize,
+}
+
+/// How many rows of a table are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rows {
+    /// All where there is a pager, else so many that a screen has room for them.
+    ByScreen,
+    /// So many.
+    First(usize),
+    /// All.
+    All,
 }
 
 /// A file for results. It appears when it is committed.
@@ -86,7 +108,7 @@ enum Event {
 /// How a statement's batches are used.
 enum Use {
     /// Shown or filed.
-    Result(Box<dyn Sink>),
+    Result(Shown),
     /// `INSERT` and `COPY` answer with a number of rows, which is news for a person and no result.
     Count(u64),
     /// Nothing comes.
@@ -104,7 +126,11 @@ impl Session {
             chart: None,
             timing: false,
             quiet: false,
-            rows: Some(ROWS_ON_TERMINAL),
+            rows: Rows::ByScreen,
+            types: false,
+            pager: None,
+            keeps: false,
+            last: None,
             out: None,
             timeout: None,
             queries,
@@ -113,27 +139,48 @@ impl Session {
         }
     }
 
-    /// Runs one statement to its end.
+    /// Runs one statement to its end. At the prompt it is the last statement then, and its result the last result.
     pub async fn execute(&mut self, statement: &str) -> Result<(), Stop> {
-        let started = Instant::now();
-        let done = self.execute_until_done(statement, started).await;
-        self.engine.notes().iter().for_each(|note| self.terminal.print_warning(note));
-        if self.interactive {
-            self.chart = None;
+        if self.keeps {
+            self.last = Some(statement.to_string());
         }
+        self.run(statement, self.keeps).await
+    }
+
+    /// Runs a statement beside the last one, which it does not replace.
+    pub async fn execute_aside(&mut self, statement: &str) -> Result<(), Stop> {
+        self.run(statement, false).await
+    }
+
+    async fn run(&mut self, statement: &str, keeps: bool) -> Result<(), Stop> {
+        let started = Instant::now();
+        let memory = self.engine.measure_memory();
+        let mut told = false;
+        let took = |started: Instant| Took { time: started.elapsed(), memory: memory() };
+        let done = self.execute_until_done(statement, started, keeps, &took, &mut told).await;
+        self.engine.notes().iter().for_each(|note| self.terminal.print_warning(note));
         if self.interactive && done.is_err() {
             // What a failed statement wrote is worth nothing, and may fill the disk: the next one starts the file anew.
             if let Some(out) = &mut self.out {
                 out.file = None;
             }
         }
-        if self.timing && !matches!(done, Err(Stop::BrokenPipe)) {
-            self.terminal.print_note(&format!("-- {:.3} s", started.elapsed().as_secs_f64()));
+        // At the prompt the time of what failed interests nobody.
+        if self.timing && !told && !matches!(done, Err(Stop::BrokenPipe)) && !(self.keeps && done.is_err()) {
+            let memory = if self.keeps { memory() } else { None };
+            self.terminal.print_note(&format!("-- {}", Took { time: started.elapsed(), memory }));
         }
         done
     }
 
-    async fn execute_until_done(&mut self, statement: &str, started: Instant) -> Result<(), Stop> {
+    async fn execute_until_done(
+        &mut self,
+        statement: &str,
+        started: Instant,
+        keeps: bool,
+        took: &(dyn Fn(Instant) -> Took + Sync),
+        told: &mut bool,
+    ) -> Result<(), Stop> {
         let mut signals = Signals::listen()?;
         let (task, mut events) = self.start(statement);
         let mut progress = Progress::new(started, self.terminal.stderr && !self.quiet);
@@ -175,37 +222,63 @@ impl Session {
             match event {
                 Some(Event::Started(schema, meter)) => {
                     progress.measure(meter);
-                    used = self.begin(statement, &schema, &faults).map_err(|e| self.explain(e, &faults))?;
+                    used = self.begin(statement, &schema, keeps, &faults).map_err(|e| self.explain(e, &faults))?;
                 }
                 Some(Event::Batch(batch)) => match &mut used {
-                    Use::Result(sink) => {
-                        if !self.holds_back() {
+                    Use::Result(shown) => {
+                        if !shown.holds_back() && !self.holds_back() {
                             progress.end();
                         }
-                        sink.write(&batch).map_err(|e| self.explain(e, &faults))?;
+                        let writes = shown.take(self, &batch, &mut progress, &faults);
+                        if writes.map_err(|e| self.explain(e, &faults))? == Left::Yes {
+                            task.stop().await;
+                            break;
+                        }
                     }
                     Use::Count(count) => *count += counted(&batch),
                     Use::Nothing => {}
                 },
-                None => break,
+                None => {
+                    task.finish().await?;
+                    break;
+                }
             }
         }
-        task.finish().await?;
         progress.end();
+        let took = Some(took(started)).filter(|_| self.keeps && self.timing);
         match used {
-            Use::Result(sink) => {
-                sink.finish().map_err(|e| self.explain(e, &faults))?;
+            Use::Result(shown) => {
+                *told = shown.finish(self, took, &faults).map_err(|e| self.explain(e, &faults))?;
                 if let Some(error) = faults.take() {
                     return Err(self.fault(&error));
                 }
-                match &mut self.out {
-                    Some(out) => out.results += 1,
-                    None => self.results_on_stdout += 1,
-                }
+                self.count_result();
             }
-            Use::Count(count) => self.tell(&format!("{} rows written", thousands(count))),
-            Use::Nothing => self.tell("ok"),
+            Use::Count(count) => *told = self.tell(&format!("{} rows written", thousands(count)), took),
+            Use::Nothing => *told = self.tell("ok", took),
         }
+        Ok(())
+    }
+
+    fn count_result(&mut self) {
+        match &mut self.out {
+            Some(out) => out.results += 1,
+            None => self.results_on_stdout += 1,
+        }
+    }
+
+    /// Shows the last result once more, or writes it to the file that waits for one.
+    pub fn show_last(&mut self) -> Result<(), Stop> {
+        let Some(last) = self.engine.last_result() else {
+            return Err(Error::user("there is no last result").hint("a statement that returns rows makes one").into());
+        };
+        let faults = Faults::default();
+        let shown = Shown::of_last(self, &last, &faults).map_err(|e| self.explain(e, &faults))?;
+        shown.finish(self, None, &faults).map_err(|e| self.explain(e, &faults))?;
+        if let Some(error) = faults.take() {
+            return Err(self.fault(&error));
+        }
+        self.count_result();
         Ok(())
     }
 
@@ -233,37 +306,47 @@ impl Session {
         (Task { handle, stop, queries: self.queries.clone(), before }, receiver)
     }
 
-    /// Opens the sink for a result with these columns.
-    fn begin(&mut self, statement: &str, schema: &SchemaRef, faults: &Faults) -> Result<Use> {
+    /// Decides what becomes of a result with these columns.
+    fn begin(&mut self, statement: &str, schema: &SchemaRef, keeps: bool, faults: &Faults) -> Result<Use> {
         if schema.fields().is_empty() {
             return Ok(Use::Nothing);
         }
         if answers_with_a_count(statement, schema) {
             return Ok(Use::Count(0));
         }
-        // In a script, or at the prompt, some results are no picture; a kind that was asked for by name has to fit.
-        let chart = self.chart.filter(|chart| *chart != Chart::Fitting || chart.fits(schema));
-        if chart != self.chart && self.format == Format::Table {
-            self.terminal.print_note("no chart fits these columns; they are shown as a table");
-        }
-        let style = Style { chart, ..self.style() };
+        Shown::begin(self, schema, keeps, faults).map(Use::Result)
+    }
+
+    /// Opens the sink for a result that goes where results go, but for tables on a terminal at the prompt (`Shown`).
+    pub(super) fn open_sink(
+        &mut self,
+        schema: &SchemaRef,
+        took: Option<Took>,
+        faults: &Faults,
+    ) -> Result<Box<dyn Sink>> {
+        let style = self.style(schema);
         if let Some(out) = &mut self.out {
-            let style = Style { expanded: self.expanded, chart, ..Style::default() };
+            let style = Style { expanded: self.expanded, chart: style.chart, ..Style::default() };
             let writer = BufWriter::with_capacity(1 << 16, Watched::new(out.next_result()?, faults));
-            return sink(out.format, schema, style, writer).map(Use::Result);
+            return sink(out.format, schema, style, writer);
         }
         self.check_stdout()?;
         let watched = Watched::new(std::io::stdout(), faults);
         // A terminal obeys control characters; files and pipes get the bytes.
         if self.terminal.stdout && self.format != Format::Table {
             let writer = BufWriter::with_capacity(1 << 16, Visible::new(watched));
-            return sink(self.format, schema, style, writer).map(Use::Result);
+            return sink(self.format, schema, style, writer);
         }
         let mut writer = BufWriter::with_capacity(1 << 16, watched);
         if self.format.concatenates() && self.results_on_stdout > 0 && !self.interactive {
             let _ = writer.write_all(b"\n");
         }
-        sink(self.format, schema, style, writer).map(Use::Result)
+        sink(self.format, schema, Style { took, ..style }, writer)
+    }
+
+    /// Whether results are tables on the terminal of a prompt.
+    pub(super) fn shows_tables(&self) -> bool {
+        self.keeps && self.out.is_none() && self.terminal.stdout && self.format == Format::Table
     }
 
     fn check_stdout(&self) -> Result<()> {
@@ -281,14 +364,27 @@ impl Session {
         }
     }
 
-    fn style(&self) -> Style {
+    /// How a table with these columns looks on standard output.
+    pub(super) fn style(&self, schema: &SchemaRef) -> Style {
+        // In a script, or at the prompt, some results are no picture; a kind that was asked for by name has to fit.
+        let chart = self.chart.filter(|chart| *chart != Chart::Fitting || chart.fits(schema));
+        if chart != self.chart && self.format == Format::Table {
+            self.terminal.print_note("no chart fits these columns; they are shown as a table");
+        }
+        let rows = match self.rows {
+            Rows::ByScreen => Some(ROWS_ON_TERMINAL),
+            Rows::First(rows) => Some(rows),
+            Rows::All => None,
+        };
         Style {
             width: self.terminal.width(),
-            max_rows: self.rows.filter(|_| self.terminal.stdout),
+            max_rows: rows.filter(|_| self.terminal.stdout),
             color: self.terminal.color(),
             footer: self.terminal.stdout,
             expanded: self.expanded,
-            chart: self.chart,
+            chart,
+            types: self.types.then_some(sql_type as fn(&DataType) -> String),
+            took: None,
         }
     }
 
@@ -296,7 +392,7 @@ impl Session {
     fn holds_back(&self) -> bool {
         self.out.is_some()
             || !self.terminal.stdout
-            || (self.format == Format::Table && !self.expanded && self.rows.is_some())
+            || (self.format == Format::Table && !self.expanded && self.rows != Rows::All)
     }
 
     /// Gives a sink's error the cause that the format writer has folded away.
@@ -316,7 +412,8 @@ impl Session {
     pub fn show(&self, batch: &RecordBatch) -> Result<(), Stop> {
         let faults = Faults::default();
         let writer = BufWriter::new(Watched::new(std::io::stdout(), &faults));
-        let style = Style { max_rows: None, footer: false, expanded: false, chart: None, ..self.style() };
+        let style = self.style(&batch.schema());
+        let style = Style { max_rows: None, footer: false, expanded: false, chart: None, types: None, ..style };
         let mut table = sink(Format::Table, &batch.schema(), style, writer)?;
         table.write(batch).and_then(|()| table.finish()).map_err(|e| self.explain(e, &faults))
     }
@@ -326,11 +423,19 @@ impl Session {
         print(text)
     }
 
-    /// What became of a statement without a result, for a person.
-    fn tell(&self, text: &str) {
-        if self.interactive && !self.quiet {
-            self.terminal.print_note(text);
+    /// What became of a statement without a result, for a person. Gives whether that told what it took.
+    fn tell(&self, text: &str, took: Option<Took>) -> bool {
+        let wanted = self.interactive && !self.quiet;
+        if wanted {
+            let took = took.map(|took| format!(" in {took}")).unwrap_or_default();
+            self.terminal.print_note(&format!("{text}{took}"));
         }
+        wanted && took.is_some()
+    }
+
+    /// Where queries run.
+    pub(super) fn queries(&self) -> &Handle {
+        &self.queries
     }
 }
 

@@ -8,6 +8,7 @@ use std::io::{IsTerminal, Write};
 
 use nu_ansi_term::{Color, Style};
 
+use super::pager::Screen;
 use crate::error::Error;
 use crate::output::{escape, visible};
 
@@ -60,6 +61,13 @@ impl Terminal {
         self.stdout.then(|| {
             terminal_size::terminal_size_of(std::io::stdout()).map_or(80, |(width, _)| usize::from(width.0).max(20))
         })
+    }
+
+    /// Lines and columns of standard output, where it is a terminal that tells.
+    pub fn screen(self) -> Option<Screen> {
+        let (columns, lines) = terminal_size::terminal_size_of(std::io::stdout()).filter(|_| self.stdout)?;
+        let (lines, columns) = (usize::from(lines.0), usize::from(columns.0));
+        (lines > 0 && columns > 0).then_some(Screen { lines, columns })
     }
 
     /// `error: ...`, then the hints.

@@ -34,6 +34,10 @@ pub(super) struct Words {
     pub functions: Vec<String>,
     /// Functions that stand in FROM.
     pub relations: Vec<String>,
+    /// The columns that relations answer with, as far as they have names of their own.
+    pub answers: Vec<(&'static str, Vec<&'static str>)>,
+    /// Names of settings.
+    pub settings: Vec<String>,
     /// Whether files may be named.
     pub files: bool,
 }
@@ -49,7 +53,12 @@ impl Words {
             functions.extend(state.window_functions().keys().cloned());
             relations.extend(state.table_functions().keys().cloned());
         }
+        let mut answers = Vec::new();
         for function in catalogue() {
+            if function.kind == FunctionKind::Relation {
+                let columns = function.returns.iter().flat_map(|(columns, _)| names_of(columns));
+                answers.push((function.name, columns.collect()));
+            }
             match function.kind {
                 FunctionKind::Relation => relations.insert(function.name.to_string()),
                 _ => functions.insert(function.name.to_string()),
@@ -59,6 +68,8 @@ impl Words {
             tables: engine.tables().await?,
             functions: functions.into_iter().collect(),
             relations: relations.into_iter().collect(),
+            answers,
+            settings: engine.settings(),
             files: !engine.is_read_only(),
         })
     }
@@ -70,9 +81,24 @@ impl Words {
     }
 }
 
+/// The names in an entry of the manual, such as `low, high DOUBLE`.
+fn names_of(columns: &'static str) -> impl Iterator<Item = &'static str> {
+    let first =
+        columns.split(',').filter(|part| !part.contains("..")).filter_map(|part| part.split_whitespace().next());
+    first.filter(|name| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn columns_of_answers_are_read_off_the_manual() {
+        let names = |text| names_of(text).collect::<Vec<_>>();
+        assert_eq!(names("low, high DOUBLE"), ["low", "high"]);
+        assert_eq!(names("by .."), [""; 0]);
+        assert_eq!(names("period_0, period_1, .."), ["period_0", "period_1"]);
+    }
 
     #[test]
     fn keywords_are_sorted_for_the_search() {

@@ -13,6 +13,7 @@ use datafusion::error::Result;
 use datafusion::execution::SessionState;
 use parking_lot::RwLock;
 
+use super::last_result::{LAST_RESULT, LastResult};
 use crate::config::TableEntry;
 use crate::files::followed::Followed;
 use crate::store::{managed, table};
@@ -30,6 +31,8 @@ pub struct LocalFiles {
     pub broken: RwLock<BTreeMap<String, String>>,
     /// Files that stood in FROM before: only where they have changed are they looked at again.
     pub opened: RwLock<HashMap<String, Followed>>,
+    /// What `_` stands for.
+    pub last_result: RwLock<Option<Arc<LastResult>>>,
 }
 
 /// Names that are remembered in `opened`.
@@ -45,6 +48,11 @@ impl LocalFiles {
 #[async_trait]
 impl UrlTableFactory for LocalFiles {
     async fn try_new(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        if name == LAST_RESULT
+            && let Some(last) = self.last_result.read().as_ref()
+        {
+            return Ok(Some(last.kept()?.table()));
+        }
         if let Some(reason) = self.broken.read().get(name) {
             return Err(crate::error::Error::data(reason.as_str()).into());
         }

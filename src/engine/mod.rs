@@ -7,7 +7,10 @@ mod copy;
 mod deep;
 mod described;
 mod dialect;
+mod event_names;
 mod files;
+mod last_result;
+mod memory;
 mod names;
 mod newest;
 mod options;
@@ -20,7 +23,6 @@ mod statement;
 mod twins;
 mod writes;
 
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -29,8 +31,6 @@ use arrow::record_batch::RecordBatch;
 use datafusion::catalog::{CatalogProviderList, DynamicFileCatalog, MemoryCatalogProviderList, UrlTableFactory};
 use datafusion::common::TableReference;
 use datafusion::error::DataFusionError;
-use datafusion::execution::memory_pool::TrackConsumersPool;
-use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{FunctionRegistry, SendableRecordBatchStream, SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{
     CreateExternalTable, DdlStatement, LogicalPlan, LogicalPlanBuilder, Statement as PlanStatement,
@@ -50,9 +50,8 @@ use self::newest::NewestCatalogs;
 use self::read_files::ReadFiles;
 use self::statement::column_names::{self, Depth};
 use crate::config::notes::Notes;
-use crate::config::{TableEntry, TenureOptions, WORKSPACE_FILE, Workspace};
+use crate::config::{PromptEntry, TableEntry, TenureOptions, WORKSPACE_FILE, Workspace};
 use crate::error::{Error, Kind, NO_FUNCTION, Result, nearest, suggest};
-use crate::exec::memory_pool::FairPool;
 use crate::files::parquet::Footers;
 use crate::functions::FunctionDoc;
 use crate::functions::plain_sql::sql_type;
@@ -60,7 +59,9 @@ use crate::relations::BehaviourRelations;
 use crate::{functions, plan, relations, store};
 
 pub use crate::plan::Stop;
-pub use relations::{argument_names as arguments_of, words as words_of};
+pub use event_names::{EventNames, Stamp};
+pub use last_result::{Keeper, LAST_RESULT, LastResult};
+pub use relations::{Takes, argument_names as arguments_of, takes};
 pub use script::{Script, Statement, split};
 
 /// What a session is opened with.
@@ -92,6 +93,7 @@ pub struct Engine {
     context: SessionContext,
     workspace: Arc<Workspace>,
     read_only: bool,
+    files: Arc<LocalFiles>,
 }
 
 /// What a statement answers: batches that arrive while it runs. Dropping it stops the query.
@@ -161,13 +163,14 @@ impl Engine {
             workspace: is_workspace.then(|| folder.clone()),
             broken: RwLock::default(),
             opened: RwLock::default(),
+            last_result: RwLock::default(),
         });
         let found: Arc<dyn CatalogProviderList> = Arc::new(DynamicFileCatalog::new(
             Arc::new(MemoryCatalogProviderList::new()),
             Arc::clone(&files) as Arc<dyn UrlTableFactory>,
         ));
         let catalogs: Arc<dyn CatalogProviderList> = Arc::new(NewestCatalogs(found, Arc::clone(&files)));
-        let runtime = Arc::new(runtime(settings)?);
+        let runtime = Arc::new(memory::runtime(settings)?);
         let of_files = Arc::new(Footers::new(runtime.cache_manager.get_file_metadata_cache()));
         let footers = store::footers::Footers::new(Arc::clone(&of_files));
         let mut state = SessionStateBuilder::new()
@@ -191,7 +194,8 @@ impl Engine {
         state.register_expr_planner(Arc::new(statement::spans::Spans))?;
         let context = SessionContext::new_with_state(state);
         *files.session.write() = Some(context.state_weak_ref());
-        let engine = Self { context, workspace: Arc::new(workspace), read_only: settings.read_only };
+        let read_only = settings.read_only;
+        let engine = Self { context, workspace: Arc::new(workspace), read_only, files: Arc::clone(&files) };
         for (name, entry) in &engine.workspace.tables {
             if let Err(error) = engine.register(name, entry, &folder).await {
                 files.broken.write().insert(name.clone(), error.message().to_string());
@@ -225,6 +229,22 @@ impl Engine {
     /// Whether statements only read, and only what the session was opened with.
     pub fn is_read_only(&self) -> bool {
         self.read_only
+    }
+
+    /// How the workspace wants its prompt.
+    pub fn prompt(&self) -> &PromptEntry {
+        &self.workspace.prompt
+    }
+
+    /// The names that SET knows, by the alphabet.
+    pub fn settings(&self) -> Vec<String> {
+        let state = self.context.state();
+        let of_runtime = state.runtime_env().config_entries();
+        let mut names: Vec<String> =
+            state.config_options().entries().into_iter().chain(of_runtime).map(|entry| entry.key).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
     }
 
     /// The session below, for callers that build plans themselves.
@@ -464,12 +484,6 @@ fn current_runtime(files: &Arc<LocalFiles>) -> relations::Runtime {
 /// Under limits up to this many bytes batches have half the rows: every operator holds some that no reservation knows of.
 const SMALL_LIMIT: usize = 128 << 20;
 
-/// What a merge holds for each spilled file that it reads: batches that wait, their keys as rows, buffers of the file. It reserves less.
-const SPILLED_FILE: usize = 2 << 20;
-
-/// Merges of fewer files than this would write the same rows too often.
-const FEWEST_SPILLED_FILES: usize = 4;
-
 fn session_config(settings: &Settings, workspace: &Workspace) -> Result<SessionConfig> {
     let mut config =
         SessionConfig::new().with_option_extension(TenureOptions::default()).with_option_extension(Notes::default());
@@ -498,19 +512,6 @@ fn session_config(settings: &Settings, workspace: &Workspace) -> Result<SessionC
     }
     options::follow_time_zone(config.options_mut())?;
     Ok(config)
-}
-
-fn runtime(settings: &Settings) -> Result<RuntimeEnv> {
-    let mut builder = RuntimeEnvBuilder::new();
-    if let Some(bytes) = settings.memory {
-        // Fair: a hash aggregation that may spill does not starve the operator above it. Five consumers are enough to
-        // see which operator of a query holds the memory.
-        let pool = TrackConsumersPool::new(FairPool::new(bytes), NonZeroUsize::MIN.saturating_add(4));
-        let threads = settings.threads.or_else(|| std::thread::available_parallelism().ok().map(NonZeroUsize::get));
-        let files = bytes / threads.unwrap_or(1).max(1) / SPILLED_FILE;
-        builder = builder.with_memory_pool(Arc::new(pool)).with_max_spill_merge_fan_in(files.max(FEWEST_SPILLED_FILES));
-    }
-    Ok(builder.build()?)
 }
 
 /// A stream of few rows, with something to do when it has ended, well or not; what that answers counts.

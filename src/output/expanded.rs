@@ -61,7 +61,7 @@ impl<W: Write + Send> Sink for Expanded<W> {
     fn finish(mut self: Box<Self>) -> Result<()> {
         if self.style.footer {
             let (dim, plain) = if self.style.color { (DIM, PLAIN) } else { ("", "") };
-            writeln!(self.writer, "{dim}{}{plain}", row_count(self.rows, self.style.max_rows)).map_err(write_failed)?;
+            writeln!(self.writer, "{dim}{}{plain}", row_count(self.rows, &self.style)).map_err(write_failed)?;
         }
         self.writer.flush().map_err(write_failed)
     }

@@ -19,11 +19,13 @@ mod portable;
 mod table;
 mod visible;
 
+use std::fmt;
 use std::io::Write;
 use std::path::Path;
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, SchemaRef};
 
 use crate::error::{Error, Result, suggest};
 
@@ -64,8 +66,11 @@ pub enum Format {
     Svg,
 }
 
+/// Gives the name of a type.
+pub type TypeName = fn(&DataType) -> String;
+
 /// How tables are drawn.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Style {
     /// Columns of the terminal: wider tables are fitted. `None` shows every cell whole.
     pub width: Option<usize>,
@@ -79,6 +84,31 @@ pub struct Style {
     pub expanded: bool,
     /// A picture in place of the table; which one a [`Format::Svg`] holds.
     pub chart: Option<Chart>,
+    /// What calls the types of columns by name, which then stand below the columns' names. `None` shows no types.
+    pub types: Option<TypeName>,
+    /// What the answer took, for the line with the number of rows.
+    pub took: Option<Took>,
+}
+
+/// What an answer took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Took {
+    /// Until its last row came.
+    pub time: Duration,
+    /// The most bytes that were held at once, where that is known.
+    pub memory: Option<usize>,
+}
+
+impl fmt::Display for Took {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.3} s", self.time.as_secs_f64())?;
+        match self.memory {
+            Some(bytes @ 0..1_000_000) => write!(f, ", {} kB", bytes.div_ceil(1_000)),
+            Some(bytes @ 1_000_000..1_000_000_000) => write!(f, ", {} MB", (bytes + 500_000) / 1_000_000),
+            Some(bytes) => write!(f, ", {:.1} GB", bytes as f64 / 1e9),
+            None => Ok(()),
+        }
+    }
 }
 
 impl Format {
@@ -212,6 +242,14 @@ mod tests {
         assert_eq!(Format::from_path(Path::new("X.PARQUET")).unwrap(), Format::Parquet);
         assert!(Format::from_name("markdwn").unwrap_err().message().contains("did you mean 'markdown'?"));
         assert!(Format::from_path(Path::new("folder.csv/x")).is_err());
+    }
+
+    #[test]
+    fn what_an_answer_took_is_told_in_one_breath() {
+        let took = |memory| Took { time: Duration::from_millis(1_234), memory }.to_string();
+        assert_eq!(took(None), "1.234 s");
+        let told = [1, 999_999, 1_000_000, 41_499_999, 2_345_000_000].map(|bytes| took(Some(bytes)));
+        assert_eq!(told, ["1.234 s, 1 kB", "1.234 s, 1000 kB", "1.234 s, 1 MB", "1.234 s, 41 MB", "1.234 s, 2.3 GB"]);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! looks like (`cell`). Widths come from the first [`SAMPLE`] rows; a later value that is wider pushes its line out rather
 //! than being cut, so a piped table of any length takes constant memory and loses nothing.
 
+use std::collections::HashMap;
 use std::io::Write;
 
 use arrow::array::RecordBatch;
@@ -37,6 +38,16 @@ pub(super) struct Table<W: Write> {
 struct Column {
     name: String,
     number: bool,
+    /// The name of its type, where types are shown.
+    kind: Option<String>,
+}
+
+/// What stands in a line between the frames.
+#[derive(Clone, Copy)]
+enum Line {
+    Names,
+    Types,
+    Values,
 }
 
 /// Which columns are shown, and how wide.
@@ -53,7 +64,11 @@ impl<W: Write> Table<W> {
         let columns = schema
             .fields()
             .iter()
-            .map(|f| Column { name: escape(f.name()).into_owned(), number: is_number(f.data_type()) })
+            .map(|f| Column {
+                name: escape(f.name()).into_owned(),
+                number: is_number(f.data_type()),
+                kind: style.types.map(|name| name(f.data_type())),
+            })
             .collect();
         Self { writer, style, columns, waiting: Vec::new(), layout: None, rows: 0 }
     }
@@ -69,17 +84,42 @@ impl<W: Write> Table<W> {
                 (column.name.width(), values, column.number)
             })
             .collect();
-        let layout = layout(&natural, self.style.width);
+        let layout = self.with_types(&natural).unwrap_or_else(|| layout(&natural, self.style.width));
         self.rule(&layout, ["┌", "┬", "┐"])?;
         let header: Vec<Cell> =
             self.columns.iter().map(|c| Cell { text: c.name.clone(), width: c.name.width(), null: false }).collect();
-        self.row(&layout, &header, true)?;
+        self.row(&layout, &header, Line::Names)?;
+        if self.style.types.is_some() {
+            let widths: HashMap<usize, usize> = layout.shown.iter().copied().collect();
+            let kinds = self.columns.iter().enumerate().map(|(at, column)| {
+                let kind = column.kind.as_deref().unwrap_or_default();
+                let text = fitted(kind, widths.get(&at).copied().unwrap_or(1)).into_owned();
+                Cell { width: text.width(), text, null: false }
+            });
+            let kinds: Vec<Cell> = kinds.collect();
+            self.row(&layout, &kinds, Line::Types)?;
+        }
         self.rule(&layout, ["├", "┼", "┤"])?;
         for row in std::mem::take(&mut self.waiting) {
-            self.row(&layout, &row, false)?;
+            self.row(&layout, &row, Line::Values)?;
         }
         self.layout = Some(layout);
         Ok(())
+    }
+
+    /// The layout in which every type has room, where there is one without anything cut.
+    fn with_types(&self, natural: &[(usize, usize, bool)]) -> Option<Layout> {
+        self.style.types?;
+        let wider: Vec<(usize, usize, bool)> = natural
+            .iter()
+            .zip(&self.columns)
+            .map(|(&(name, value, number), column)| {
+                (name.max(column.kind.as_deref().unwrap_or_default().width()), value, number)
+            })
+            .collect();
+        let whole = layout(&wider, None);
+        let width = whole.widths().map(|width| width + 3).sum::<usize>() + 1;
+        self.style.width.is_none_or(|terminal| width <= terminal).then_some(whole)
     }
 
     fn rule(&mut self, layout: &Layout, [left, middle, right]: [&str; 3]) -> std::io::Result<()> {
@@ -88,7 +128,7 @@ impl<W: Write> Table<W> {
         writeln!(self.writer, "{dim}{left}{}{right}{plain}", parts.join(middle))
     }
 
-    fn row(&mut self, layout: &Layout, cells: &[Cell], header: bool) -> std::io::Result<()> {
+    fn row(&mut self, layout: &Layout, cells: &[Cell], kind: Line) -> std::io::Result<()> {
         let (dim, plain) = self.dim();
         let mut line = format!("{dim}│{plain}");
         let mut put = |text: &str, width: usize, number: bool, style: &str| {
@@ -105,10 +145,12 @@ impl<W: Write> Table<W> {
             if layout.gap == Some(position) {
                 put("…", 1, false, dim);
             }
-            let style = match (self.style.color, header, cells[at].null) {
-                (true, true, _) => BOLD,
-                (true, false, true) => DIM,
-                _ => "",
+            let style = match kind {
+                _ if !self.style.color => "",
+                Line::Names => BOLD,
+                Line::Types => DIM,
+                Line::Values if cells[at].null => DIM,
+                Line::Values => "",
             };
             put(&cells[at].text, width, self.columns[at].number, style);
         }
@@ -135,7 +177,7 @@ impl<W: Write + Send> Sink for Table<W> {
             let row: Vec<Cell> = columns.iter_mut().filter_map(Iterator::next).collect();
             match self.layout.take() {
                 Some(layout) => {
-                    self.row(&layout, &row, false).map_err(write_failed)?;
+                    self.row(&layout, &row, Line::Values).map_err(write_failed)?;
                     self.layout = Some(layout);
                 }
                 None => {
@@ -156,7 +198,7 @@ impl<W: Write + Send> Sink for Table<W> {
         if let Some(layout) = self.layout.take() {
             self.rule(&layout, ["└", "┴", "┘"]).map_err(write_failed)?;
             if self.style.footer {
-                let mut text = row_count(self.rows, self.style.max_rows);
+                let mut text = row_count(self.rows, &self.style);
                 if layout.shown.len() < self.columns.len() {
                     let (shown, all) = (layout.shown.len(), self.columns.len());
                     text.push_str(&format!(", {shown} of {all} columns (\\x or --expanded shows all)"));
@@ -180,14 +222,15 @@ impl Layout {
     }
 }
 
-/// `12,345 rows (first 40 shown; ...)`.
-pub(super) fn row_count(rows: u64, max_rows: Option<usize>) -> String {
+/// `12,345 rows in 0.120 s, 41 MB (first 40 shown; ...)`.
+pub(super) fn row_count(rows: u64, style: &Style) -> String {
     let noun = if rows == 1 { "row" } else { "rows" };
-    match max_rows {
+    let took = style.took.map(|took| format!(" in {took}")).unwrap_or_default();
+    match style.max_rows {
         Some(max) if rows > max as u64 => {
-            format!("{} {noun} (first {max} shown; \\o FILE or --format csv for all)", thousands(rows))
+            format!("{} {noun}{took} (first {max} shown; \\o FILE or --format csv for all)", thousands(rows))
         }
-        _ => format!("{} {noun}", thousands(rows)),
+        _ => format!("{} {noun}{took}", thousands(rows)),
     }
 }
 

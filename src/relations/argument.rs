@@ -97,6 +97,19 @@ pub enum Absent {
     Words(&'static str),
 }
 
+/// What may stand in an argument.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Takes {
+    /// One of these, in quotes.
+    pub words: &'static [&'static str],
+    /// One of these, as they are.
+    pub literals: &'static [&'static str],
+    /// Names of events, in quotes.
+    pub events: bool,
+    /// Columns of the input.
+    pub columns: bool,
+}
+
 impl Argument {
     /// One that must be given.
     pub const fn needed(name: &'static str, kind: Kind, help: &'static str) -> Self {
@@ -118,12 +131,23 @@ impl Argument {
         Self { name: self.name, kind: self.kind, absent: self.absent, help }
     }
 
-    /// The words that may be given; none where anything may be.
-    pub const fn words(&self) -> &'static [&'static str] {
+    /// What may stand in it, for completion.
+    pub fn takes(&self) -> Takes {
         match self.kind {
-            Kind::Word(words) => words,
-            Kind::Switch => &["true", "false"],
-            _ => &[],
+            Kind::Word(words) => Takes { words, ..Takes::default() },
+            Kind::Switch => Takes { literals: &["true", "false"], ..Takes::default() },
+            Kind::Span | Kind::Days => Takes { literals: &["INTERVAL"], ..Takes::default() },
+            Kind::Steps | Kind::Condition | Kind::Exclusions | Kind::Node => {
+                Takes { events: true, columns: true, ..Takes::default() }
+            }
+            Kind::Column
+            | Kind::MomentColumn
+            | Kind::NumberColumn
+            | Kind::Columns
+            | Kind::Predicate
+            | Kind::Segment
+            | Kind::Measures => Takes { columns: true, ..Takes::default() },
+            _ => Takes::default(),
         }
     }
 

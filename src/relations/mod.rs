@@ -55,6 +55,7 @@ use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, Relati
 use datafusion::sql::sqlparser::ast::{FunctionArg, TableFactor};
 
 use self::argument::Argument;
+pub use self::argument::Takes;
 use self::call::Call;
 pub use self::call::{missing_table, scan, wait_for};
 use crate::error::{Error, suggest};
@@ -181,10 +182,11 @@ fn find(name: &str) -> Option<&'static dyn Relation> {
     RELATIONS.iter().find(|r| r.doc().name.eq_ignore_ascii_case(name)).copied()
 }
 
-/// The words that an argument of a relation may be given; none where there is no such argument, or anything may be given.
-pub fn words(relation: &str, argument: &str) -> &'static [&'static str] {
+/// What may stand in an argument of a relation, for completion; nothing where there is no such argument.
+pub fn takes(relation: &str, argument: &str) -> Takes {
     let arguments = find(relation).map(|relation| relation.arguments()).unwrap_or_default();
-    arguments.iter().find(|known| known.name.eq_ignore_ascii_case(argument)).map_or(&[], Argument::words)
+    let known = arguments.iter().find(|known| known.name.eq_ignore_ascii_case(argument));
+    known.map(Argument::takes).unwrap_or_default()
 }
 
 /// The names of a relation's arguments, without that of its input.

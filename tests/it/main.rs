@@ -38,6 +38,7 @@ mod peaks;
 mod peers_fixture;
 mod presets;
 mod program;
+mod prompt;
 mod reach;
 mod repl;
 mod statements;

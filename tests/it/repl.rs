@@ -14,15 +14,20 @@ const ROWS: u16 = 50;
 const COLUMNS: u16 = 100;
 
 /// A terminal with the program in it.
-struct Terminal {
-    child: Box<dyn Child + Send + Sync>,
+pub struct Terminal {
+    pub child: Box<dyn Child + Send + Sync>,
     keys: Arc<Mutex<Box<dyn Write + Send>>>,
     screen: Arc<Mutex<vt100::Parser>>,
-    _master: Box<dyn MasterPty + Send>,
+    master: Box<dyn MasterPty + Send>,
 }
 
 impl Terminal {
-    fn open(place: &Place, args: &[&str]) -> Self {
+    pub fn open(place: &Place, args: &[&str]) -> Self {
+        Self::open_in(place, args, &[])
+    }
+
+    /// With more in the environment than a bare terminal has.
+    pub fn open_in(place: &Place, args: &[&str], environment: &[(&str, &str)]) -> Self {
         let size = PtySize { rows: ROWS, cols: COLUMNS, pixel_width: 0, pixel_height: 0 };
         let pair = native_pty_system().openpty(size).unwrap();
         let mut command = CommandBuilder::new(program());
@@ -32,6 +37,7 @@ impl Terminal {
         command.env("TERM", "xterm-256color");
         command.env("HOME", place.path("home"));
         command.env("XDG_STATE_HOME", place.path("state"));
+        environment.iter().for_each(|(name, value)| command.env(name, value));
         let child = pair.slave.spawn_command(command).unwrap();
         drop(pair.slave);
         let keys = Arc::new(Mutex::new(pair.master.take_writer().unwrap()));
@@ -53,25 +59,43 @@ impl Terminal {
                 }
             }
         });
-        Self { child, keys, screen, _master: pair.master }
+        Self { child, keys, screen, master: pair.master }
     }
 
     /// Opens the prompt and waits for it.
-    fn prompt(place: &Place) -> Self {
-        let terminal = Self::open(place, &[]);
+    pub fn fresh(place: &Place, args: &[&str], environment: &[(&str, &str)]) -> Self {
+        let terminal = Self::open_in(place, args, environment);
         terminal.wait("the first prompt", |text| last_line(text) == "tenure>");
         terminal
     }
 
-    fn text(&self) -> String {
+    /// The same, with results as plain as can be.
+    pub fn prompt(place: &Place) -> Self {
+        let terminal = Self::fresh(place, &[], &[]);
+        terminal.plain();
+        terminal
+    }
+
+    pub fn plain(&self) {
+        assert_eq!(self.answer("\\types off"), "types of columns are off");
+        assert_eq!(self.answer("\\timing off"), "timing is off");
+    }
+
+    /// Gives the terminal another size.
+    pub fn resize(&self, rows: u16, columns: u16) {
+        self.screen.lock().unwrap().screen_mut().set_size(rows, columns);
+        self.master.resize(PtySize { rows, cols: columns, pixel_width: 0, pixel_height: 0 }).unwrap();
+    }
+
+    pub fn text(&self) -> String {
         self.screen.lock().unwrap().screen().contents()
     }
 
-    fn press(&self, keys: &str) {
+    pub fn press(&self, keys: &str) {
         self.keys.lock().unwrap().write_all(keys.as_bytes()).unwrap();
     }
 
-    fn wait(&self, what: &str, seen: impl Fn(&str) -> bool) -> String {
+    pub fn wait(&self, what: &str, seen: impl Fn(&str) -> bool) -> String {
         let start = Instant::now();
         loop {
             let text = self.text();
@@ -84,7 +108,7 @@ impl Terminal {
     }
 
     /// Types a line on a cleared screen, and gives what stands between it and the next prompt.
-    fn answer(&self, line: &str) -> String {
+    pub fn answer(&self, line: &str) -> String {
         // Ctrl-L leaves nothing of earlier answers that a test could take for this one's.
         self.press("\x0c");
         self.wait("an empty screen", |text| text.trim() == "tenure>");
@@ -97,7 +121,7 @@ impl Terminal {
         lines[echoed..lines.len() - 1].join("\n")
     }
 
-    fn leave(mut self) -> u32 {
+    pub fn leave(mut self) -> u32 {
         self.press("\\q\r");
         self.child.wait().unwrap().exit_code()
     }
@@ -109,8 +133,12 @@ impl Drop for Terminal {
     }
 }
 
-fn last_line(text: &str) -> &str {
+pub fn last_line(text: &str) -> &str {
     text.trim_end().lines().last().unwrap_or_default().trim_end()
+}
+
+pub fn matches(text: &str, pattern: &str) -> bool {
+    regex::Regex::new(pattern).unwrap().is_match(text)
 }
 
 #[test]
@@ -155,7 +183,7 @@ fn the_prompts_own_commands() {
     }
     assert_eq!(terminal.answer("\\timing"), "timing is on");
     let timed = terminal.answer("SELECT 1 AS a;");
-    assert!(regex::Regex::new(r"(?m)^-- \d+\.\d{3} s$").unwrap().is_match(&timed), "{timed}");
+    assert!(matches(&timed, r"(?m)^1 row in \d+\.\d{3} s(, \d+ [kM]B)?$"), "{timed}");
     assert_eq!(terminal.answer("\\timing off"), "timing is off");
     assert_eq!(terminal.answer("\\x"), "expanded display is on");
     let expanded = terminal.answer("SELECT 1 AS a, 'x' AS b;");
@@ -237,7 +265,7 @@ fn history_lies_in_the_state_folder() {
     assert_eq!(terminal.leave(), 0);
     assert!(place.read("state/tenure/history").contains("SELECT 123 AS remembered;"));
     assert_eq!(place.names(), ["state"], "nothing else in the working folder");
-    let again = Terminal::prompt(&place);
+    let again = Terminal::fresh(&place, &[], &[]);
     again.press("\x1b[A\x1b[A");
     again.wait("the line before", |text| last_line(text) == "tenure> SELECT 123 AS remembered;");
 }
@@ -246,8 +274,9 @@ fn history_lies_in_the_state_folder() {
 fn a_history_that_cannot_be_kept_is_a_warning() {
     let place = Place::new();
     place.write("state", "a file where a folder should be");
-    let terminal = Terminal::prompt(&place);
+    let terminal = Terminal::fresh(&place, &[], &[]);
     assert!(terminal.text().contains("warning: the history is not kept"), "{}", terminal.text());
+    terminal.plain();
     assert!(terminal.answer("SELECT 1 AS a;").contains("│ 1 │"));
 }
 
@@ -388,10 +417,10 @@ fn a_read_only_prompt_names_no_files() {
     let place = Place::new();
     place.write("t.csv", "user_id\n1\n");
     place.write("s.sql", "SELECT 1;");
-    let terminal = Terminal::open(&place, &["--read-only", "-t", "t=t.csv"]);
-    terminal.wait("the first prompt", |text| last_line(text) == "tenure>");
+    let terminal = Terminal::fresh(&place, &["--read-only", "-t", "t=t.csv"], &[]);
+    terminal.plain();
     assert!(terminal.answer("SELECT count(*) AS n FROM t;").contains("│ 1 │"));
-    for command in ["\\o x.csv", "\\i s.sql"] {
+    for command in ["\\o x.csv", "\\i s.sql", "\\save x", "\\run x", "\\e"] {
         assert!(terminal.answer(command).contains("the session is read-only"), "{command}");
     }
     terminal.press("SELECT * FROM 't.\t");

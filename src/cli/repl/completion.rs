@@ -4,26 +4,43 @@
 
 use std::borrow::Cow;
 use std::path::{MAIN_SEPARATOR, Path};
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
-use reedline::{Completer, CompletionResult, Span, Suggestion};
+use reedline::{Completer, CompletionResult, CompletionStatus, Span, Suggestion};
 
 use super::SharedWords;
 use super::commands::COMMANDS;
-use crate::cli::highlight::{Kind, stretches};
+use super::events::Events;
+use super::place::{Place, Source, Wants, place};
+use super::saved::Saved;
 use crate::cli::words::{KEYWORDS, Words};
-use crate::engine::{arguments_of, words_of};
+use crate::engine::{TableInfo, arguments_of, takes};
 use crate::output::{Format, escape};
 
 /// More would not fit a screen.
 const MOST: usize = 200;
 
-pub(super) struct SqlCompleter(pub SharedWords);
+/// Commands that a statement follows.
+const BEFORE_SQL: [&str; 3] = ["\\explain", "\\edit", "\\e"];
+
+/// The column that holds events where none is declared.
+const EVENT: &str = "event";
+
+pub(super) struct SqlCompleter {
+    pub words: SharedWords,
+    pub events: Events,
+    /// Whether the menu waits for names that are being read.
+    pub waits: bool,
+}
 
 impl Completer for SqlCompleter {
     fn complete(&mut self, line: &str, pos: usize) -> CompletionResult {
-        let words = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let offers = offers(line, pos, &words);
+        let words = self.words.read().unwrap_or_else(PoisonError::into_inner);
+        let known = Known { words: &words, events: &|table| self.events.of(table) };
+        let Some(offers) = offers(line, pos, &known) else {
+            self.waits = true;
+            return CompletionResult::Pending;
+        };
         // What would drive the terminal is not shown there, nor put into the line.
         let suggestions: Vec<Suggestion> = offers
             .into_iter()
@@ -38,6 +55,24 @@ impl Completer for SqlCompleter {
             .collect();
         CompletionResult::fresh(suggestions)
     }
+
+    fn poll_completion(&mut self) -> CompletionStatus {
+        match (self.waits, self.events.are_read()) {
+            (false, _) => CompletionStatus::Idle,
+            (true, true) => CompletionStatus::Pending,
+            (true, false) => {
+                self.waits = false;
+                CompletionStatus::Ready
+            }
+        }
+    }
+}
+
+/// What is known by name.
+struct Known<'a> {
+    words: &'a Words,
+    /// Names of a table's events; nothing while they are being read.
+    events: &'a dyn Fn(&str) -> Option<Arc<[String]>>,
 }
 
 /// A word to put between `from` and the cursor.
@@ -49,130 +84,136 @@ struct Offer {
     space: bool,
 }
 
-fn offers(line: &str, pos: usize, words: &Words) -> Vec<Offer> {
-    let Some(before) = line.get(..pos) else { return Vec::new() };
-    if before.trim_start().starts_with('\\') {
-        return command(before, words);
+/// What fits at the cursor; nothing while that is being read.
+fn offers(line: &str, pos: usize, known: &Known<'_>) -> Option<Vec<Offer>> {
+    let Some(before) = line.get(..pos) else { return Some(Vec::new()) };
+    if !before.trim_start().starts_with('\\') {
+        return sql(line, pos, known);
     }
-    let found = stretches(before, words);
-    // Inside an open quote: a word of the argument that it is for, or else a file name.
-    if let Some((range, Kind::Text)) = found.last()
-        && !(range.len() > 1 && before.ends_with('\''))
-    {
-        let (typed, from) = (&before[range.start + 1..], range.start + 1);
-        let allowed = argument_of(&before[..range.start]).map(|(relation, argument)| words_of(relation, argument));
-        let Some(allowed) = allowed.filter(|allowed| !allowed.is_empty()) else {
-            return if words.files { files(typed, from, "'") } else { Vec::new() };
-        };
-        let mut list = List { prefix: typed, from, found: Vec::new() };
-        list.add(allowed.iter().copied(), false);
-        list.found.iter_mut().for_each(|offer| offer.text.push('\''));
-        return list.found;
+    let start = before.len() - before.trim_start().len();
+    let name_end = before[start..].find(char::is_whitespace).map_or(before.len(), |blank| start + blank);
+    if !BEFORE_SQL.contains(&&before[start..name_end]) || name_end == pos {
+        return Some(command(before, known.words));
     }
-    if matches!(found.last(), Some((_, Kind::Comment))) {
-        return Vec::new();
-    }
-    let from = before
-        .rfind(|c: char| !(c.is_alphanumeric() || c == '_'))
-        .map_or(0, |at| at + before[at..].chars().next().map_or(1, char::len_utf8));
-    let prefix = &before[from..];
-    let before_word = &before[..from];
-    if let Some(qualifier) = before_word.strip_suffix('.') {
-        return columns_of(qualifier, prefix, from, words);
-    }
-    sql_words(prefix, from, line, before_word, words)
+    let mut found = sql(&line[name_end..], pos - name_end, known)?;
+    found.iter_mut().for_each(|offer| offer.from += name_end);
+    Some(found)
 }
 
-fn sql_words(prefix: &str, from: usize, line: &str, before: &str, words: &Words) -> Vec<Offer> {
-    let mut list = List { prefix, from, found: Vec::new() };
-    let tables = words.tables.iter().map(|t| t.name.as_str());
-    if expects_table(before) {
-        list.add(tables, true);
-        list.add(words.relations.iter().map(String::as_str), false);
-        return list.found;
-    }
-    let named: Vec<&str> = stretches(line, words)
-        .into_iter()
-        .filter(|(_, kind)| *kind == Kind::Name)
-        .map(|(range, _)| line[range].trim_matches('"'))
-        .collect();
-    let is_named = |table: &str| named.iter().any(|n| n.eq_ignore_ascii_case(table));
-    for table in words.tables.iter().filter(|t| is_named(&t.name)) {
-        list.add(table.columns.iter().map(|c| c.name.as_str()), false);
-    }
-    if let Some(relation) = relation_of(before).filter(|_| before.trim_end().ends_with(',')) {
-        let names: Vec<String> = arguments_of(relation).iter().map(|name| format!("{name} =>")).collect();
-        list.add(names.iter().map(String::as_str), true);
-    }
-    if prefix.is_empty() {
-        return list.found;
-    }
-    let lower = prefix.starts_with(|c: char| c.is_lowercase());
-    let keywords: Vec<String> =
-        KEYWORDS.iter().map(|k| if lower { k.to_ascii_lowercase() } else { k.to_string() }).collect();
-    list.add(keywords.iter().map(String::as_str), true);
-    list.add(tables, true);
-    list.add(words.functions.iter().chain(&words.relations).map(String::as_str), false);
-    for table in words.tables.iter().filter(|t| !is_named(&t.name)) {
-        list.add(table.columns.iter().map(|c| c.name.as_str()), false);
-    }
-    list.found
-}
-
-/// Whether the last word, or the bracket of a relation, asks for a table.
-fn expects_table(before: &str) -> bool {
-    let before = before.trim_end();
-    let word = before.rsplit(|c: char| !(c.is_alphanumeric() || c == '_')).next().unwrap_or_default();
-    ["from", "join", "into", "table", "describe"].iter().any(|k| word.eq_ignore_ascii_case(k))
-}
-
-/// The name in front of the bracket that is open here.
-fn relation_of(before: &str) -> Option<&str> {
-    let (mut depth, mut quoted) = (0, false);
-    for (at, c) in before.char_indices().rev() {
-        match c {
-            '\'' => quoted = !quoted,
-            ')' | ']' | '}' if !quoted => depth += 1,
-            '(' | '[' | '{' if !quoted && depth > 0 => depth -= 1,
-            '(' if !quoted => {
-                let name = before[..at].rsplit(|c: char| !(c.is_alphanumeric() || c == '_')).next();
-                return name.filter(|name| !name.is_empty());
-            }
-            _ => {}
+fn sql(line: &str, pos: usize, known: &Known<'_>) -> Option<Vec<Offer>> {
+    let words = known.words;
+    let Some(place) = place(line, pos, words) else { return Some(Vec::new()) };
+    let closed = place.quote.is_some_and(|quote| line[pos..].starts_with(quote));
+    let mut list = List { prefix: place.typed, from: place.from, quote: place.quote, closed, found: Vec::new() };
+    match &place.wants {
+        Wants::Nothing => {}
+        Wants::File => {
+            let close = if closed { "" } else { "'" };
+            return Some(if words.files { files(place.typed, place.from, close) } else { Vec::new() });
         }
+        Wants::Setting => list.add(words.settings.iter().map(String::as_str), true),
+        Wants::Table => {
+            list.add_names(place.queries.iter().copied(), true);
+            list.add_names(words.tables.iter().map(|t| t.name.as_str()), true);
+            if place.quote.is_none() {
+                list.add(words.relations.iter().map(String::as_str), false);
+            }
+        }
+        Wants::ColumnOf(qualifier) => list.add_names(columns_of(qualifier, &place, words), false),
+        Wants::Argument { call, given } => {
+            let left =
+                arguments_of(call).into_iter().filter(|name| !given.iter().any(|g| g.eq_ignore_ascii_case(name)));
+            let names: Vec<String> = left.map(|name| format!("{name} =>")).collect();
+            list.add(names.iter().map(String::as_str), true);
+        }
+        Wants::Value { call, argument, whole } => {
+            let takes = takes(call, argument);
+            if place.quote == Some('\'') {
+                list.add_texts(takes.words.iter().copied());
+                if takes.events {
+                    list.add_events(&events(&place, known)?);
+                }
+                return Some(list.found);
+            }
+            if *whole && place.quote.is_none() {
+                list.add_texts(takes.words.iter().copied());
+                list.add(takes.literals.iter().copied(), false);
+            }
+            if takes.events && place.typed.is_empty() {
+                list.add_events(&events(&place, known)?);
+            }
+            if takes.columns {
+                list.add_expression(&place, words);
+            }
+        }
+        Wants::Compared(column) => {
+            let is_event = |table: &TableInfo| event_column(table).is_some_and(|c| c.eq_ignore_ascii_case(column));
+            if tables(&place, words).any(is_event) {
+                list.add_events(&events(&place, known)?);
+            }
+        }
+        Wants::Expression => list.add_expression(&place, words),
     }
-    None
+    Some(list.found)
 }
 
-/// The relation and the argument whose value begins here.
-fn argument_of(before: &str) -> Option<(&str, &str)> {
-    let name = before.trim_end().strip_suffix("=>")?.trim_end();
-    let name = name.rsplit(|c: char| !(c.is_alphanumeric() || c == '_')).next()?;
-    Some((relation_of(before)?, name))
+/// The tables that a place reads.
+fn tables<'a>(place: &'a Place<'_>, words: &'a Words) -> impl Iterator<Item = &'a TableInfo> {
+    place.sources.iter().filter_map(|source| table(source, words))
 }
 
-fn columns_of(qualifier: &str, prefix: &str, from: usize, words: &Words) -> Vec<Offer> {
-    let name = qualifier.rsplit(|c: char| !(c.is_alphanumeric() || c == '_' || c == '"')).next().unwrap_or_default();
-    let name = name.trim_matches('"');
-    let mut list = List { prefix, from, found: Vec::new() };
-    let known = words.tables.iter().any(|t| t.name.eq_ignore_ascii_case(name));
-    for table in words.tables.iter().filter(|t| !known || t.name.eq_ignore_ascii_case(name)) {
-        list.add(table.columns.iter().map(|c| c.name.as_str()), false);
+fn table<'a>(source: &Source<'_>, words: &'a Words) -> Option<&'a TableInfo> {
+    let named = |table: &&TableInfo| table.name.eq_ignore_ascii_case(source.name);
+    words.tables.iter().find(named).filter(|_| !source.call)
+}
+
+/// The columns of a source, as far as they are known.
+fn columns<'a>(source: &Source<'_>, words: &'a Words) -> Vec<&'a str> {
+    if source.call {
+        let answer = words.answers.iter().find(|(name, _)| name.eq_ignore_ascii_case(source.name));
+        return answer.map(|(_, columns)| columns.clone()).unwrap_or_default();
     }
-    list.found
+    table(source, words).into_iter().flat_map(|table| table.columns.iter().map(|c| c.name.as_str())).collect()
+}
+
+/// The columns of what is called by a name: an alias comes before a table.
+fn columns_of<'a>(qualifier: &str, place: &Place<'_>, words: &'a Words) -> impl Iterator<Item = &'a str> {
+    let is = |name: &str| name.eq_ignore_ascii_case(qualifier);
+    let aliased = place.sources.iter().find(|source| source.alias.is_some_and(is));
+    let source = aliased.or_else(|| place.sources.iter().find(|source| is(source.name)));
+    let known = words.tables.iter().any(|table| is(&table.name));
+    let named = move |table: &&TableInfo| !known || table.name.eq_ignore_ascii_case(qualifier);
+    let found: Vec<&str> = match source {
+        Some(source) => columns(source, words),
+        None => words.tables.iter().filter(named).flat_map(|t| t.columns.iter().map(|c| c.name.as_str())).collect(),
+    };
+    found.into_iter()
+}
+
+fn event_column(table: &TableInfo) -> Option<&str> {
+    let declared = table.columns.iter().find(|column| column.role.as_deref() == Some(EVENT));
+    declared.or_else(|| table.columns.iter().find(|column| column.name == EVENT)).map(|column| column.name.as_str())
+}
+
+/// The names of the events that a place is about: of the first table there that has some.
+fn events(place: &Place<'_>, known: &Known<'_>) -> Option<Arc<[String]>> {
+    match tables(place, known.words).find(|table| event_column(table).is_some()) {
+        Some(table) => (known.events)(&table.name),
+        None => Some(Arc::default()),
+    }
 }
 
 fn command(before: &str, words: &Words) -> Vec<Offer> {
     let start = before.len() - before.trim_start().len();
     let Some(blank) = before[start..].find(char::is_whitespace) else {
-        let mut list = List { prefix: &before[start..], from: start, found: Vec::new() };
+        let mut list = List { prefix: &before[start..], from: start, quote: None, closed: false, found: Vec::new() };
         list.add(COMMANDS.iter().map(|c| c.name), true);
         return list.found;
     };
     let name = &before[start..start + blank];
     let from = start + blank + (before[start + blank..].len() - before[start + blank..].trim_start().len());
     let prefix = &before[from..];
-    let mut list = List { prefix, from, found: Vec::new() };
+    let mut list = List { prefix, from, quote: None, closed: false, found: Vec::new() };
     match name {
         "\\d" => list.add(words.tables.iter().map(|t| t.name.as_str()), false),
         "\\df" => {
@@ -180,7 +221,13 @@ fn command(before: &str, words: &Words) -> Vec<Offer> {
             list.add(names.into_iter(), false);
         }
         "\\format" => list.add(Format::ALL.iter().map(|f| f.name()), false),
-        "\\timing" | "\\x" => list.add(["on", "off"].into_iter(), false),
+        "\\run" | "\\save" => {
+            let names = Saved::of_user().map(|saved| saved.names()).unwrap_or_default();
+            list.add(names.iter().map(String::as_str), false);
+        }
+        "\\keys" => list.add(["emacs", "vi"].into_iter(), false),
+        "\\rows" => list.add(["all"].into_iter(), false),
+        "\\timing" | "\\x" | "\\types" | "\\pager" => list.add(["on", "off"].into_iter(), false),
         "\\i" | "\\o" if words.files => return files(prefix, from, ""),
         _ => {}
     }
@@ -216,18 +263,105 @@ fn files(typed: &str, from: usize, close: &str) -> Vec<Offer> {
 struct List<'a> {
     prefix: &'a str,
     from: usize,
+    /// The quote in front of what is typed, and whether its other end stands behind the cursor.
+    quote: Option<char>,
+    closed: bool,
     found: Vec<Offer>,
 }
 
 impl List<'_> {
     fn add<'b>(&mut self, names: impl Iterator<Item = &'b str>, space: bool) {
         for name in names {
-            let fits = name.get(..self.prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(self.prefix));
-            if fits && !self.found.iter().any(|offer| offer.text == name) {
+            if begins_with(name, self.prefix) && !self.found.iter().any(|offer| offer.text == name) {
                 self.found.push(Offer { text: name.to_string(), from: self.from, space });
             }
         }
     }
+
+    /// Tables or columns, in quotes where they need some.
+    fn add_names<'b>(&mut self, names: impl Iterator<Item = &'b str>, space: bool) {
+        let prefix = self.prefix.replace("\"\"", "\"");
+        for name in names.filter(|name| begins_with(name, &prefix)) {
+            let text = match self.quote {
+                Some(_) => self.ended(name.replace('"', "\"\""), '"'),
+                // A name with dots is a schema's and a table's.
+                None if name.split('.').all(is_plain) => name.to_string(),
+                None => format!("\"{}\"", name.replace('"', "\"\"")),
+            };
+            if !self.found.iter().any(|offer| offer.text == text) {
+                self.found.push(Offer { text, from: self.from, space });
+            }
+        }
+    }
+
+    /// Texts, in quotes.
+    fn add_texts<'b>(&mut self, texts: impl Iterator<Item = &'b str>) {
+        let prefix = self.prefix.replace("\'\'", "\'");
+        for text in texts.filter(|text| begins_with(text, &prefix)) {
+            self.add_text(text);
+        }
+    }
+
+    fn add_text(&mut self, text: &str) {
+        let written = text.replace('\'', "\'\'");
+        let text = if self.quote.is_some() { self.ended(written, '\'') } else { format!("'{written}'") };
+        self.found.push(Offer { text, from: self.from, space: false });
+    }
+
+    /// Names of events: those that begin with what is typed, or else those that hold it.
+    fn add_events(&mut self, names: &[String]) {
+        let typed = self.prefix.replace("\'\'", "\'");
+        let before = self.found.len();
+        let shown = |name: &&String| matches!(escape(name), Cow::Borrowed(_));
+        for name in names.iter().filter(|name| begins_with(name, &typed)).filter(shown).take(MOST) {
+            self.add_text(name);
+        }
+        if self.found.len() == before && !typed.is_empty() {
+            let typed = typed.to_lowercase();
+            for name in names.iter().filter(|name| name.to_lowercase().contains(&typed)).filter(shown).take(MOST) {
+                self.add_text(name);
+            }
+        }
+    }
+
+    /// What stands in expressions. Without a first letter only columns: everything else is too much.
+    fn add_expression(&mut self, place: &Place<'_>, words: &Words) {
+        for source in &place.sources {
+            self.add_names(columns(source, words).into_iter(), false);
+        }
+        if place.quote.is_some() {
+            return;
+        }
+        if place.typed.is_empty() {
+            return;
+        }
+        let lower = place.typed.starts_with(|c: char| c.is_lowercase());
+        let keywords: Vec<String> =
+            KEYWORDS.iter().map(|k| if lower { k.to_ascii_lowercase() } else { k.to_string() }).collect();
+        self.add(keywords.iter().map(String::as_str), true);
+        self.add_names(words.tables.iter().map(|t| t.name.as_str()), true);
+        self.add(words.functions.iter().chain(&words.relations).map(String::as_str), false);
+        let others = words.tables.iter().flat_map(|table| table.columns.iter().map(|c| c.name.as_str()));
+        self.add_names(others, false);
+    }
+
+    fn ended(&self, mut text: String, quote: char) -> String {
+        if !self.closed {
+            text.push(quote);
+        }
+        text
+    }
+}
+
+fn begins_with(name: &str, prefix: &str) -> bool {
+    name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+}
+
+/// Whether a name needs no quotes.
+fn is_plain(name: &str) -> bool {
+    !name.is_empty()
+        && !name.starts_with(|c: char| c.is_ascii_digit())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
 #[cfg(test)]
@@ -245,42 +379,115 @@ mod tests {
                 .collect(),
         };
         Words {
-            tables: vec![table("events", &["user_id", "ts", "country"]), table("users", &["user_id", "plan"])],
+            tables: vec![
+                table("events", &["user_id", "ts", "country", "event"]),
+                table("users", &["user_id", "plan"]),
+                table("Big table", &["a b", "q\"q"]),
+            ],
             functions: vec!["count".into(), "window_funnel".into()],
             relations: vec!["funnel".into()],
+            answers: vec![("funnel", vec!["step", "users"])],
+            settings: vec!["tenure.time_unit".into(), "tenure.time_zone".into(), "tenure.user_column".into()],
             files: true,
         }
     }
 
+    /// What is offered at `|`, or at the end.
     fn texts(line: &str) -> Vec<String> {
-        offers(line, line.len(), &words()).into_iter().map(|o| o.text).collect()
+        texts_of(line, &["purchase", "page view", "it's", "\u{1b}[2J", "add_to_cart"]).unwrap()
+    }
+
+    fn texts_of(line: &str, events: &[&str]) -> Option<Vec<String>> {
+        let words = words();
+        let events: Arc<[String]> = events.iter().map(|name| name.to_string()).collect();
+        let of = |table: &str| (table == "events").then(|| Arc::clone(&events));
+        let pos = line.find('|').unwrap_or(line.len());
+        let found = offers(&line.replacen('|', "", 1), pos, &Known { words: &words, events: &of })?;
+        Some(found.into_iter().map(|offer| offer.text).collect())
     }
 
     #[test]
     fn words_that_fit_are_offered() {
         assert_eq!(texts("SEL"), ["SELECT"]);
         assert_eq!(texts("sel"), ["select"]);
-        assert_eq!(texts("SELECT * FROM "), ["events", "users", "funnel"]);
+        assert_eq!(texts("SELECT * FROM "), ["events", "users", "\"Big table\"", "funnel"]);
         assert_eq!(texts("SELECT * FROM ev"), ["events"]);
         assert_eq!(texts("SELECT * FROM fu"), ["funnel"]);
+        assert_eq!(texts("WITH evening AS (SELECT 1) SELECT * FROM ev"), ["evening", "events"]);
         assert_eq!(texts("SELECT wind"), ["window", "window_funnel"]);
         assert_eq!(texts("SELECT * FROM events WHERE cou"), ["country", "count"]);
-        assert_eq!(texts("SELECT users."), ["user_id", "plan"]);
-        assert_eq!(texts("SELECT e.pl"), ["plan"]);
         assert!(texts("SELECT 1 -- sel").is_empty());
+        assert_eq!(texts("SET tenure.time_"), ["tenure.time_unit", "tenure.time_zone"]);
+    }
+
+    #[test]
+    fn columns_are_those_of_the_tables_that_are_named() {
+        assert_eq!(texts("SELECT | FROM users"), ["user_id", "plan"]);
+        assert_eq!(texts("SELECT users."), ["user_id", "plan"]);
+        assert_eq!(texts("SELECT e.| FROM users u JOIN events e"), ["user_id", "ts", "country", "event"]);
+        assert_eq!(texts("SELECT u.| FROM users u JOIN events e"), ["user_id", "plan"]);
+        assert_eq!(texts("SELECT e.pl"), ["plan"]);
+        assert_eq!(texts("SELECT f.s| FROM funnel(events, steps => ['a']) AS f"), ["step"]);
+        assert_eq!(texts("SELECT * FROM trend(users, by => "), ["user_id", "plan"]);
+        assert_eq!(texts("SELECT * FROM trend((SELECT * FROM users), by => [user_id, |])"), ["user_id", "plan"]);
+        assert_eq!(texts("SELECT | FROM \"Big table\""), ["\"a b\"", "\"q\"\"q\""]);
+        assert_eq!(texts("SELECT \"a| FROM \"Big table\""), ["a b\""]);
     }
 
     #[test]
     fn arguments_and_their_words_are_offered() {
-        assert_eq!(texts("SELECT * FROM retention(events, uni"), ["unit =>", "union"]);
+        assert_eq!(texts("SELECT * FROM retention(events, uni"), ["unit =>"]);
         assert_eq!(texts("SELECT * FROM retention((SELECT 1 FROM users), start => 'a', typ"), ["type =>"]);
+        let left = texts("SELECT * FROM retention(events, unit => 'week', ");
+        assert!(left.contains(&"type =>".into()) && !left.contains(&"unit =>".into()), "{left:?}");
         assert_eq!(
             texts("SELECT * FROM retention(events, unit => '"),
             ["hour'", "day'", "week'", "month'", "quarter'", "year'"]
         );
+        assert_eq!(
+            texts("SELECT * FROM retention(events, unit => '|')"),
+            ["hour", "day", "week", "month", "quarter", "year"]
+        );
         assert_eq!(texts("SELECT * FROM funnel(events, steps => ['a'], entry => 'b"), ["best'"]);
-        assert!(texts("SELECT * FROM funnel(events, steps => ['a").is_empty());
+        assert!(texts("SELECT * FROM funnel(events, entry => ").contains(&"'best'".into()));
+        assert!(texts("SELECT * FROM funnel(events, within => ").contains(&"INTERVAL".into()));
         assert!(!texts("SELECT count(user_id, uni").contains(&"unit =>".to_string()));
+    }
+
+    #[test]
+    fn events_are_offered_by_frequency_and_in_quotes() {
+        let all = ["purchase'", "page view'", "it''s'", "add_to_cart'"];
+        assert_eq!(texts("SELECT * FROM funnel(events, steps => ['"), all);
+        assert_eq!(texts("SELECT * FROM funnel(events, steps => ['purchase', 'p"), ["purchase'", "page view'"]);
+        assert_eq!(texts("SELECT * FROM funnel(events, steps => ['it''"), ["it''s'"]);
+        assert_eq!(texts("SELECT * FROM funnel(events, steps => ['cart"), ["add_to_cart'"], "or else what holds it");
+        assert_eq!(texts("SELECT * FROM funnel(events, steps => ['add|', 'b'])"), ["add_to_cart"]);
+        assert_eq!(texts("SELECT * FROM funnel(events, steps => [")[..2], ["'purchase'", "'page view'"]);
+        assert_eq!(texts("SELECT * FROM events WHERE event = 'pu"), ["purchase'"]);
+        assert_eq!(texts("SELECT * FROM events WHERE event IN ('a', 'pu"), ["purchase'"]);
+        assert_eq!(texts("SELECT * FROM events WHERE country = 'pu"), [""; 0]);
+        assert_eq!(texts("SELECT * FROM funnel(users, steps => ['"), [""; 0]);
+        assert_eq!(texts("\\explain SELECT * FROM funnel(events, steps => ['pu"), ["purchase'"]);
+    }
+
+    /// Ten thousand names: the most frequent come first, and no more than a screen holds.
+    #[test]
+    fn many_events_are_cut_to_the_most_frequent() {
+        let names: Vec<String> = (0..10_000).map(|at| format!("event {at:05}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let found = texts_of("SELECT * FROM funnel(events, steps => ['", &names).unwrap();
+        assert_eq!((found.len(), found[0].as_str(), found[199].as_str()), (MOST, "event 00000'", "event 00199'"));
+        assert_eq!(texts_of("SELECT * FROM funnel(events, steps => ['event 0999", &names).unwrap().len(), 10);
+        assert_eq!(texts_of("SELECT * FROM funnel(events, steps => ['9999", &names).unwrap(), ["event 09999'"]);
+    }
+
+    #[test]
+    fn events_that_are_being_read_are_waited_for() {
+        let words = words();
+        let known = Known { words: &words, events: &|_| None };
+        let line = "SELECT * FROM funnel(events, steps => ['";
+        assert!(offers(line, line.len(), &known).is_none());
+        assert!(offers("SELECT ", 7, &known).is_some());
     }
 
     #[test]
@@ -289,6 +496,8 @@ mod tests {
         assert_eq!(texts("\\d u"), ["users"]);
         assert_eq!(texts("\\format p"), ["parquet"]);
         assert_eq!(texts("\\x o"), ["on", "off"]);
+        assert_eq!(texts("\\keys v"), ["vi"]);
+        assert_eq!(texts("\\explain SELECT | FROM users"), ["user_id", "plan"]);
     }
 
     #[test]
@@ -304,6 +513,8 @@ mod tests {
         );
         assert_eq!(texts(&format!("\\i {root}/a")), [format!("{root}/a b.parquet")]);
         let line = format!("SELECT * FROM '{root}/pa");
-        assert_eq!(offers(&line, line.len(), &words())[0].from, "SELECT * FROM '".len());
+        let words = words();
+        let known = Known { words: &words, events: &|_| None };
+        assert_eq!(offers(&line, line.len(), &known).unwrap()[0].from, "SELECT * FROM '".len());
     }
 }

@@ -5,40 +5,58 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 
 use reedline::{
-    ColumnarMenu, EditCommand, Emacs, FileBackedHistory, Highlighter, KeyCode, KeyModifiers, MenuBuilder,
-    PromptEditMode, PromptHistorySearch, Reedline, ReedlineEvent, ReedlineMenu, StyledText, ValidationResult,
-    Validator, default_emacs_keybindings,
+    ColumnarMenu, DefaultHinter, EditCommand, EditMode, Emacs, FileBackedHistory, Highlighter, KeyCode, KeyModifiers,
+    Keybindings, MenuBuilder, PromptEditMode, PromptHistorySearch, PromptViMode, Reedline, ReedlineEvent, ReedlineMenu,
+    StyledText, ValidationResult, Validator, Vi, default_emacs_keybindings, default_vi_insert_keybindings,
+    default_vi_normal_keybindings, default_vi_visual_keybindings,
 };
 
 use super::SharedWords;
 use super::commands::is_command;
 use super::completion::SqlCompleter;
+use super::edit;
 use crate::cli::highlight::stretches;
+use crate::config::Keys;
 use crate::engine::split;
 
 const MENU: &str = "completion";
 const HISTORY_ENTRIES: usize = 10_000;
 
+/// Characters that are typed before a line of the history is shown behind them.
+const HINTED: usize = 3;
+
+/// What the editor is made of.
+pub(super) struct Parts<'a> {
+    pub words: &'a SharedWords,
+    pub completer: SqlCompleter,
+    pub history: Result<PathBuf, String>,
+    pub keys: Keys,
+    pub color: bool,
+    /// Where Ctrl-O puts the line for the user's text editor; none where there is no such thing.
+    pub edited: Option<PathBuf>,
+}
+
 /// An editor, and a warning where the history cannot be kept.
-pub(super) fn editor(words: &SharedWords, history: Result<PathBuf, String>, color: bool) -> (Reedline, Option<String>) {
-    let mut keys = default_emacs_keybindings();
-    keys.add_binding(
-        KeyModifiers::NONE,
-        KeyCode::Tab,
-        ReedlineEvent::UntilFound(vec![ReedlineEvent::Menu(MENU.into()), ReedlineEvent::MenuNext]),
-    );
-    keys.add_binding(KeyModifiers::SHIFT, KeyCode::BackTab, ReedlineEvent::MenuPrevious);
-    keys.add_binding(KeyModifiers::ALT, KeyCode::Enter, ReedlineEvent::Edit(vec![EditCommand::InsertNewline]));
-    let editor = Reedline::create()
-        .with_edit_mode(Box::new(Emacs::new(keys)))
+pub(super) fn editor(parts: Parts<'_>) -> (Reedline, Option<String>) {
+    let Parts { words, completer, history, keys, color, edited } = parts;
+    let mut editor = Reedline::create()
+        .with_edit_mode(mode(keys))
         .with_validator(Box::new(Complete))
         .with_highlighter(Box::new(Colors(Arc::clone(words))))
-        .with_completer(Box::new(SqlCompleter(Arc::clone(words))))
+        .with_completer(Box::new(completer))
         .with_menu(ReedlineMenu::EngineCompleter(Box::new(ColumnarMenu::default().with_name(MENU))))
         .with_quick_completions(true)
         .with_partial_completions(true)
         .with_ansi_colors(color)
         .use_bracketed_paste(true);
+    if let Some(file) = edited {
+        editor = editor.with_buffer_editor(edit::command(), file);
+    }
+    // Without colours a hint could not be told from what is typed.
+    if color {
+        let style = nu_ansi_term::Style::new().dimmed();
+        editor = editor.with_hinter(Box::new(DefaultHinter::default().with_style(style).with_min_chars(HINTED)));
+    }
     let kept = history.and_then(|path| {
         FileBackedHistory::with_file(HISTORY_ENTRIES, path.clone())
             .map_err(|e| format!("{}: {e}", path.display()))
@@ -51,6 +69,31 @@ pub(super) fn editor(words: &SharedWords, history: Result<PathBuf, String>, colo
         }
         Err(cause) => (editor, Some(format!("the history is not kept: {cause}"))),
     }
+}
+
+/// What the keys do.
+pub(super) fn mode(keys: Keys) -> Box<dyn EditMode> {
+    match keys {
+        Keys::Emacs => Box::new(Emacs::new(with_own(default_emacs_keybindings()))),
+        Keys::Vi => Box::new(Vi::new(
+            with_own(default_vi_insert_keybindings()),
+            with_own(default_vi_normal_keybindings()),
+            default_vi_visual_keybindings(),
+        )),
+    }
+}
+
+/// Keys that are the same in every mode in which a line is typed.
+fn with_own(mut keys: Keybindings) -> Keybindings {
+    keys.add_binding(
+        KeyModifiers::NONE,
+        KeyCode::Tab,
+        ReedlineEvent::UntilFound(vec![ReedlineEvent::Menu(MENU.into()), ReedlineEvent::MenuNext]),
+    );
+    keys.add_binding(KeyModifiers::SHIFT, KeyCode::BackTab, ReedlineEvent::MenuPrevious);
+    keys.add_binding(KeyModifiers::ALT, KeyCode::Enter, ReedlineEvent::Edit(vec![EditCommand::InsertNewline]));
+    keys.add_binding(KeyModifiers::CONTROL, KeyCode::Char('o'), ReedlineEvent::OpenEditor);
+    keys
 }
 
 /// Statements may hold names and addresses: nobody else reads them.
@@ -76,8 +119,11 @@ impl reedline::Prompt for Prompt {
         "".into()
     }
 
-    fn render_prompt_indicator(&self, _mode: PromptEditMode) -> Cow<'_, str> {
-        "> ".into()
+    fn render_prompt_indicator(&self, mode: PromptEditMode) -> Cow<'_, str> {
+        match mode {
+            PromptEditMode::Vi(PromptViMode::Normal | PromptViMode::Visual) => ": ".into(),
+            _ => "> ".into(),
+        }
     }
 
     fn render_prompt_multiline_indicator(&self) -> Cow<'_, str> {

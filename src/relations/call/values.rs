@@ -86,7 +86,7 @@ impl Call<'_> {
     pub fn chosen(&mut self, argument: &Argument) -> Result<Option<&'static str>> {
         let Some(given) = self.text(argument)? else { return Ok(None) };
         let lower = given.to_lowercase();
-        let words = argument.words();
+        let words = argument.takes().words;
         match words.iter().find(|word| **word == lower) {
             Some(found) => Ok(Some(found)),
             None => {
