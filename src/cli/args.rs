@@ -136,7 +136,7 @@ pub enum Command {
     Erase(EraseArgs),
     /// Remove the data files of old versions of a managed table
     Vacuum(VacuumArgs),
-    /// Look for damage in a managed table
+    /// Look for damage in a managed table, or for what makes answers wrong in the data of any
     Doctor(DoctorArgs),
     /// List the systems whose exports ingest knows, or show what is read of one
     Presets(PresetsArgs),
@@ -213,12 +213,24 @@ pub struct VacuumArgs {
 /// `tenure doctor`.
 #[derive(Debug, Args)]
 pub struct DoctorArgs {
-    /// The table's folder
+    /// A managed table's folder, to look for damage; without it, what the tables hold is looked at
     #[arg(value_name = "DIR")]
-    pub folder: PathBuf,
-    /// Read every file to its last byte, not only the log
+    pub folder: Option<PathBuf>,
+    /// Read every file of the managed table to its last byte, not only the log
     #[arg(long)]
     pub verify: bool,
+    /// Name a Parquet file, folder, glob or managed table as a table to look at; may be repeated
+    #[arg(short = 't', long = "table", value_name = "NAME=PATH", value_parser = pair)]
+    pub tables: Vec<(String, String)>,
+    /// Folder of the workspace file tenure.toml whose tables are looked at [default: the current folder]
+    #[arg(short = 'w', long, value_name = "DIR")]
+    pub workspace: Option<PathBuf>,
+    /// The time that counts as now, as in 2025-07-01
+    #[arg(long, value_name = "TIME")]
+    pub as_of: Option<String>,
+    /// Memory that the checks may use, as in 512MB or 4GiB [default: no limit]
+    #[arg(long, value_name = "SIZE", value_parser = bytes)]
+    pub memory: Option<usize>,
     /// No progress bar and no closing line
     #[arg(short = 'q', long)]
     pub quiet: bool,

@@ -65,7 +65,7 @@ async fn dispatch(cli: Cli, terminal: Terminal, queries: Handle) -> Result<(), S
         Some(Command::Erase(wanted)) => erase::run(wanted, terminal).await,
         Some(Command::Ingest(wanted)) => ingest::run(*wanted, terminal).await,
         Some(Command::Vacuum(wanted)) => vacuum::run(wanted, terminal).await,
-        Some(Command::Doctor(wanted)) => doctor::run(wanted, terminal).await,
+        Some(Command::Doctor(wanted)) => doctor::run(wanted, terminal, queries).await,
         Some(Command::Demo(wanted)) => demo::run(wanted, terminal, queries).await,
         Some(Command::Completions(wanted)) => shell::completions(wanted.shell),
         Some(Command::Man) => shell::manual(),

@@ -532,6 +532,11 @@ fn after<F: Future<Output = Result<()>> + Send + 'static>(
 }
 
 impl Answer {
+    /// Whether the rows come in an order that the plan knows of.
+    pub fn is_ordered(&self) -> bool {
+        self.plan.properties().output_ordering().is_some()
+    }
+
     /// Tells how far the query is while its stream is being read.
     pub fn meter(&self) -> ProgressMeter {
         ProgressMeter(Arc::clone(&self.plan))

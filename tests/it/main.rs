@@ -10,6 +10,7 @@ mod damage;
 mod delta_tables;
 mod differential;
 mod docs;
+mod doctor;
 mod erased;
 mod features;
 mod figures;

@@ -1,13 +1,15 @@
-//! `tenure doctor`: what is damaged in a managed table, a line for each place.
+//! What is damaged in a managed table, a line for each place.
 //!
 //! Deals with: the words about it. Does not deal with: finding it (`store::managed::damage`, `store::loads`).
 
-use super::args::DoctorArgs;
-use super::compact::{bar, files};
-use super::interrupt::Stopping;
-use super::session::{Stop, print};
-use super::terminal::Terminal;
-use super::vacuum::table_folder;
+use std::path::Path;
+
+use crate::cli::args::DoctorArgs;
+use crate::cli::compact::{bar, files};
+use crate::cli::interrupt::Stopping;
+use crate::cli::session::{Stop, print};
+use crate::cli::terminal::Terminal;
+use crate::cli::vacuum::table_folder;
 use crate::error::Error;
 use crate::output::thousands;
 use crate::store::loads;
@@ -15,8 +17,8 @@ use crate::store::managed::damage::{Examined, Found, examine};
 
 const TEMPLATE: &str = "{bar:24.cyan/dim} {percent:>3}%  {human_pos} of {human_len} files  {elapsed}, {eta} left";
 
-pub(super) async fn run(args: DoctorArgs, terminal: Terminal) -> Result<(), Stop> {
-    let folder = table_folder(&args.folder)?;
+pub(super) async fn run(folder: &Path, args: &DoctorArgs, terminal: Terminal) -> Result<(), Stop> {
+    let folder = table_folder(folder)?;
     let bar = bar(!args.quiet && args.verify, TEMPLATE);
     let stopping = Stopping::listen()?;
     let check = stopping.check();
@@ -71,7 +73,7 @@ fn told(examined: &Examined, verified: bool) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::cli::*;
 
     #[test]
     fn what_was_found_is_told() {
