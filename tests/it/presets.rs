@@ -168,7 +168,7 @@ fn exports_of_other_systems_are_refused() {
         for other in Folder::all().iter().filter(|other| other.name != preset.name) {
             for input in other.inputs() {
                 let place = Place::new();
-                let told = ingest(&place, &preset.name, &[input.clone()], &preset.args(), &[]);
+                let told = ingest(&place, &preset.name, std::slice::from_ref(&input), &preset.args(), &[]);
                 let names = told.contains(Path::new(&input).file_name().unwrap().to_str().unwrap());
                 let says = told.contains(&format!("is not what the preset '{}' reads", preset.name));
                 if !told.starts_with("exit 1") || !names || !says || place.path("data/events").exists() {

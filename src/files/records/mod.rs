@@ -1,6 +1,6 @@
 //! Records of other systems as rows: nested values to columns, lists to rows, several events of one record.
 //!
-//! Deals with: blocks of CSV and NDJSON in, rows as NDJSON out and from there through [`ndjson`], with lines and texts of the
+//! Deals with: blocks of CSV and NDJSON in, rows as NDJSON out and from there through `ndjson`, with lines and texts of the
 //! records in what is put aside. Does not deal with: how rules are written down (`ingest::preset`), types (`infer`, `cells`).
 //!
 //! ```text
