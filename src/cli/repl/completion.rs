@@ -112,10 +112,11 @@ fn sql(line: &str, pos: usize, known: &Known<'_>) -> Option<Vec<Offer>> {
             return Some(if words.files { files(place.typed, place.from, close) } else { Vec::new() });
         }
         Wants::Setting => list.add(words.settings.iter().map(String::as_str), true),
-        Wants::Table => {
-            list.add_names(place.queries.iter().copied(), true);
-            list.add_names(words.tables.iter().map(|t| t.name.as_str()), true);
-            if place.quote.is_none() {
+        Wants::Table | Wants::Input => {
+            let in_from = place.wants == Wants::Table;
+            list.add_names(place.queries.iter().copied(), in_from);
+            list.add_names(words.tables.iter().map(|t| t.name.as_str()), in_from);
+            if in_from && place.quote.is_none() {
                 list.add(words.relations.iter().map(String::as_str), false);
             }
         }
@@ -414,6 +415,7 @@ mod tests {
         assert_eq!(texts("SELECT * FROM ev"), ["events"]);
         assert_eq!(texts("SELECT * FROM fu"), ["funnel"]);
         assert_eq!(texts("WITH evening AS (SELECT 1) SELECT * FROM ev"), ["evening", "events"]);
+        assert_eq!(texts("SELECT * FROM funnel("), ["events", "users", "\"Big table\""]);
         assert_eq!(texts("SELECT wind"), ["window", "window_funnel"]);
         assert_eq!(texts("SELECT * FROM events WHERE cou"), ["country", "count"]);
         assert!(texts("SELECT 1 -- sel").is_empty());
