@@ -203,7 +203,7 @@ fn arguments_and_events_are_completed() {
     complete(", 'cart\t", "tenure> SELECT step FROM funnel(events, steps => ['page_view', 'add_to_cart'");
     complete("], wit\t", "tenure> SELECT step FROM funnel(events, steps => ['page_view', 'add_to_cart'], within =>");
     terminal.press(" INTERVAL '1 day') WHERE step = 2;\r");
-    prompt_after(&terminal, "│      2 │");
+    prompt_after(&terminal, "│       2 │");
     clear(&terminal);
     complete("SET tenure.time_z\t", "tenure> SET tenure.time_zone");
     terminal.press("= 'Europe/Berlin';\r");
