@@ -166,7 +166,12 @@ impl Session {
             }
         }
         // At the prompt the time of what failed interests nobody.
-        if self.timing && !told && !matches!(done, Err(Stop::BrokenPipe)) && !(self.keeps && done.is_err()) {
+        let untimed = match &done {
+            Ok(()) => told,
+            Err(Stop::BrokenPipe) => true,
+            Err(_) => self.keeps,
+        };
+        if self.timing && !untimed {
             let memory = if self.keeps { memory() } else { None };
             self.terminal.print_note(&format!("-- {}", Took { time: started.elapsed(), memory }));
         }

@@ -30,6 +30,7 @@ use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use datafusion::catalog::{CatalogProviderList, DynamicFileCatalog, MemoryCatalogProviderList, UrlTableFactory};
 use datafusion::common::TableReference;
+use datafusion::common::config::ExtensionOptions;
 use datafusion::error::DataFusionError;
 use datafusion::execution::{FunctionRegistry, SendableRecordBatchStream, SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{
@@ -239,9 +240,11 @@ impl Engine {
     /// The names that SET knows, by the alphabet.
     pub fn settings(&self) -> Vec<String> {
         let state = self.context.state();
-        let of_runtime = state.runtime_env().config_entries();
-        let mut names: Vec<String> =
-            state.config_options().entries().into_iter().chain(of_runtime).map(|entry| entry.key).collect();
+        // Options of an extension tell their names without its own.
+        let ours = TenureOptions::default().entries().into_iter().map(|entry| format!("tenure.{}", entry.key));
+        let theirs = state.config_options().entries().into_iter().chain(state.runtime_env().config_entries());
+        let theirs = theirs.map(|entry| entry.key).filter(|key| key.starts_with("datafusion."));
+        let mut names: Vec<String> = ours.chain(theirs).collect();
         names.sort_unstable();
         names.dedup();
         names

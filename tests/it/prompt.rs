@@ -5,7 +5,7 @@ use crate::repl::{Terminal, last_line, matches};
 
 const SHOP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/shop");
 
-/// Where a shell finds `tr`, `sed` and `head`.
+/// Where a shell finds `cat`, `sed` and `head`.
 fn path() -> String {
     std::env::var("PATH").unwrap()
 }
@@ -61,7 +61,7 @@ fn a_plan_of_the_last_statement() {
 #[test]
 fn what_the_screen_has_no_room_for_goes_to_the_pager() {
     let place = Place::new();
-    let environment = [("PATH", &path() as &str), ("PAGER", "tr a-z A-Z > paged.txt; echo was paged")];
+    let environment = [("PATH", &path() as &str), ("PAGER", "cat > paged.txt; echo was paged"), ("NO_COLOR", "1")];
     let terminal = Terminal::fresh(&place, &[], &environment);
     terminal.plain();
     assert!(terminal.answer("SELECT 'small' AS word;").contains("│ small │"));
@@ -70,17 +70,17 @@ fn what_the_screen_has_no_room_for_goes_to_the_pager() {
     let answer = terminal.answer("SELECT value AS number FROM generate_series(1, 123);");
     assert!(answer.contains("was paged") && !answer.contains("│"), "{answer}");
     let paged = place.read("paged.txt");
-    assert!(paged.contains("NUMBER") && paged.contains("│    123 │") && paged.contains("123 ROWS"), "{paged}");
+    assert!(paged.contains("│ number │") && paged.contains("│    123 │") && paged.contains("123 rows\n"), "{paged}");
     // Wider than the screen: nothing is cut.
     terminal.answer("SELECT repeat('word ', 100) AS text;");
-    assert!(place.read("paged.txt").contains(&"WORD ".repeat(100)));
+    assert!(place.read("paged.txt").contains(&"word ".repeat(100)));
     assert!(terminal.answer("\\last").contains("was paged"));
     // The user's own number of rows holds.
     terminal.answer("\\rows 3");
     assert!(terminal.answer("SELECT * FROM generate_series(1, 123);").contains("123 rows (first 3 shown"));
     assert_eq!(terminal.answer("\\pager off"), "the pager is off");
     assert!(terminal.answer("SELECT repeat('word ', 100) AS text;").contains('…'));
-    assert!(terminal.answer("\\pager on").starts_with("the pager is on: tr a-z"));
+    assert!(terminal.answer("\\pager on").starts_with("the pager is on: cat > "));
     assert!(terminal.answer("SELECT repeat('word ', 100) AS text;").contains("was paged"));
 }
 
@@ -203,7 +203,11 @@ fn arguments_and_events_are_completed() {
     complete(", 'cart\t", "tenure> SELECT step FROM funnel(events, steps => ['page_view', 'add_to_cart'");
     complete("], wit\t", "tenure> SELECT step FROM funnel(events, steps => ['page_view', 'add_to_cart'], within =>");
     terminal.press(" INTERVAL '1 day') WHERE step = 2;\r");
-    prompt_after(&terminal, "│      2 │");
+    prompt_after(&terminal, "│       2 │");
+    clear(&terminal);
+    complete("SET tenure.time_z\t", "tenure> SET tenure.time_zone");
+    terminal.press("= 'Europe/Berlin';\r");
+    prompt_after(&terminal, "ok");
 }
 
 /// Names of events are data of somebody else.

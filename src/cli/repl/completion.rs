@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::path::{MAIN_SEPARATOR, Path};
 use std::sync::{Arc, PoisonError};
 
-use reedline::{Completer, CompletionResult, CompletionStatus, Span, Suggestion};
+use reedline::{Completer, CompletionResult, CompletionStatus, Partial, Span, Suggestion};
 
 use super::SharedWords;
 use super::commands::COMMANDS;
@@ -42,9 +42,12 @@ impl Completer for SqlCompleter {
             return CompletionResult::Pending;
         };
         // What would drive the terminal is not shown there, nor put into the line.
+        let offers: Vec<Offer> =
+            offers.into_iter().filter(|offer| matches!(escape(&offer.text), Cow::Borrowed(_))).collect();
+        // What those that are shown have in common need not be common to all.
+        let partial = (offers.len() > MOST).then(|| partial(line, pos, &offers)).flatten();
         let suggestions: Vec<Suggestion> = offers
             .into_iter()
-            .filter(|offer| matches!(escape(&offer.text), Cow::Borrowed(_)))
             .take(MOST)
             .map(|offer| Suggestion {
                 value: offer.text,
@@ -53,7 +56,7 @@ impl Completer for SqlCompleter {
                 ..Suggestion::default()
             })
             .collect();
-        CompletionResult::fresh(suggestions)
+        CompletionResult::fresh(suggestions).with_partial(partial)
     }
 
     fn poll_completion(&mut self) -> CompletionStatus {
@@ -100,6 +103,19 @@ fn offers(line: &str, pos: usize, known: &Known<'_>) -> Option<Vec<Offer>> {
     Some(found)
 }
 
+/// What all offers begin with in place of what is typed, which it must not take away.
+fn partial(line: &str, pos: usize, offers: &[Offer]) -> Option<Partial> {
+    let first = offers.first()?;
+    let mut common = first.text.as_str();
+    for offer in offers {
+        let same = common.char_indices().zip(offer.text.chars()).take_while(|((_, a), b)| a == b);
+        common = &common[..same.last().map_or(0, |((at, a), _)| at + a.len_utf8())];
+    }
+    let typed = line.get(first.from..pos)?;
+    let insert = if common.starts_with(typed) { common } else { typed };
+    Some(Partial { span: Span::new(first.from, pos), insert: insert.to_string() })
+}
+
 fn sql(line: &str, pos: usize, known: &Known<'_>) -> Option<Vec<Offer>> {
     let words = known.words;
     let Some(place) = place(line, pos, words) else { return Some(Vec::new()) };
@@ -112,10 +128,11 @@ fn sql(line: &str, pos: usize, known: &Known<'_>) -> Option<Vec<Offer>> {
             return Some(if words.files { files(place.typed, place.from, close) } else { Vec::new() });
         }
         Wants::Setting => list.add(words.settings.iter().map(String::as_str), true),
-        Wants::Table => {
-            list.add_names(place.queries.iter().copied(), true);
-            list.add_names(words.tables.iter().map(|t| t.name.as_str()), true);
-            if place.quote.is_none() {
+        Wants::Table | Wants::Input => {
+            let in_from = place.wants == Wants::Table;
+            list.add_names(place.queries.iter().copied(), in_from);
+            list.add_names(words.tables.iter().map(|t| t.name.as_str()), in_from);
+            if in_from && place.quote.is_none() {
                 list.add(words.relations.iter().map(String::as_str), false);
             }
         }
@@ -313,12 +330,12 @@ impl List<'_> {
         let typed = self.prefix.replace("\'\'", "\'");
         let before = self.found.len();
         let shown = |name: &&String| matches!(escape(name), Cow::Borrowed(_));
-        for name in names.iter().filter(|name| begins_with(name, &typed)).filter(shown).take(MOST) {
+        for name in names.iter().filter(|name| begins_with(name, &typed)).filter(shown) {
             self.add_text(name);
         }
         if self.found.len() == before && !typed.is_empty() {
             let typed = typed.to_lowercase();
-            for name in names.iter().filter(|name| name.to_lowercase().contains(&typed)).filter(shown).take(MOST) {
+            for name in names.iter().filter(|name| name.to_lowercase().contains(&typed)).filter(shown) {
                 self.add_text(name);
             }
         }
@@ -414,6 +431,7 @@ mod tests {
         assert_eq!(texts("SELECT * FROM ev"), ["events"]);
         assert_eq!(texts("SELECT * FROM fu"), ["funnel"]);
         assert_eq!(texts("WITH evening AS (SELECT 1) SELECT * FROM ev"), ["evening", "events"]);
+        assert_eq!(texts("SELECT * FROM funnel("), ["events", "users", "\"Big table\""]);
         assert_eq!(texts("SELECT wind"), ["window", "window_funnel"]);
         assert_eq!(texts("SELECT * FROM events WHERE cou"), ["country", "count"]);
         assert!(texts("SELECT 1 -- sel").is_empty());
@@ -470,13 +488,20 @@ mod tests {
         assert_eq!(texts("\\explain SELECT * FROM funnel(events, steps => ['pu"), ["purchase'"]);
     }
 
-    /// Ten thousand names: the most frequent come first, and no more than a screen holds.
+    /// Ten thousand names: all of them decide what is put into the line, and the most frequent are shown.
     #[test]
-    fn many_events_are_cut_to_the_most_frequent() {
+    fn many_events_are_narrowed_by_all_of_them() {
         let names: Vec<String> = (0..10_000).map(|at| format!("event {at:05}")).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let found = texts_of("SELECT * FROM funnel(events, steps => ['", &names).unwrap();
-        assert_eq!((found.len(), found[0].as_str(), found[199].as_str()), (MOST, "event 00000'", "event 00199'"));
+        assert_eq!((found.len(), found[0].as_str(), found[199].as_str()), (10_000, "event 00000'", "event 00199'"));
+        let common = |typed: &str| {
+            let offers: Vec<Offer> =
+                found.iter().map(|text| Offer { text: text.clone(), from: 1, space: false }).collect();
+            partial(&format!("'{typed}"), 1 + typed.len(), &offers).unwrap().insert
+        };
+        assert_eq!(common(""), "event 0");
+        assert_eq!(common("EV"), "EV", "what is typed is not taken away");
         assert_eq!(texts_of("SELECT * FROM funnel(events, steps => ['event 0999", &names).unwrap().len(), 10);
         assert_eq!(texts_of("SELECT * FROM funnel(events, steps => ['9999", &names).unwrap(), ["event 09999'"]);
     }

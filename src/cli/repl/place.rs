@@ -35,6 +35,8 @@ pub(super) enum Wants<'a> {
     Nothing,
     /// A table, or what else stands in FROM.
     Table,
+    /// A table or a query in brackets, for a call.
+    Input,
     /// A file.
     File,
     /// The name of a setting.
@@ -167,9 +169,12 @@ pub(super) fn place<'a>(line: &'a str, pos: usize, words: &Words) -> Option<Plac
     let (here, up) = (reader.top().id, reader.frames.iter().map(|frame| frame.id).collect::<Vec<_>>());
     let call = reader.call().map(|frame| frame.id);
     // What comes after the cursor may name tables, too.
+    let unwritten = after.trim_start_matches(|c: char| c.is_alphanumeric() || c == '_');
     let rest = match place.quote {
-        Some(quote) => after.find(quote).map_or("", |at| &after[at + 1..]),
-        None => after.trim_start_matches(|c: char| c.is_alphanumeric() || c == '_'),
+        // Texts may hold anything, names hardly a quote that opens the next one.
+        Some('\'') => after.find('\'').map_or("", |at| &after[at + 1..]),
+        Some(quote) => unwritten.strip_prefix(quote).unwrap_or(unwritten),
+        None => unwritten,
     };
     let from = line.len() - rest.len();
     let mut later = Reader { text: line, ..reader };
@@ -451,7 +456,7 @@ impl<'a> Reader<'a> {
         if is_relation(top) && top.argument.is_none() && top.fresh {
             let call = top.head.unwrap_or_default();
             return match top.items {
-                0 => Wants::Table,
+                0 => Wants::Input,
                 _ => Wants::Argument { call, given: top.given.clone() },
             };
         }

@@ -33,8 +33,6 @@ fn tables_stand_after_from_and_join_and_first_in_a_relation() {
         "DESCRIBE |",
         "SUMMARIZE |",
         "SELECT 1; SELECT * FROM |",
-        "SELECT * FROM funnel(|",
-        "SELECT * FROM funnel(ev|, steps => [])",
         "SELECT * FROM retention((SELECT * FROM |",
         "SELECT * FROM \"ev|",
         "SELECT * FROM -- the table\n |",
@@ -42,6 +40,8 @@ fn tables_stand_after_from_and_join_and_first_in_a_relation() {
     ] {
         assert_eq!(wants(line), Wants::Table, "{line}");
     }
+    assert_eq!(wants("SELECT * FROM funnel(|"), Wants::Input);
+    assert_eq!(wants("SELECT * FROM funnel(ev|, steps => [])"), Wants::Input);
     for line in ["SELECT * FROM events |", "SELECT extract(day FROM |", "SELECT a, |", "SELECT * FROM t WHERE x = 1, |"]
     {
         assert_ne!(wants(line), Wants::Table, "{line}");
