@@ -52,6 +52,17 @@ pub struct Workspace {
     /// Session options, as for `SET`.
     #[serde(default)]
     pub options: BTreeMap<String, toml::Value>,
+    /// How `tenure report` writes its pages.
+    #[serde(default)]
+    pub report: ReportEntry,
+}
+
+/// `[report]` of a workspace.
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReportEntry {
+    /// The page's template instead of the built-in one; relative to the workspace file.
+    pub template: Option<String>,
 }
 
 /// One table of a workspace.

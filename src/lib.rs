@@ -12,7 +12,7 @@
 //!    SQL ─▶ relations ─▶ functions ─▶ plan ─┬─▶ hash aggregation ──────────▶ functions::*Groups ─▶ algo, model
 //!        FROM funnel(..)  UDAF, UDF          └─▶ exec: one pass over users ──▶ the same ones        the same answers
 //!
-//!  cli ─▶ engine ─▶ RecordBatches ─▶ output (terminal, csv, json, markdown, parquet, arrow)
+//!  cli ─▶ engine ─▶ RecordBatches ─▶ output (terminal, csv, json, markdown, parquet, arrow, figures)
 //! ```
 //!
 //! Arrows point down only: `main → cli → engine → relations, plan → functions, exec, store → files → algo, model`, `cli → ingest → store`, and
@@ -50,7 +50,7 @@
 //! | [`plan`] | optimiser rules: which plans take which path |
 //! | [`exec`] | the hot path: input ordered by user, evaluated in one pass without hashing |
 //! | [`engine`] | the one place that assembles a session; runs statements |
-//! | [`output`] | record batches to terminal tables and files |
+//! | [`output`] | record batches to terminal tables, pictures and files |
 //! | [`cli`] | arguments, scripts, the prompt, one file for each subcommand |
 //! | [`config`] | `tenure.*` session options and `tenure.toml` |
 //! | [`error`] | the kinds of error, their one line of message, hints |

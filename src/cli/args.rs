@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
-use crate::output::Format;
+use crate::output::{Chart, Format};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -101,7 +101,7 @@ pub struct SessionArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Results")]
 pub struct OutputArgs {
-    /// table, csv, tsv, json, ndjson, markdown, parquet or arrow [default: by the name of -o, else table]
+    /// table, csv, tsv, json, ndjson, markdown, parquet, arrow or svg [default: by the name of -o, else table]
     #[arg(long, value_name = "FORMAT", value_parser = format)]
     pub format: Option<Format>,
     /// Write the result to this file, whole or not at all; holds one result unless it is a table or markdown
@@ -110,6 +110,9 @@ pub struct OutputArgs {
     /// One line for each value instead of one for each row (table only)
     #[arg(short = 'x', long)]
     pub expanded: bool,
+    /// Draw the result in place of the table: what fits its columns, or funnel, heatmap, curve, lifecycle, histogram, flow, line, bars
+    #[arg(long, value_name = "KIND", num_args = 0..=1, require_equals = true, default_missing_value = "auto", value_parser = chart)]
+    pub chart: Option<Chart>,
     /// Tell the time of each statement on standard error
     #[arg(long)]
     pub timing: bool,
@@ -411,6 +414,10 @@ pub(super) fn pair(text: &str) -> Result<(String, String), String> {
         Some((name, value)) if !name.trim().is_empty() => Ok((name.trim().into(), value.into())),
         _ => Err("expected NAME=VALUE".into()),
     }
+}
+
+fn chart(text: &str) -> Result<Chart, String> {
+    Chart::from_name(text).map_err(|e| e.message().to_string())
 }
 
 fn format(text: &str) -> Result<Format, String> {

@@ -27,6 +27,7 @@ use std::process::ExitCode;
 
 use crate::engine::{Engine, Settings};
 use crate::error::{Error, Kind, Result};
+use crate::output::Format;
 
 pub use args::{Cli, parse};
 pub use functions::functions_markdown;
@@ -95,9 +96,14 @@ async fn statements(cli: Cli, terminal: Terminal, queries: Handle) -> Result<(),
     };
     let engine = Engine::open(&settings).await?;
     let mut session = Session::new(engine, terminal, queries.clone(), interactive);
-    session.params = cli.session.params.into_iter().collect();
+    session.params = cli.session.params.into_iter().map(|(name, typed)| (name, typed.into())).collect();
     session.format = cli.output.format.or(out.as_ref().map(OutFile::format)).unwrap_or(session.format);
     session.expanded = cli.output.expanded;
+    session.chart = cli.output.chart;
+    if session.chart.is_some() && !matches!(session.format, Format::Table | Format::Svg) {
+        let name = session.format.name();
+        return Err(Error::usage(format!("--chart draws a table or svg, and the format is {name}")).into());
+    }
     session.timing = cli.output.timing;
     session.quiet = cli.output.quiet;
     session.timeout = cli.session.timeout;

@@ -20,7 +20,7 @@ use super::progress::Progress;
 use super::terminal::Terminal;
 use crate::engine::{Engine, Params, ProgressMeter, Stop as StopPlanning};
 use crate::error::{Error, Result};
-use crate::output::{Faults, Format, NewFile, Sink, Style, Visible, Watched, sink, thousands};
+use crate::output::{Chart, Faults, Format, NewFile, Sink, Style, Visible, Watched, sink, thousands};
 
 /// Rows of a table on a terminal, unless `\rows` says otherwise.
 const ROWS_ON_TERMINAL: usize = 40;
@@ -52,6 +52,8 @@ pub(super) struct Session {
     pub params: Params,
     pub format: Format,
     pub expanded: bool,
+    /// Draws results in place of tables; at the prompt the next one.
+    pub chart: Option<Chart>,
     pub timing: bool,
     pub quiet: bool,
     /// Rows of a table on the terminal; `None` is all.
@@ -99,6 +101,7 @@ impl Session {
             params: Params::new(),
             format: Format::Table,
             expanded: false,
+            chart: None,
             timing: false,
             quiet: false,
             rows: Some(ROWS_ON_TERMINAL),
@@ -115,6 +118,9 @@ impl Session {
         let started = Instant::now();
         let done = self.execute_until_done(statement, started).await;
         self.engine.notes().iter().for_each(|note| self.terminal.print_warning(note));
+        if self.interactive {
+            self.chart = None;
+        }
         if self.interactive && done.is_err() {
             // What a failed statement wrote is worth nothing, and may fill the disk: the next one starts the file anew.
             if let Some(out) = &mut self.out {
@@ -235,8 +241,14 @@ impl Session {
         if answers_with_a_count(statement, schema) {
             return Ok(Use::Count(0));
         }
+        // In a script, or at the prompt, some results are no picture; a kind that was asked for by name has to fit.
+        let chart = self.chart.filter(|chart| *chart != Chart::Fitting || chart.fits(schema));
+        if chart != self.chart && self.format == Format::Table {
+            self.terminal.print_note("no chart fits these columns; they are shown as a table");
+        }
+        let style = Style { chart, ..self.style() };
         if let Some(out) = &mut self.out {
-            let style = Style { expanded: self.expanded, ..Style::default() };
+            let style = Style { expanded: self.expanded, chart, ..Style::default() };
             let writer = BufWriter::with_capacity(1 << 16, Watched::new(out.next_result()?, faults));
             return sink(out.format, schema, style, writer).map(Use::Result);
         }
@@ -245,13 +257,13 @@ impl Session {
         // A terminal obeys control characters; files and pipes get the bytes.
         if self.terminal.stdout && self.format != Format::Table {
             let writer = BufWriter::with_capacity(1 << 16, Visible::new(watched));
-            return sink(self.format, schema, self.style(), writer).map(Use::Result);
+            return sink(self.format, schema, style, writer).map(Use::Result);
         }
         let mut writer = BufWriter::with_capacity(1 << 16, watched);
         if self.format.concatenates() && self.results_on_stdout > 0 && !self.interactive {
             let _ = writer.write_all(b"\n");
         }
-        sink(self.format, schema, self.style(), writer).map(Use::Result)
+        sink(self.format, schema, style, writer).map(Use::Result)
     }
 
     fn check_stdout(&self) -> Result<()> {
@@ -276,6 +288,7 @@ impl Session {
             color: self.terminal.color(),
             footer: self.terminal.stdout,
             expanded: self.expanded,
+            chart: self.chart,
         }
     }
 
@@ -303,7 +316,7 @@ impl Session {
     pub fn show(&self, batch: &RecordBatch) -> Result<(), Stop> {
         let faults = Faults::default();
         let writer = BufWriter::new(Watched::new(std::io::stdout(), &faults));
-        let style = Style { max_rows: None, footer: false, expanded: false, ..self.style() };
+        let style = Style { max_rows: None, footer: false, expanded: false, chart: None, ..self.style() };
         let mut table = sink(Format::Table, &batch.schema(), style, writer)?;
         table.write(batch).and_then(|()| table.finish()).map_err(|e| self.explain(e, &faults))
     }

@@ -3,6 +3,7 @@
 //! Deals with: opening a session, running one statement, telling what tables there are.
 //! Does not deal with: printing, files of results, the command line (`cli`, `output`).
 
+mod condition;
 mod copy;
 mod deep;
 mod described;
@@ -61,6 +62,8 @@ use crate::{functions, plan, relations, store};
 
 pub use crate::plan::Stop;
 pub use relations::{argument_names as arguments_of, words as words_of};
+pub use condition::Condition;
+pub use params::{Param, placeholders};
 pub use script::{Script, Statement, split};
 
 /// What a session is opened with.
@@ -83,8 +86,8 @@ pub struct Settings {
     pub options: Vec<(String, String)>,
 }
 
-/// Named query parameters (`$name`), as typed by the user.
-pub type Params = std::collections::BTreeMap<String, String>;
+/// Named query parameters (`$name`) with their values.
+pub type Params = std::collections::BTreeMap<String, Param>;
 
 /// A session.
 #[derive(Clone)]

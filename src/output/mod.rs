@@ -9,6 +9,7 @@ mod cell;
 mod csv;
 mod expanded;
 mod far_times;
+mod figure;
 mod file;
 mod json;
 mod markdown;
@@ -27,6 +28,7 @@ use arrow::datatypes::SchemaRef;
 use crate::error::{Error, Result, suggest};
 
 pub use cell::escape;
+pub use figure::{Chart, Figure, Kind};
 pub use file::{Faults, NewFile, Watched};
 pub use visible::{Visible, visible};
 
@@ -58,6 +60,8 @@ pub enum Format {
     Parquet,
     /// Arrow IPC file.
     Arrow,
+    /// A picture, as its columns ask for.
+    Svg,
 }
 
 /// How tables are drawn.
@@ -73,11 +77,13 @@ pub struct Style {
     pub footer: bool,
     /// One line for each value instead of one for each row.
     pub expanded: bool,
+    /// A picture in place of the table; which one a [`Format::Svg`] holds.
+    pub chart: Option<Chart>,
 }
 
 impl Format {
     /// Every format, in the order of the help.
-    pub const ALL: [Format; 8] = [
+    pub const ALL: [Format; 9] = [
         Format::Table,
         Format::Csv,
         Format::Tsv,
@@ -86,6 +92,7 @@ impl Format {
         Format::Markdown,
         Format::Parquet,
         Format::Arrow,
+        Format::Svg,
     ];
 
     /// The name, as in `--format csv`.
@@ -99,6 +106,7 @@ impl Format {
             Format::Markdown => "markdown",
             Format::Parquet => "parquet",
             Format::Arrow => "arrow",
+            Format::Svg => "svg",
         }
     }
 
@@ -113,6 +121,7 @@ impl Format {
             Format::Markdown => &["md"],
             Format::Parquet => &["parquet"],
             Format::Arrow => &["arrow", "feather"],
+            Format::Svg => &["svg"],
         }
     }
 
@@ -151,6 +160,13 @@ where
 {
     Ok(match format {
         Format::Table if plan::is_plan(schema) => Box::new(plan::Plan::new(style, writer)),
+        Format::Table if style.chart.is_some() => {
+            let pen = figure::Pen::Text { width: style.width.unwrap_or(80), color: style.color };
+            Box::new(figure::Drawing::new(schema, style.chart.unwrap_or_default(), pen, writer)?)
+        }
+        Format::Svg => {
+            Box::new(figure::Drawing::new(schema, style.chart.unwrap_or_default(), figure::Pen::Svg, writer)?)
+        }
         Format::Table if style.expanded => Box::new(expanded::Expanded::new(schema, style, writer)),
         Format::Table => Box::new(table::Table::new(schema, style, writer)),
         Format::Csv => Box::new(csv::Csv::new(schema, b',', writer)),

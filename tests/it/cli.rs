@@ -52,11 +52,13 @@ fn help_tells_everything() {
           --set <KEY=VALUE>     Set a session option, as SET does; may be repeated
 
     Results:
-          --format <FORMAT>  table, csv, tsv, json, ndjson, markdown, parquet or arrow [default: by the
-                             name of -o, else table]
+          --format <FORMAT>  table, csv, tsv, json, ndjson, markdown, parquet, arrow or svg [default: by
+                             the name of -o, else table]
       -o, --output <FILE>    Write the result to this file, whole or not at all; holds one result unless
                              it is a table or markdown
       -x, --expanded         One line for each value instead of one for each row (table only)
+          --chart[=<KIND>]   Draw the result in place of the table: what fits its columns, or funnel,
+                             heatmap, curve, lifecycle, histogram, flow, line, bars
           --timing           Tell the time of each statement on standard error
       -q, --quiet            No progress line and no greeting
 
@@ -262,12 +264,12 @@ fn usage_mistakes_exit_with_2() {
 
     For more information, try '--help'.
     "#);
-    assert_snapshot!(place.run(&["-o", "x.xls", "-c", "SELECT 1"]), @r#"
+    assert_snapshot!(place.run(&["-o", "x.xls", "-c", "SELECT 1"]), @r"
     exit 2
     -- stderr
     error: cannot tell the format of 'x.xls' from its name
-    hint: use one of .txt, .csv, .tsv, .json, .ndjson, .jsonl, .md, .parquet, .arrow, .feather, or name the format
-    "#);
+    hint: use one of .txt, .csv, .tsv, .json, .ndjson, .jsonl, .md, .parquet, .arrow, .feather, .svg, or name the format
+    ");
 }
 
 #[test]

@@ -125,23 +125,37 @@ fn every_analysis_answers() {
     }
 }
 
-/// The README's ```sql blocks run, and print what the ```text block below them says.
+/// The README's ```sql blocks run, and print what the ```text block below them says: a table, or else the chart. A picture below a block
+/// is its result drawn as SVG.
 #[test]
 fn every_block_of_the_readme_runs_and_prints_what_it_says() {
     let text = std::fs::read_to_string(root().join("README.md")).unwrap();
     let asked = Asked::workspace("shop");
-    let mut compared = 0;
+    let (mut compared, mut pictures) = (0, 0);
     for (number, block) in text.split("```sql\n").skip(1).enumerate() {
         let place = format!("README.md, block {}", number + 1);
         let (sql, rest) = block.split_once("```").unwrap_or_else(|| panic!("{place} is not closed"));
         run(&asked, &place, sql);
+        let answer = |options: &[&str]| {
+            let shop = root().join("testdata/shop");
+            let args = ["-w", shop.to_str().unwrap(), "-c", sql].into_iter().chain(options.iter().copied());
+            String::from_utf8(crate::program::Place::new().tenure().args(args).output().unwrap().stdout).unwrap()
+        };
+        if let Some(file) = rest.trim_start().strip_prefix("![").and_then(|p| p.split(['(', ')']).nth(1)) {
+            let svg = answer(&["--format", "svg"]);
+            if std::env::var("TENURE_WRITE_MANUAL").is_ok() {
+                std::fs::write(root().join(file), &svg).unwrap();
+            }
+            let drawn = std::fs::read_to_string(root().join(file)).unwrap();
+            assert!(drawn == svg, "{place}: {file} is not its result; TENURE_WRITE_MANUAL=1 draws it");
+            pictures += 1;
+            continue;
+        }
         let Some(printed) = rest.trim_start().strip_prefix("```text\n") else { continue };
         let printed = printed.split_once("```").unwrap_or_else(|| panic!("{place}: its result is not closed")).0;
-        let shop = root().join("testdata/shop");
-        let answer =
-            crate::program::Place::new().tenure().args(["-w", shop.to_str().unwrap(), "-c", sql]).output().unwrap();
-        assert_eq!(String::from_utf8(answer.stdout).unwrap().trim(), printed.trim(), "{place}");
+        let options: &[&str] = if printed.starts_with('┌') { &[] } else { &["--chart"] };
+        assert_eq!(answer(options).trim(), printed.trim(), "{place}");
         compared += 1;
     }
-    assert!(compared >= 4, "only {compared} results are shown");
+    assert!(compared >= 4 && pictures >= 2, "only {compared} results and {pictures} pictures are shown");
 }

@@ -12,6 +12,7 @@ mod differential;
 mod docs;
 mod erased;
 mod features;
+mod figures;
 mod files;
 mod files_exact;
 mod files_mixed;

@@ -14,7 +14,7 @@ use crate::cli::session::{OutFile, Session, Stop};
 use crate::engine::{TableInfo, catalogue};
 use crate::error::{Error, Result, nearest, suggest};
 
-use crate::output::Format;
+use crate::output::{Chart, Format};
 
 /// What the help shows of a command.
 pub(super) struct Spec {
@@ -34,6 +34,7 @@ pub(super) const COMMANDS: &[Spec] = &[
     spec("\\df", "[NAME]", "list tenure's functions, or show one in full"),
     spec("\\timing", "[on|off]", "tell the time of each statement"),
     spec("\\x", "[on|off]", "one line for each value instead of one for each row"),
+    spec("\\chart", "[KIND|off]", "draw the next statement's result in place of the table"),
     spec("\\rows", "[N|all]", "rows shown of a table"),
     spec("\\format", "[NAME]", "format of results: table, csv, tsv, json, ndjson, markdown"),
     spec("\\o", "[FILE]", "write the next result to a file (format by its name); without FILE: to the screen again"),
@@ -57,6 +58,7 @@ pub(super) enum Command {
     Functions(Option<String>),
     Timing(Option<bool>),
     Expanded(Option<bool>),
+    Chart(Option<Chart>),
     Rows(Option<Option<usize>>),
     Format(Option<Format>),
     Output(Option<PathBuf>),
@@ -106,6 +108,10 @@ pub(super) fn parse(line: &str) -> Result<Line> {
         "\\df" => Command::Functions(argument),
         "\\timing" => Command::Timing(switch(name, argument)?),
         "\\x" => Command::Expanded(switch(name, argument)?),
+        "\\chart" => Command::Chart(match argument.as_deref() {
+            Some("off") => None,
+            name => Some(Chart::from_name(name.unwrap_or("auto"))?),
+        }),
         "\\rows" => Command::Rows(rows(argument)?),
         "\\format" => Command::Format(argument.map(|a| Format::from_name(&a)).transpose()?),
         "\\o" => Command::Output(argument.map(PathBuf::from)),
@@ -182,6 +188,11 @@ pub(super) async fn run(session: &mut Session, command: Command) -> Result<After
             session.expanded = wanted.unwrap_or(!session.expanded);
             session.terminal.print_note(&format!("expanded display is {}", on_off(session.expanded)));
         }
+        Command::Chart(wanted) => {
+            session.chart = wanted;
+            let text = if wanted.is_some() { "the next result is drawn" } else { "the next result is a table" };
+            session.terminal.print_note(text);
+        }
         Command::Rows(wanted) => {
             session.rows = wanted.unwrap_or(session.rows);
             let shown = session.rows.map_or("all".into(), |n| n.to_string());
@@ -222,12 +233,13 @@ fn parameter(session: &mut Session, change: Option<(String, String)>) -> Result<
             session.params.remove(name.trim_start_matches('$'));
         }
         Some((name, value)) => {
-            session.params.insert(name.trim_start_matches('$').to_string(), value);
+            session.params.insert(name.trim_start_matches('$').to_string(), value.into());
         }
         None => {
             let column = |texts: Vec<&str>| Arc::new(StringArray::from(texts)) as ArrayRef;
             let names = column(session.params.keys().map(String::as_str).collect());
-            let values = column(session.params.values().map(String::as_str).collect());
+            let values: Vec<String> = session.params.values().map(ToString::to_string).collect();
+            let values = column(values.iter().map(String::as_str).collect());
             let batch = RecordBatch::try_from_iter([("parameter", names), ("value", values)]).map_err(Error::from)?;
             session.show(&batch)?;
         }
