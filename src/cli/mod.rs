@@ -16,6 +16,7 @@ mod interrupt;
 mod panic;
 mod progress;
 mod repl;
+mod report;
 mod script;
 mod session;
 mod shell;
@@ -38,6 +39,9 @@ use session::{OutFile, Session, Stop};
 use terminal::Terminal;
 use tokio::runtime::Handle;
 
+/// The exit code of a report that is done and raised an alert.
+const ALERT: u8 = 3;
+
 /// Runs what the command line asks for. Queries run on `queries`, which may be busy for long; this future's own runtime must
 /// stay free to hear signals.
 pub async fn run(cli: Cli, queries: Handle) -> ExitCode {
@@ -45,6 +49,7 @@ pub async fn run(cli: Cli, queries: Handle) -> ExitCode {
     interrupt::write_errors_are_told();
     match dispatch(cli, terminal, queries).await {
         Ok(()) | Err(Stop::BrokenPipe) => ExitCode::SUCCESS,
+        Err(Stop::Alert) => ExitCode::from(ALERT),
         Err(Stop::Interrupted(signal)) => ExitCode::from(interrupt::exit_code(signal)),
         Err(Stop::Failed(error)) => {
             terminal.print_error(&error);
@@ -63,6 +68,7 @@ async fn dispatch(cli: Cli, terminal: Terminal, queries: Handle) -> Result<(), S
         Some(Command::Vacuum(wanted)) => vacuum::run(wanted, terminal).await,
         Some(Command::Doctor(wanted)) => doctor::run(wanted, terminal).await,
         Some(Command::Demo(wanted)) => demo::run(wanted, terminal, queries).await,
+        Some(Command::Report(wanted)) => report::run(*wanted, terminal, queries).await,
         Some(Command::Completions(wanted)) => shell::completions(wanted.shell),
         Some(Command::Man) => shell::manual(),
         None => statements(cli, terminal, queries).await,

@@ -20,12 +20,20 @@ pub(super) struct Progress {
     meter: Option<ProgressMeter>,
     shown: bool,
     wanted: bool,
+    /// What stands before the line.
+    label: String,
 }
 
 impl Progress {
     /// `wanted` is false where nobody would see it.
     pub fn new(started: Instant, wanted: bool) -> Self {
-        Self { started, meter: None, shown: false, wanted }
+        Self { started, meter: None, shown: false, wanted, label: String::new() }
+    }
+
+    /// The same with a label before the line.
+    pub fn labelled(mut self, label: String) -> Self {
+        self.label = label;
+        self
     }
 
     /// From now on rows can be counted.
@@ -40,13 +48,18 @@ impl Progress {
             return;
         }
         let now = self.meter.as_ref().map(ProgressMeter::now).unwrap_or_default();
-        let _ = write!(std::io::stderr(), "\r{}\x1b[K", line(now, elapsed.as_secs()));
+        let _ = write!(std::io::stderr(), "\r{}{}\x1b[K", self.label, line(now, elapsed.as_secs()));
         self.shown = true;
     }
 
     /// Erases the line; it does not come back.
     pub fn end(&mut self) {
         self.wanted = false;
+        self.erase();
+    }
+
+    /// Erases the line until the next tick.
+    pub fn erase(&mut self) {
         if std::mem::take(&mut self.shown) {
             let _ = write!(std::io::stderr(), "\r\x1b[K");
         }
