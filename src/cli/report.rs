@@ -65,7 +65,8 @@ pub(super) async fn run(args: ReportArgs, terminal: Terminal, queries: Handle) -
                 Some(engine) => engine,
                 None => Engine::open(&settings).await?,
             };
-            let work = Work { report: &report, given, engine, formats: &formats, template: template.as_deref(), args: &args };
+            let work =
+                Work { report: &report, given, engine, formats: &formats, template: template.as_deref(), args: &args };
             work.run(terminal, &queries).await
         };
         match outcome.await {

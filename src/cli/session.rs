@@ -414,7 +414,11 @@ fn alive(queries: &Handle) -> usize {
 
 impl Task {
     /// Starts work whose planning hears `stop`.
-    pub fn spawn(queries: &Handle, stop: StopPlanning, work: impl Future<Output = Result<()>> + Send + 'static) -> Self {
+    pub fn spawn(
+        queries: &Handle,
+        stop: StopPlanning,
+        work: impl Future<Output = Result<()>> + Send + 'static,
+    ) -> Self {
         let before = alive(queries);
         Self { handle: queries.spawn(work), stop, queries: queries.clone(), before }
     }

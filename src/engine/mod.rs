@@ -61,9 +61,9 @@ use crate::relations::BehaviourRelations;
 use crate::{functions, plan, relations, store};
 
 pub use crate::plan::Stop;
-pub use relations::{argument_names as arguments_of, words as words_of};
 pub use condition::Condition;
 pub use params::{Param, placeholders};
+pub use relations::{argument_names as arguments_of, words as words_of};
 pub use script::{Script, Statement, split};
 
 /// What a session is opened with.

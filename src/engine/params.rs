@@ -9,8 +9,8 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::parser::{CopyToSource, Statement};
 use datafusion::sql::sqlparser::ast::{
-    DataType, Expr, Statement as SqlStatement, TimezoneInfo, TypedString, UnaryOperator, Value, ValueWithSpan, VisitMut,
-    VisitorMut,
+    DataType, Expr, Statement as SqlStatement, TimezoneInfo, TypedString, UnaryOperator, Value, ValueWithSpan,
+    VisitMut, VisitorMut,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
@@ -108,11 +108,7 @@ impl Param {
         // A negative number is not a literal in the grammar: it gets the sign as an operator.
         let number = |negative: bool, digits: String| {
             let positive = Expr::value(Value::Number(digits, false));
-            if negative {
-                Expr::UnaryOp { op: UnaryOperator::Minus, expr: Box::new(positive) }
-            } else {
-                positive
-            }
+            if negative { Expr::UnaryOp { op: UnaryOperator::Minus, expr: Box::new(positive) } } else { positive }
         };
         let typed = |data_type: DataType, text: String| {
             let value = Value::SingleQuotedString(text).into();

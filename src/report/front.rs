@@ -132,7 +132,10 @@ impl Report {
             Action::Setting => match own.first() {
                 Some(entry) => {
                     let place = self.place(entry.line);
-                    return Err(Error::user(format!("{place}: '{}' is of a query, and this statement returns no rows", entry.key)));
+                    return Err(Error::user(format!(
+                        "{place}: '{}' is of a query, and this statement returns no rows",
+                        entry.key
+                    )));
                 }
                 None => None,
             },
@@ -189,7 +192,11 @@ impl Report {
         for (other, other_line) in others {
             let line = if line == 0 { other_line } else { line };
             if other.name.to_lowercase() == section.name.to_lowercase() {
-                return Err(Error::user(format!("{}: two statements have the name '{}'", self.place(line), section.name)));
+                return Err(Error::user(format!(
+                    "{}: two statements have the name '{}'",
+                    self.place(line),
+                    section.name
+                )));
             }
             if other.slug == section.slug {
                 let (one, two, file) = (&other.name, &section.name, &section.slug);
@@ -244,8 +251,8 @@ fn action(statement: &str) -> Action {
         | ["CREATE", "OR", "REPLACE", "VIEW"]
         | ["CREATE", "TEMP" | "TEMPORARY", "VIEW", ..] => Action::Setting,
         [
-            verb @ ("COPY" | "INSERT" | "UPDATE" | "DELETE" | "MERGE" | "CREATE" | "DROP" | "ALTER" | "TRUNCATE" | "PREPARE"
-            | "EXECUTE" | "DEALLOCATE"),
+            verb @ ("COPY" | "INSERT" | "UPDATE" | "DELETE" | "MERGE" | "CREATE" | "DROP" | "ALTER" | "TRUNCATE"
+            | "PREPARE" | "EXECUTE" | "DEALLOCATE"),
             ..,
         ] => Action::Change((*verb).to_string()),
         _ => Action::Query,

@@ -6,6 +6,7 @@
 
 use std::path::Path;
 
+use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, Value as Any, context};
 use serde::Serialize;
 
@@ -105,9 +106,11 @@ impl Page {
             let said = row.said.as_ref().map(|said| format!(" ({said})")).unwrap_or_default();
             (row.name.clone(), format!("{}{said}", row.value))
         }));
-        head.extend(self.tables.iter().flat_map(|table| {
-            table.remarks.iter().map(|remark| (format!("Note on {}", table.name), remark.clone()))
-        }));
+        head.extend(
+            self.tables.iter().flat_map(|table| {
+                table.remarks.iter().map(|remark| (format!("Note on {}", table.name), remark.clone()))
+            }),
+        );
         head
     }
 }
@@ -191,7 +194,8 @@ impl Template {
     pub fn render(&self, page: &Page) -> Result<String> {
         let words = if page.lang == "zh" { CHINESE } else { ENGLISH };
         let template = self.environment.get_template(&self.name).map_err(|e| failed(&e))?;
-        template.render(context! { page => Any::from_serialize(page), words => Any::from_serialize(&words) }).map_err(|e| failed(&e))
+        let given = context! { page => Any::from(Serde(page)), words => Any::from(Serde(words)) };
+        template.render(given).map_err(|e| failed(&e))
     }
 }
 

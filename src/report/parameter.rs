@@ -3,7 +3,7 @@
 //! Deals with: types, defaults, dates relative to today. Does not deal with: several values (`ranges`), or how a value gets into a
 //! statement (`engine`).
 
-use jiff::ToSpan;
+use jiff::Span;
 use jiff::civil::{Date, DateTime};
 
 use crate::engine::Param;
@@ -166,7 +166,8 @@ fn default_of(text: &str) -> Option<(String, &str)> {
 
 /// `2025-03-03` and nothing else.
 fn date(text: &str) -> Option<Date> {
-    let shaped = text.len() == 10 && text.bytes().enumerate().all(|(at, b)| if at == 4 || at == 7 { b == b'-' } else { b.is_ascii_digit() });
+    let shaped = text.len() == 10
+        && text.bytes().enumerate().all(|(at, b)| if at == 4 || at == 7 { b == b'-' } else { b.is_ascii_digit() });
     if shaped { text.parse().ok() } else { None }
 }
 
@@ -231,11 +232,11 @@ impl Unit {
             return None;
         }
         let span = match self {
-            Unit::Day => steps.try_days(),
-            Unit::Week => steps.try_weeks(),
-            Unit::Month => steps.try_months(),
-            Unit::Quarter => (steps * 3).try_months(),
-            Unit::Year => steps.try_years(),
+            Unit::Day => Span::new().try_days(steps),
+            Unit::Week => Span::new().try_weeks(steps),
+            Unit::Month => Span::new().try_months(steps),
+            Unit::Quarter => Span::new().try_months(steps * 3),
+            Unit::Year => Span::new().try_years(steps),
         };
         date.checked_add(span.ok()?).ok()
     }
@@ -259,7 +260,17 @@ mod tests {
         let quoted = Parameter::declared("who text = 'it''s -- me'", 1).unwrap();
         assert_eq!((quoted.default.as_deref(), quoted.note), (Some("it's -- me"), None));
         assert_eq!(Parameter::declared("who text", 1).unwrap().default, None);
-        for wrong in ["x", "x dat", "1x int", "x int 5", "x int = ", "x int = five", "x text = 'open", "x-y int", "d date = 2025-02-30"] {
+        for wrong in [
+            "x",
+            "x dat",
+            "1x int",
+            "x int 5",
+            "x int = ",
+            "x int = five",
+            "x text = 'open",
+            "x-y int",
+            "d date = 2025-02-30",
+        ] {
             assert!(Parameter::declared(wrong, 1).is_err(), "{wrong}");
         }
     }
@@ -271,7 +282,10 @@ mod tests {
         assert_eq!(value("d date", "today").unwrap(), date("2025-03-31"));
         assert_eq!(value("d date", "today - 1 month").unwrap(), date("2025-02-28"));
         assert_eq!(value("d date", "today-1 year + 2 weeks - 1 day").unwrap(), date("2024-04-13"));
-        assert_eq!(value("t timestamp", "2025-03-03 10:30").unwrap(), Param::Timestamp("2025-03-03T10:30".parse().unwrap()));
+        assert_eq!(
+            value("t timestamp", "2025-03-03 10:30").unwrap(),
+            Param::Timestamp("2025-03-03T10:30".parse().unwrap())
+        );
         assert_eq!(value("t timestamp", "2025-03-03").unwrap(), Param::Timestamp("2025-03-03T00:00".parse().unwrap()));
         assert_eq!(value("n int", "-5").unwrap(), Param::Integer(-5));
         assert_eq!(value("x double", "1e-3").unwrap(), Param::Double(0.001));

@@ -5,8 +5,8 @@
 
 use jiff::civil::Date;
 
-use super::parameter::{Parameter, Type, Unit, Value};
 use super::Report;
+use super::parameter::{Parameter, Type, Unit, Value};
 use crate::engine::Param;
 use crate::error::{Error, Result, suggest};
 
@@ -84,7 +84,10 @@ fn values_of(parameter: &Parameter, text: &str, today: Date) -> Result<(Vec<Valu
     let (first, last) = (parameter.read(first, today)?.param, parameter.read(last, today)?.param);
     let wrong_step = |allowed: &str| {
         let (name, step) = (&parameter.name, step.unwrap_or_default());
-        Error::user(format!("parameter '{name}' goes by '{step}': a range of {}s goes by {allowed}", parameter.data_type.name()))
+        Error::user(format!(
+            "parameter '{name}' goes by '{step}': a range of {}s goes by {allowed}",
+            parameter.data_type.name()
+        ))
     };
     let mut values = Vec::new();
     let mut steps = 0;
@@ -95,7 +98,8 @@ fn values_of(parameter: &Parameter, text: &str, today: Date) -> Result<(Vec<Valu
                 let (count, unit) = step.split_at(step.find(|c: char| !c.is_ascii_digit()).unwrap_or(step.len()));
                 let count: i64 = if count.is_empty() { 1 } else { count.parse().unwrap_or(0) };
                 let unit = Unit::from_name(unit.trim()).filter(|_| (1..=100_000).contains(&count));
-                let unit = unit.ok_or_else(|| wrong_step("day, week, month, quarter or year, as in week or '2 weeks'"))?;
+                let unit =
+                    unit.ok_or_else(|| wrong_step("day, week, month, quarter or year, as in week or '2 weeks'"))?;
                 // From the first one always: after 31 January comes 28 February, and then 31 March.
                 unit.after(*first, steps * count).filter(|next| next <= last).map(Param::Date)
             }
@@ -104,7 +108,11 @@ fn values_of(parameter: &Parameter, text: &str, today: Date) -> Result<(Vec<Valu
                 if count < 1 {
                     return Err(wrong_step("a whole number from 1"));
                 }
-                steps.checked_mul(count).and_then(|far| first.checked_add(far)).filter(|next| next <= last).map(Param::Integer)
+                steps
+                    .checked_mul(count)
+                    .and_then(|far| first.checked_add(far))
+                    .filter(|next| next <= last)
+                    .map(Param::Integer)
             }
             _ => None,
         };
@@ -112,11 +120,17 @@ fn values_of(parameter: &Parameter, text: &str, today: Date) -> Result<(Vec<Valu
         values.push(Value { param, said: None });
         steps += 1;
         if values.len() > MOST_RUNS {
-            return Err(Error::user(format!("parameter '{}' is '{text}': a range has 10,000 values at most", parameter.name)));
+            return Err(Error::user(format!(
+                "parameter '{}' is '{text}': a range has 10,000 values at most",
+                parameter.name
+            )));
         }
     }
     if values.is_empty() {
-        return Err(Error::user(format!("parameter '{}' is '{text}': the range ends before it begins", parameter.name)));
+        return Err(Error::user(format!(
+            "parameter '{}' is '{text}': the range ends before it begins",
+            parameter.name
+        )));
     }
     Ok((values, true))
 }
@@ -131,10 +145,7 @@ mod tests {
         let report = Report::parse(Path::new("r.sql"), &format!("{declarations}\nSELECT 1")).unwrap();
         let typed: Vec<_> = typed.iter().map(|(n, t)| (n.to_string(), t.to_string())).collect();
         let runs = given(&report, &typed, "2025-03-31".parse().unwrap())?;
-        Ok(runs
-            .iter()
-            .map(|g| g.values.iter().map(|v| v.param.to_string()).collect::<Vec<_>>().join(","))
-            .collect())
+        Ok(runs.iter().map(|g| g.values.iter().map(|v| v.param.to_string()).collect::<Vec<_>>().join(",")).collect())
     }
 
     #[test]

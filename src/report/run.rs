@@ -18,7 +18,9 @@ use super::staging::Staging;
 use super::{Format, Given, Report, Section, Statement};
 use crate::engine::{Condition, Engine, Params, ProgressMeter, Stop};
 use crate::error::{Error, Result};
-use crate::output::{self, Chart, Faults, Figure, ShownCell, Sink, Style, Watched, Workbook, flush_right, shown, sink, thousands};
+use crate::output::{
+    self, Chart, Faults, Figure, ShownCell, Sink, Style, Watched, Workbook, flush_right, shown, sink, thousands,
+};
 
 /// Rows of a batch as files get them, however the query cuts them, so that the same rows give the same bytes.
 const BATCH_ROWS: usize = 8192;
@@ -140,7 +142,8 @@ async fn holds(engine: &Engine, query: &str, params: &Params, stop: &Stop) -> Re
     let mut true_rows = 0;
     while let Some(batch) = answer.stream.next().await {
         let batch = batch.map_err(|e| Error::from(e).at("--if"))?;
-        true_rows += batch.column(0).as_any().downcast_ref::<arrow::array::BooleanArray>().map_or(0, |c| c.true_count());
+        true_rows +=
+            batch.column(0).as_any().downcast_ref::<arrow::array::BooleanArray>().map_or(0, |c| c.true_count());
     }
     Ok(true_rows > 0)
 }
@@ -237,14 +240,17 @@ impl Running<'_> {
             done.map_err(|e| self.at(e))?;
             names.push(name);
         }
-        let alert = section.alert.as_ref().map(|(condition, _)| Alert { condition: condition.clone(), rows: alert_rows });
+        let alert =
+            section.alert.as_ref().map(|(condition, _)| Alert { condition: condition.clone(), rows: alert_rows });
         held.table(section, &schema, names, alert).map(Some).map_err(|e| self.at(e))
     }
 
     /// The alert as a condition over these columns.
     fn condition(&self, section: &Section, schema: &SchemaRef) -> Result<Option<Condition>> {
         let read = |(text, line): &(String, u64)| {
-            self.engine.condition(text, schema, self.params).map_err(|e| e.at(format!("{}: alert", self.report.place(*line))))
+            self.engine
+                .condition(text, schema, self.params)
+                .map_err(|e| e.at(format!("{}: alert", self.report.place(*line))))
         };
         section.alert.as_ref().map(read).transpose()
     }

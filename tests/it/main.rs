@@ -39,6 +39,7 @@ mod peers_fixture;
 mod program;
 mod reach;
 mod repl;
+mod report;
 mod statements;
 mod states;
 mod vacuumed;

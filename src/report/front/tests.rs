@@ -34,12 +34,16 @@ fn the_front_matter_is_read() {
 fn what_is_wrong_names_file_and_line() {
     assert_eq!(told("-- titel: x\nSELECT 1").split(':').take(2).collect::<Vec<_>>(), ["r.sql", "1"]);
     assert!(told("-- titel: x\nSELECT 1").contains("did you mean 'title'?"));
-    assert!(told("-- name: a\nSELECT 1;\n-- name: A\nSELECT 2").starts_with("r.sql:3: two statements have the name 'A'"));
+    assert!(
+        told("-- name: a\nSELECT 1;\n-- name: A\nSELECT 2").starts_with("r.sql:3: two statements have the name 'A'")
+    );
     assert!(told("-- name: a b\nSELECT 1;\n-- name: a-b\nSELECT 2").starts_with("r.sql:3: 'a b' and 'a-b' would both"));
     assert!(told("-- chart: pie\nSELECT 1").starts_with("r.sql:1: unknown chart 'pie'"));
     assert!(told("SELECT 1;\n-- title: late\nSELECT 2").starts_with("r.sql:2: 'title' belongs at the head"));
     assert!(told("-- title: a\n-- title: b\nSELECT 1").starts_with("r.sql:2: 'title' stands there twice"));
-    assert!(told("-- param: n int\n-- param: n text\nSELECT 1").starts_with("r.sql:2: parameter 'n' is declared in line 1"));
+    assert!(
+        told("-- param: n int\n-- param: n text\nSELECT 1").starts_with("r.sql:2: parameter 'n' is declared in line 1")
+    );
     assert!(told("-- param: n number\nSELECT 1").starts_with("r.sql:1: parameter 'n' has the unknown type 'number'"));
     assert!(told("\nSELECT\n $who").starts_with("r.sql:3: parameter $who is not declared"));
     assert!(told("-- alert: x > $who\nSELECT 1 AS x").starts_with("r.sql:1: parameter $who is not declared"));
@@ -47,7 +51,8 @@ fn what_is_wrong_names_file_and_line() {
     assert!(told("-- name: a\nSET x = 1;\nSELECT 1").starts_with("r.sql:1: 'name' is of a query"));
     assert!(told("-- rows: many\nSELECT 1").starts_with("r.sql:1: rows is 'many'"));
     assert!(told("-- name:\nSELECT 1").starts_with("r.sql:1: 'name' is empty"));
-    for change in ["COPY (SELECT 1) TO 'x.csv'", "DROP TABLE t", "INSERT INTO t SELECT 1", "CREATE TABLE t AS SELECT 1"] {
+    for change in ["COPY (SELECT 1) TO 'x.csv'", "DROP TABLE t", "INSERT INTO t SELECT 1", "CREATE TABLE t AS SELECT 1"]
+    {
         assert!(told(&format!("SELECT 1;\n{change}")).starts_with("r.sql:2: a report only reads"), "{change}");
     }
     assert!(told("-- nothing").contains("no statement"));
