@@ -55,6 +55,9 @@ pub struct Workspace {
     /// How the prompt is wanted.
     #[serde(default)]
     pub prompt: PromptEntry,
+    /// How `tenure report` writes its pages.
+    #[serde(default)]
+    pub report: ReportEntry,
 }
 
 /// How a workspace wants its prompt; what it does not say is as the program has it.
@@ -80,6 +83,14 @@ pub enum Keys {
     Emacs,
     /// Those of vi.
     Vi,
+}
+
+/// `[report]` of a workspace.
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReportEntry {
+    /// The page's template instead of the built-in one; relative to the workspace file.
+    pub template: Option<String>,
 }
 
 /// One table of a workspace.

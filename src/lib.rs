@@ -12,11 +12,11 @@
 //!    SQL ─▶ relations ─▶ functions ─▶ plan ─┬─▶ hash aggregation ──────────▶ functions::*Groups ─▶ algo, model
 //!        FROM funnel(..)  UDAF, UDF          └─▶ exec: one pass over users ──▶ the same ones        the same answers
 //!
-//!  cli ─▶ engine ─▶ RecordBatches ─▶ output (terminal, csv, json, markdown, parquet, arrow, figures)
+//!  cli, report ─▶ engine ─▶ RecordBatches ─▶ output (terminal, csv, json, markdown, parquet, arrow, workbooks, figures)
 //! ```
 //!
-//! Arrows point down only: `main → cli → engine → relations, plan → functions, exec, store → files → algo, model`, `cli → ingest → store`, and
-//! `cli → output`, which knows arrow, and of ours the writer of Parquet with checksums alone. `error` and `config` are for all. A test reads the `use` lines and checks it.
+//! Arrows point down only: `main → cli → report → engine → relations, plan → functions, exec, store → files → algo, model`, `cli → ingest → store`, and
+//! `cli, report → output`, which knows arrow, and of ours the writer of Parquet with checksums alone. `error` and `config` are for all. A test reads the `use` lines and checks it.
 //!
 //! # Where a funnel is computed
 //!
@@ -51,6 +51,7 @@
 //! | [`exec`] | the hot path: input ordered by user, evaluated in one pass without hashing |
 //! | [`engine`] | the one place that assembles a session; runs statements |
 //! | [`output`] | record batches to terminal tables, pictures and files |
+//! | [`report`] | a `.sql` file with front matter into a page, a workbook and files, together or not at all |
 //! | [`cli`] | arguments, scripts, the prompt, one file for each subcommand |
 //! | [`config`] | `tenure.*` session options and `tenure.toml` |
 //! | [`error`] | the kinds of error, their one line of message, hints |
@@ -105,5 +106,6 @@ pub mod model;
 pub mod output;
 pub mod plan;
 pub mod relations;
+pub mod report;
 pub mod sample;
 pub mod store;

@@ -22,7 +22,7 @@ Examples:
   tenure functions funnel                         arguments, columns and an example
   tenure ingest logs/ --into data                 CSV, NDJSON or Parquet into a managed table
 
-Exit codes: 0 done, 1 a statement or its data failed, 2 wrong usage.";
+Exit codes: 0 done, 1 a statement or its data failed, 2 wrong usage, 3 a report raised an alert.";
 
 /// User-behaviour analytics in SQL on Parquet: funnels, retention, cohorts, churn.
 #[derive(Debug, Parser)]
@@ -126,6 +126,8 @@ pub struct OutputArgs {
 pub enum Command {
     /// Show funnels, retention, cohorts and churn scores on sample data
     Demo(DemoArgs),
+    /// Make a folder to begin in: a made shop, tenure.toml, reports that run
+    Init(InitArgs),
     /// Make a shop's events and users of any size, as Parquet
     Generate(GenerateArgs),
     /// Take events from CSV, NDJSON or Parquet into a managed table
@@ -140,6 +142,8 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// List the systems whose exports ingest knows, or show what is read of one
     Presets(PresetsArgs),
+    /// Run a .sql report: a page, a workbook, files
+    Report(Box<ReportArgs>),
     /// List tenure's functions and relations, or show one in full
     Functions(FunctionsArgs),
     /// Print the script by which a shell completes commands and options
@@ -153,6 +157,17 @@ pub enum Command {
 pub struct CompletionsArgs {
     /// The shell
     pub shell: clap_complete::Shell,
+}
+
+/// `tenure init`.
+#[derive(Debug, Args)]
+pub struct InitArgs {
+    /// The folder, made where it is not there; files in it stay [default: the current folder]
+    #[arg(value_name = "DIR")]
+    pub folder: Option<PathBuf>,
+    /// No progress bar and no closing lines
+    #[arg(short = 'q', long)]
+    pub quiet: bool,
 }
 
 /// `tenure demo`.
@@ -398,6 +413,54 @@ pub struct IngestArgs {
 pub struct PresetsArgs {
     /// The preset to show
     pub name: Option<String>,
+}
+
+const REPORT_HELP: &str = "\
+Examples:
+  tenure report sql/reports/weekly.sql -p start=2025-03-03 -o out --format html,xlsx,parquet
+  tenure report weekly.sql -p start=2025-01-06..2025-03-31/week -o out
+  tenure report weekly.sql --if \"SELECT count(*) < 100 FROM events WHERE event = 'purchase'\"
+  tenure report --list sql/reports
+
+A report is SQL with front matter in its comments:
+  -- title: Weekly conversion
+  -- param: start date = today - 7 days -- the first day (also timestamp, int, double, text, bool)
+  -- name: Funnel              before each statement; also note, rows,
+  -- chart: funnel             auto, none or a kind of chart
+  -- alert: conversion < 0.02  a condition over the columns of the result
+  SELECT * FROM funnel(events, ..) ..
+
+Exit codes: 0 done, 1 something failed (a range goes on with its next value), 2 wrong usage,
+3 done, and an alert was raised.";
+
+/// `tenure report`.
+#[derive(Debug, Args)]
+#[command(after_help = REPORT_HELP)]
+pub struct ReportArgs {
+    /// The report's file; with --list a file or a folder of reports
+    #[arg(value_name = "REPORT", required_unless_present = "list")]
+    pub report: Option<PathBuf>,
+    /// Folder of the outputs; the files of a run appear together or not at all
+    #[arg(short = 'o', long = "output", value_name = "DIR", default_value = ".")]
+    pub output: PathBuf,
+    /// html, xlsx, parquet and csv, with commas between them
+    #[arg(long, value_name = "FORMATS", value_delimiter = ',', default_value = "html")]
+    pub format: Vec<String>,
+    /// Raise an alert (exit code 3) where this query of one BOOLEAN column answers true
+    #[arg(long = "if", value_name = "SQL")]
+    pub condition: Option<String>,
+    /// The page's template (Jinja) instead of the built-in one [default: that of tenure.toml]
+    #[arg(long, value_name = "FILE")]
+    pub template: Option<PathBuf>,
+    /// List reports with their parameters and statements, and run none
+    #[arg(long, conflicts_with_all = ["condition", "template"])]
+    pub list: bool,
+    /// No progress line and no closing lines; alerts are told all the same
+    #[arg(short = 'q', long)]
+    pub quiet: bool,
+    /// Tables and limits.
+    #[command(flatten)]
+    pub session: SessionArgs,
 }
 
 /// `tenure functions`.

@@ -12,12 +12,14 @@ mod functions;
 mod generate;
 mod highlight;
 mod ingest;
+mod init;
 mod interrupt;
 mod pager;
 mod panic;
 mod presets;
 mod progress;
 mod repl;
+mod report;
 mod script;
 mod session;
 mod shell;
@@ -41,6 +43,9 @@ use session::{OutFile, Session, Stop};
 use terminal::Terminal;
 use tokio::runtime::Handle;
 
+/// The exit code of a report that is done and raised an alert.
+const ALERT: u8 = 3;
+
 /// Runs what the command line asks for. Queries run on `queries`, which may be busy for long; this future's own runtime must
 /// stay free to hear signals.
 pub async fn run(cli: Cli, queries: Handle) -> ExitCode {
@@ -48,6 +53,7 @@ pub async fn run(cli: Cli, queries: Handle) -> ExitCode {
     interrupt::write_errors_are_told();
     match dispatch(cli, terminal, queries).await {
         Ok(()) | Err(Stop::BrokenPipe) => ExitCode::SUCCESS,
+        Err(Stop::Alert) => ExitCode::from(ALERT),
         Err(Stop::Interrupted(signal)) => ExitCode::from(interrupt::exit_code(signal)),
         Err(Stop::Failed(error)) => {
             terminal.print_error(&error);
@@ -66,7 +72,9 @@ async fn dispatch(cli: Cli, terminal: Terminal, queries: Handle) -> Result<(), S
         Some(Command::Ingest(wanted)) => ingest::run(*wanted, terminal).await,
         Some(Command::Vacuum(wanted)) => vacuum::run(wanted, terminal).await,
         Some(Command::Doctor(wanted)) => doctor::run(wanted, terminal, queries).await,
+        Some(Command::Init(wanted)) => init::run(wanted, terminal).await,
         Some(Command::Demo(wanted)) => demo::run(wanted, terminal, queries).await,
+        Some(Command::Report(wanted)) => report::run(*wanted, terminal, queries).await,
         Some(Command::Completions(wanted)) => shell::completions(wanted.shell),
         Some(Command::Man) => shell::manual(),
         None => statements(cli, terminal, queries).await,
@@ -100,7 +108,7 @@ async fn statements(cli: Cli, terminal: Terminal, queries: Handle) -> Result<(),
     };
     let engine = Engine::open(&settings).await?;
     let mut session = Session::new(engine, terminal, queries.clone(), interactive);
-    session.params = cli.session.params.into_iter().collect();
+    session.params = cli.session.params.into_iter().map(|(name, typed)| (name, typed.into())).collect();
     session.format = cli.output.format.or(out.as_ref().map(OutFile::format)).unwrap_or(session.format);
     session.expanded = cli.output.expanded;
     session.chart = cli.output.chart;

@@ -24,6 +24,8 @@ pub(super) struct Progress {
     left: TimeLeft,
     shown: bool,
     wanted: bool,
+    /// What stands before the line.
+    label: String,
 }
 
 /// How long it takes to read the rest, by what was read so far. Nothing is told that would take back what was told before, and nothing
@@ -61,7 +63,13 @@ impl TimeLeft {
 impl Progress {
     /// `wanted` is false where nobody would see it.
     pub fn new(started: Instant, wanted: bool) -> Self {
-        Self { started, meter: None, left: TimeLeft::default(), shown: false, wanted }
+        Self { started, meter: None, left: TimeLeft::default(), shown: false, wanted, label: String::new() }
+    }
+
+    /// The same with a label before the line.
+    pub fn labelled(mut self, label: String) -> Self {
+        self.label = label;
+        self
     }
 
     /// From now on rows can be counted.
@@ -76,13 +84,19 @@ impl Progress {
             return;
         }
         let now = self.meter.as_ref().map(ProgressMeter::now).unwrap_or_default();
-        let _ = write!(std::io::stderr(), "\r{}\x1b[K", line(now, elapsed.as_secs(), self.left.look(now, elapsed)));
+        let left = self.left.look(now, elapsed);
+        let _ = write!(std::io::stderr(), "\r{}{}\x1b[K", self.label, line(now, elapsed.as_secs(), left));
         self.shown = true;
     }
 
     /// Erases the line; it does not come back.
     pub fn end(&mut self) {
         self.wanted = false;
+        self.erase();
+    }
+
+    /// Erases the line until the next tick.
+    pub fn erase(&mut self) {
         if std::mem::take(&mut self.shown) {
             let _ = write!(std::io::stderr(), "\r\x1b[K");
         }

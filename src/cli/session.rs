@@ -38,6 +38,8 @@ pub(super) enum Stop {
     Failed(Error),
     /// A signal with this number came.
     Interrupted(u8),
+    /// A report is done, and a number crossed its line.
+    Alert,
     /// The reader of standard output has left: it has seen enough.
     BrokenPipe,
 }
@@ -289,12 +291,11 @@ impl Session {
 
     /// The query runs on its own task: neither its planning nor its panics hold up the session.
     fn start(&self, statement: &str) -> (Task, mpsc::Receiver<Event>) {
-        let before = alive(&self.queries);
         let (sender, receiver) = mpsc::channel(IN_FLIGHT);
         let (engine, params, statement) = (self.engine.clone(), self.params.clone(), statement.to_string());
         let stop = StopPlanning::default();
         let heard = stop.clone();
-        let handle = self.queries.spawn(async move {
+        let task = Task::spawn(&self.queries, stop, async move {
             let mut answer = engine.run_until(&heard, &statement, &params).await?;
             // A send fails only when the session no longer listens.
             let started = Event::Started(answer.schema.clone(), answer.meter());
@@ -308,7 +309,7 @@ impl Session {
             }
             Ok(())
         });
-        (Task { handle, stop, queries: self.queries.clone(), before }, receiver)
+        (task, receiver)
     }
 
     /// Decides what becomes of a result with these columns.
@@ -508,7 +509,7 @@ impl OutFile {
 }
 
 /// A query's task, which ends with its owner.
-struct Task {
+pub(super) struct Task {
     handle: JoinHandle<Result<()>>,
     /// Ends its planning, which does not wait for anything and would not see that it was aborted.
     stop: StopPlanning,
@@ -522,7 +523,17 @@ fn alive(queries: &Handle) -> usize {
 }
 
 impl Task {
-    async fn finish(mut self) -> Result<()> {
+    /// Starts work whose planning hears `stop`.
+    pub fn spawn(
+        queries: &Handle,
+        stop: StopPlanning,
+        work: impl Future<Output = Result<()>> + Send + 'static,
+    ) -> Self {
+        let before = alive(queries);
+        Self { handle: queries.spawn(work), stop, queries: queries.clone(), before }
+    }
+
+    pub async fn finish(mut self) -> Result<()> {
         match (&mut self.handle).await {
             Ok(done) => done,
             Err(e) if e.is_panic() => Err(super::panic::as_error()),
@@ -531,7 +542,7 @@ impl Task {
     }
 
     /// Stops the query and waits until its files are gone and its memory is free, unless it is deep in a long step.
-    async fn stop(mut self) {
+    pub async fn stop(mut self) {
         self.stop.ask();
         self.handle.abort();
         let tidy = async {

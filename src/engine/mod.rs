@@ -3,6 +3,7 @@
 //! Deals with: opening a session, running one statement, telling what tables there are.
 //! Does not deal with: printing, files of results, the command line (`cli`, `output`).
 
+mod condition;
 mod copy;
 mod deep;
 mod described;
@@ -60,8 +61,10 @@ use crate::relations::BehaviourRelations;
 use crate::{functions, plan, relations, store};
 
 pub use crate::plan::Stop;
+pub use condition::Condition;
 pub use event_names::{EventNames, Stamp};
 pub use last_result::{Keeper, LAST_RESULT, LastResult};
+pub use params::{Param, placeholders};
 pub use relations::{Takes, argument_names as arguments_of, takes};
 pub use script::{Script, Statement, split};
 
@@ -85,8 +88,8 @@ pub struct Settings {
     pub options: Vec<(String, String)>,
 }
 
-/// Named query parameters (`$name`), as typed by the user.
-pub type Params = std::collections::BTreeMap<String, String>;
+/// Named query parameters (`$name`) with their values.
+pub type Params = std::collections::BTreeMap<String, Param>;
 
 /// A session.
 #[derive(Clone)]

@@ -69,6 +69,16 @@ pub(super) fn cells(column: &ArrayRef, doubles: Doubles) -> Result<Vec<Cell>> {
     Ok(cells)
 }
 
+/// The column with far times as texts, so that a [`formatter`] shows every value in full.
+pub(super) fn exact(column: &ArrayRef) -> Result<ArrayRef> {
+    legible(column, ' ')
+}
+
+/// What each value reads, every character as it is.
+pub(super) fn formatter(column: &ArrayRef) -> Result<ArrayFormatter<'_>> {
+    ArrayFormatter::try_new(column.as_ref(), &OPTIONS).map_err(write_failed)
+}
+
 /// Whether values of this type are set flush right.
 pub(super) fn is_number(data_type: &DataType) -> bool {
     match data_type {

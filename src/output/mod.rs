@@ -16,8 +16,10 @@ mod markdown;
 mod parquet_file;
 mod plan;
 mod portable;
+mod shown;
 mod table;
 mod visible;
+mod workbook;
 
 use std::fmt;
 use std::io::Write;
@@ -32,7 +34,9 @@ use crate::error::{Error, Result, suggest};
 pub use cell::escape;
 pub use figure::{Chart, Figure, Kind};
 pub use file::{Faults, NewFile, Watched};
+pub use shown::{ShownCell, flush_right, shown};
 pub use visible::{Visible, visible};
+pub use workbook::Workbook;
 
 /// Writes one result.
 pub trait Sink: Send {

@@ -42,6 +42,7 @@ mod program;
 mod prompt;
 mod reach;
 mod repl;
+mod report;
 mod statements;
 mod states;
 mod vacuumed;

@@ -73,7 +73,7 @@ fn told(examined: &Examined, verified: bool) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use crate::cli::*;
+    use super::*;
 
     #[test]
     fn what_was_found_is_told() {

@@ -421,12 +421,13 @@ fn parameter(session: &mut Session, change: Option<(String, String)>) -> Result<
             session.params.remove(name.trim_start_matches('$'));
         }
         Some((name, value)) => {
-            session.params.insert(name.trim_start_matches('$').to_string(), value);
+            session.params.insert(name.trim_start_matches('$').to_string(), value.into());
         }
         None => {
             let column = |texts: Vec<&str>| Arc::new(StringArray::from(texts)) as ArrayRef;
             let names = column(session.params.keys().map(String::as_str).collect());
-            let values = column(session.params.values().map(String::as_str).collect());
+            let values: Vec<String> = session.params.values().map(ToString::to_string).collect();
+            let values = column(values.iter().map(String::as_str).collect());
             let batch = RecordBatch::try_from_iter([("parameter", names), ("value", values)]).map_err(Error::from)?;
             session.show(&batch)?;
         }

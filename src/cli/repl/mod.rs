@@ -95,7 +95,7 @@ pub(super) async fn run(session: &mut Session) -> Result<(), Stop> {
             // The terminal has gone, or somebody wants the program to end.
             Err(Stop::Interrupted(signal)) => return Err(Stop::Interrupted(signal)),
             // The terminal is gone, and nobody is there to type.
-            Err(Stop::BrokenPipe) => return Err(Stop::BrokenPipe),
+            Err(stop @ (Stop::BrokenPipe | Stop::Alert)) => return Err(stop),
         }
         renew(&words, session).await;
     }

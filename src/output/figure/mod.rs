@@ -20,6 +20,7 @@ use arrow::datatypes::SchemaRef;
 use crate::error::{Error, Result, suggest};
 
 use number::{Number, Unit};
+pub(super) use shape::is_share;
 pub(super) use sink::{Drawing, Pen};
 
 /// The kinds of picture.
