@@ -9,6 +9,7 @@ use super::generate;
 use super::session::Stop;
 use super::terminal::Terminal;
 use crate::error::{Error, Result};
+use crate::output::thousands;
 use crate::sample::{GenerateOptions, Order};
 
 const EVENTS: u64 = 50_000;
@@ -63,18 +64,18 @@ pub(super) async fn run(args: InitArgs, terminal: Terminal) -> Result<(), Stop> 
         return Err(error.into());
     }
     if !args.quiet {
-        let at = if folder == Path::new(".") {
-            String::new()
-        } else {
-            format!(" -w {}", terminal.name(&folder.display().to_string()))
+        let here = folder == Path::new(".");
+        let (place, inside) = match here {
+            true => (String::new(), String::new()),
+            false => (format!(" -w {}", folder.display()), format!("{}/", folder.display())),
         };
         terminal.print_note(&format!(
-            "a made shop of {USERS} users is in {}: events.parquet, users.parquet, tenure.toml, {} reports\n\
-             tenure{at}                          the prompt: SELECT * FROM retention_curve(events, start => 'signup')\n\
-             tenure{at} report retention -o out  a page, a workbook and Parquet files in out\n\
-             tenure{at} doctor                   what is wrong with the data",
-            folder.display(),
-            REPORTS.len()
+            "a made shop of {users} users: {inside}events.parquet, users.parquet, tenure.toml, {reports} reports\n\
+             tenure{place}                            the prompt: SELECT * FROM lifecycle(events); \\chart\n\
+             tenure report {inside}reports/retention.sql{place} -o out    a page about who stays\n\
+             tenure doctor{place}                     what is wrong with the data",
+            users = thousands(USERS),
+            reports = REPORTS.len()
         ));
     }
     Ok(())

@@ -24,6 +24,7 @@ mod hostile;
 mod ingest;
 mod ingest_slips;
 mod ingest_types;
+mod init;
 mod joined_files;
 mod kills;
 mod layering;
