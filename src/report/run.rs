@@ -97,7 +97,7 @@ pub async fn run(job: Job<'_>, stop: &Stop, tell: &mut (dyn FnMut(Step) + Send))
             Some(section) => format!("{}: '{}'", report.place(statement.line), section.name),
             None => report.place(statement.line),
         };
-        let running = Running { report, engine, params: &params, place: &place, stop };
+        let running = Running { report, engine, params: &params, place: &place, stop, number: tables.len() + 1 };
         let table = running.statement(statement, &mut outputs, &mut staging, tell).await?;
         let notes = engine.notes();
         for note in &notes {
@@ -168,6 +168,8 @@ struct Running<'a> {
     params: &'a Params,
     place: &'a str,
     stop: &'a Stop,
+    /// Which table of the page it is, from 1.
+    number: usize,
 }
 
 impl Running<'_> {
@@ -271,6 +273,7 @@ impl Running<'_> {
             pictured: Vec::new(),
             too_much: false,
             memory: MemoryConsumer::new("picture of a report").register(pool),
+            number: self.number,
             shown: Vec::new(),
             most_shown: section.rows,
             rows: 0,
@@ -311,6 +314,8 @@ struct Held {
     /// Whether there are more of them than a picture takes.
     too_much: bool,
     memory: MemoryReservation,
+    /// For the picture's id: names of other alphabets are none.
+    number: usize,
     /// Cells that the page shows.
     shown: Vec<Vec<ShownCell>>,
     most_shown: usize,
@@ -347,7 +352,7 @@ impl Held {
                 None
             }
             Some(chart) if self.rows > 0 => {
-                Some(Figure::of(schema, &self.pictured, chart)?.svg(&format!("figure-{}", section.slug)))
+                Some(Figure::of(schema, &self.pictured, chart)?.svg(&format!("figure-{}", self.number)))
             }
             _ => None,
         };

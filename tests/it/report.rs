@@ -161,7 +161,7 @@ fn a_hostile_name_stays_text_everywhere() {
     let quoted = HOSTILE.replace('\'', "''");
     let report = format!(
         "-- title: {HOSTILE}\n-- description: {HOSTILE}\n-- param: who text = '{quoted}' -- {HOSTILE}\n\n-- name: {HOSTILE}\n\
-         -- chart: bars\n-- note: {HOSTILE}\nSELECT $who AS \"{}\", 3 AS users UNION ALL SELECT '=2+2', 1;\n",
+         -- chart: bars\n-- note: {HOSTILE}\nSELECT $who AS \"{}\", 3 AS users UNION ALL SELECT '=2+2', 1 ORDER BY users DESC;\n",
         HOSTILE.replace('"', "\"\"")
     );
     place.write("r.sql", &report);
