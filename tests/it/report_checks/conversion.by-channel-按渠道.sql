@@ -1,15 +1,22 @@
-WITH v AS (SELECT user_id, ts, channel FROM events WHERE event = 'view_item'),
-c AS (SELECT user_id, ts FROM events WHERE event = 'add_to_cart'),
-b AS (SELECT user_id, ts FROM events WHERE event = 'begin_checkout'),
-p AS (SELECT user_id, ts FROM events WHERE event = 'purchase')
-SELECT channel, 1 AS step, count(DISTINCT user_id) AS users FROM v GROUP BY 1
-UNION ALL
-SELECT v.channel, 2, count(DISTINCT v.user_id) FROM v JOIN c ON c.user_id = v.user_id AND c.ts >= v.ts AND c.ts <= v.ts + INTERVAL '7 days' GROUP BY 1
-UNION ALL
-SELECT v.channel, 3, count(DISTINCT v.user_id) FROM v JOIN c ON c.user_id = v.user_id AND c.ts >= v.ts
-  JOIN b ON b.user_id = v.user_id AND b.ts >= c.ts AND b.ts <= v.ts + INTERVAL '7 days' GROUP BY 1
-UNION ALL
-SELECT v.channel, 4, count(DISTINCT v.user_id) FROM v JOIN c ON c.user_id = v.user_id AND c.ts >= v.ts
-  JOIN b ON b.user_id = v.user_id AND b.ts >= c.ts
-  JOIN p ON p.user_id = v.user_id AND p.ts >= b.ts AND p.ts <= v.ts + INTERVAL '7 days' GROUP BY 1
-ORDER BY 1, 2
+WITH c AS (
+  SELECT v.user_id, v.channel, v.ts AS began, min(e.ts) AS ts FROM events AS v LEFT JOIN events AS e
+    ON e.user_id = v.user_id AND e.event = 'add_to_cart' AND e.ts >= v.ts WHERE v.event = 'view_item' GROUP BY 1, 2, 3
+),
+b AS (
+  SELECT c.user_id, c.channel, began, c.ts AS cart, min(e.ts) AS ts FROM c LEFT JOIN events AS e
+    ON e.user_id = c.user_id AND e.event = 'begin_checkout' AND e.ts >= c.ts GROUP BY 1, 2, 3, 4
+),
+p AS (
+  SELECT b.user_id, b.channel, began, cart, b.ts AS checkout, min(e.ts) AS ts FROM b LEFT JOIN events AS e
+    ON e.user_id = b.user_id AND e.event = 'purchase' AND e.ts >= b.ts GROUP BY 1, 2, 3, 4, 5
+),
+reached AS (
+  SELECT channel, 1 AS step, count(DISTINCT user_id) AS users FROM p  GROUP BY 1
+  UNION ALL
+  SELECT channel, 2 AS step, count(DISTINCT user_id) AS users FROM p WHERE cart <= began + INTERVAL '7 days' GROUP BY 1
+  UNION ALL
+  SELECT channel, 3 AS step, count(DISTINCT user_id) AS users FROM p WHERE checkout <= began + INTERVAL '7 days' GROUP BY 1
+  UNION ALL
+  SELECT channel, 4 AS step, count(DISTINCT user_id) AS users FROM p WHERE ts <= began + INTERVAL '7 days' GROUP BY 1
+)
+SELECT * FROM reached ORDER BY 1, 2

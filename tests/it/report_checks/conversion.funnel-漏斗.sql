@@ -1,18 +1,23 @@
-WITH v AS (SELECT user_id, ts FROM events WHERE event = 'view_item'),
-c AS (SELECT user_id, ts FROM events WHERE event = 'add_to_cart'),
-b AS (SELECT user_id, ts FROM events WHERE event = 'begin_checkout'),
-p AS (SELECT user_id, ts FROM events WHERE event = 'purchase'),
+WITH c AS (
+  SELECT v.user_id, v.channel, v.ts AS began, min(e.ts) AS ts FROM events AS v LEFT JOIN events AS e
+    ON e.user_id = v.user_id AND e.event = 'add_to_cart' AND e.ts >= v.ts WHERE v.event = 'view_item' GROUP BY 1, 2, 3
+),
+b AS (
+  SELECT c.user_id, c.channel, began, c.ts AS cart, min(e.ts) AS ts FROM c LEFT JOIN events AS e
+    ON e.user_id = c.user_id AND e.event = 'begin_checkout' AND e.ts >= c.ts GROUP BY 1, 2, 3, 4
+),
+p AS (
+  SELECT b.user_id, b.channel, began, cart, b.ts AS checkout, min(e.ts) AS ts FROM b LEFT JOIN events AS e
+    ON e.user_id = b.user_id AND e.event = 'purchase' AND e.ts >= b.ts GROUP BY 1, 2, 3, 4, 5
+),
 reached AS (
-  SELECT 1 AS step, count(DISTINCT user_id) AS users FROM v
+  SELECT 1 AS step, count(DISTINCT user_id) AS users FROM p
   UNION ALL
-  SELECT 2, count(DISTINCT v.user_id) FROM v JOIN c ON c.user_id = v.user_id AND c.ts >= v.ts AND c.ts <= v.ts + INTERVAL '7 days'
+  SELECT 2 AS step, count(DISTINCT user_id) AS users FROM p WHERE cart <= began + INTERVAL '7 days'
   UNION ALL
-  SELECT 3, count(DISTINCT v.user_id) FROM v JOIN c ON c.user_id = v.user_id AND c.ts >= v.ts
-    JOIN b ON b.user_id = v.user_id AND b.ts >= c.ts AND b.ts <= v.ts + INTERVAL '7 days'
+  SELECT 3 AS step, count(DISTINCT user_id) AS users FROM p WHERE checkout <= began + INTERVAL '7 days'
   UNION ALL
-  SELECT 4, count(DISTINCT v.user_id) FROM v JOIN c ON c.user_id = v.user_id AND c.ts >= v.ts
-    JOIN b ON b.user_id = v.user_id AND b.ts >= c.ts
-    JOIN p ON p.user_id = v.user_id AND p.ts >= b.ts AND p.ts <= v.ts + INTERVAL '7 days'
+  SELECT 4 AS step, count(DISTINCT user_id) AS users FROM p WHERE ts <= began + INTERVAL '7 days'
 )
 SELECT step, users, users / CAST(first_value(users) OVER (ORDER BY step) AS DOUBLE) AS conversion,
   users / CAST(coalesce(lag(users) OVER (ORDER BY step), users) AS DOUBLE) AS step_conversion
