@@ -18,7 +18,7 @@ ORDER BY level;
 SELECT c.user_id, c.level, c.score, s.orders, s.spent, c.reasons[1] AS reason
 FROM churn_scores(events, horizon => INTERVAL '30 days', as_of => $as_of) AS c
 JOIN (
-  SELECT user_id, count(*) AS orders, sum(price) AS spent
+  SELECT user_id, count(*) AS orders, sum(CAST(price AS DECIMAL(18, 2))) AS spent
   FROM events WHERE event = 'purchase' AND ts < $as_of GROUP BY user_id
 ) AS s ON s.user_id = c.user_id
 WHERE c.level <> 'low' AND c.features.recency_days < 60

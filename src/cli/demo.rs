@@ -10,6 +10,7 @@ use super::terminal::Terminal;
 use super::{generate, highlight, repl};
 use crate::engine::{Engine, Settings};
 use crate::error::{Error, Result};
+use crate::output::Chart;
 use crate::sample::{GenerateOptions, Order};
 use tokio::runtime::Handle;
 
@@ -22,29 +23,28 @@ const USERS: u64 = 5_000;
 struct Question {
     text: &'static str,
     sql: &'static str,
+    /// Whether the answer is drawn.
+    picture: bool,
 }
 
 const SHOP: &[Question] = &[
     Question {
         text: "Who buys? From looking at an item to the purchase within a day, by country.",
-        sql: "SELECT country, name, users, conversion, step_conversion, median_seconds
+        sql: "SELECT country, step, name, users, conversion, step_conversion
 FROM funnel(events, steps => ['view_item', 'add_to_cart', 'purchase'], within => INTERVAL '1 day', by => country)
 WHERE country IN ('DE', 'GB', 'JP', 'US')
 ORDER BY country, step;",
+        picture: true,
     },
     Question {
         text: "Who stays? The share of users who come back n weeks after signing up, with its 95 % interval.",
         sql: "SELECT * FROM retention_curve(events, start => 'signup', unit => 'week', periods => 8);",
+        picture: true,
     },
     Question {
-        text: "Do later cohorts stay longer? Weekly cohorts; a cell whose week is not over yet stays empty.",
-        sql: "SELECT cohort, max(size) AS users,
-       max(rate) FILTER (WHERE period = 1 AND complete) AS week_1,
-       max(rate) FILTER (WHERE period = 2 AND complete) AS week_2,
-       max(rate) FILTER (WHERE period = 4 AND complete) AS week_4,
-       max(rate) FILTER (WHERE period = 8 AND complete) AS week_8
-FROM retention(events, start => 'signup', unit => 'week', periods => 8)
-GROUP BY cohort ORDER BY cohort DESC LIMIT 12;",
+        text: "Do later cohorts stay longer? Monthly cohorts; a month that is not over yet stays empty.",
+        sql: "SELECT * FROM retention_triangle(events, start => 'signup', unit => 'month', periods => 5);",
+        picture: true,
     },
     Question {
         text: "Who is about to leave? The ten highest scores among users seen in the last 30 days, and why.",
@@ -52,19 +52,22 @@ GROUP BY cohort ORDER BY cohort DESC LIMIT 12;",
 FROM churn_scores(events, horizon => INTERVAL '30 days')
 WHERE features['recency_days'] < 30
 ORDER BY score DESC, features['events_before'] DESC, user_id LIMIT 10;",
+        picture: false,
     },
 ];
 
 const CDNOW: &[Question] = &[
     Question {
         text: "How many customers come back for a second and a third purchase within 90 days?",
-        sql: "SELECT step, users, conversion, step_conversion, median_seconds / 86400 AS median_days
+        sql: "SELECT step, users, conversion, step_conversion
 FROM funnel(purchases, steps => ['purchase', 'purchase', 'purchase'], within => INTERVAL '90 days')
 ORDER BY step;",
+        picture: true,
     },
     Question {
         text: "How many buy again n months after their first purchase?",
         sql: "SELECT * FROM retention_curve(purchases, unit => 'month', periods => 12);",
+        picture: true,
     },
     Question {
         text: "Which of the best customers are slipping away? P(alive) of a BG/NBD model fitted to these very purchases.",
@@ -72,6 +75,7 @@ ORDER BY step;",
 FROM churn_scores(purchases, horizon => INTERVAL '90 days')
 WHERE features['repeats'] >= 5
 ORDER BY p_alive, user_id LIMIT 10;",
+        picture: false,
     },
 ];
 
@@ -91,6 +95,7 @@ pub(super) async fn run(args: DemoArgs, terminal: Terminal, queries: Handle) -> 
             .await?;
         return session.print(
             "\nGo on: `tenure demo --repl` asks your own questions of these tables, `tenure functions` lists what there is,\n\
+             `tenure init shop` makes a folder to begin in, with reports,\n\
              and `tenure -t events=your_events.parquet` opens your own events (columns user_id, ts, event).\n",
         );
     }
@@ -129,7 +134,9 @@ async fn chapter(session: &mut Session, title: &str, questions: &[Question]) -> 
         let sql = if color { highlight::ansi(question.sql) } else { question.sql.to_string() };
         session.print(&format!("\n{}\n\n{sql}\n\n", bold(question.text)))?;
         let statement = question.sql.trim_end_matches(';');
+        session.chart = question.picture.then_some(Chart::Fitting);
         session.execute(statement).await?;
     }
+    session.chart = None;
     Ok(())
 }

@@ -69,14 +69,18 @@ pub(super) async fn run(args: InitArgs, terminal: Terminal) -> Result<(), Stop> 
             true => (String::new(), String::new()),
             false => (format!(" -w {}", folder.display()), format!("{}/", folder.display())),
         };
+        let users = thousands(USERS);
         terminal.print_note(&format!(
-            "a made shop of {users} users: {inside}events.parquet, users.parquet, tenure.toml, {reports} reports\n\
-             tenure{place}                            the prompt: SELECT * FROM lifecycle(events); \\chart\n\
-             tenure report {inside}reports/retention.sql{place} -o out    a page about who stays\n\
-             tenure doctor{place}                     what is wrong with the data",
-            users = thousands(USERS),
-            reports = REPORTS.len()
+            "a made shop of {users} users: {inside}events.parquet, users.parquet, tenure.toml, {} reports",
+            REPORTS.len()
         ));
+        let next = [
+            (format!("tenure{place}"), "the prompt: SELECT * FROM lifecycle(events); then \\chart"),
+            (format!("tenure report {inside}reports/retention.sql{place} -o out"), "a page about who stays"),
+            (format!("tenure doctor{place}"), "what is wrong with the data"),
+        ];
+        let width = next.iter().map(|(command, _)| command.chars().count()).max().unwrap_or(0);
+        next.iter().for_each(|(command, what)| terminal.print_note(&format!("  {command:<width$}  {what}")));
     }
     Ok(())
 }

@@ -199,7 +199,8 @@ fn relative(text: &str, today: Date) -> Option<Option<Date>> {
         rest = rest[word..].trim_start();
         date = date.and_then(|date| unit.after(date, if back { -count } else { count }));
     }
-    Some(date)
+    // The years that can be written with four digits.
+    Some(date.filter(|date| (1..=9999).contains(&date.year())))
 }
 
 /// A step of the calendar.

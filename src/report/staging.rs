@@ -75,8 +75,11 @@ impl Staging {
 
 /// Keeps an older file under another name, so that it can be put back.
 fn kept(target: &Path, aside: &Path) -> io::Result<Option<PathBuf>> {
-    if std::fs::symlink_metadata(target).is_err() {
-        return Ok(None);
+    match std::fs::symlink_metadata(target) {
+        Err(_) => return Ok(None),
+        // Put aside it would go with what was put aside.
+        Ok(there) if there.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
+        Ok(_) => {}
     }
     // Where files can have two names, the target is there all the time.
     if std::fs::hard_link(target, aside).is_err() {

@@ -7,7 +7,14 @@ use crate::program::Place;
 #[test]
 fn a_folder_to_begin_in_answers_reports_and_is_sound() {
     let place = Place::new();
-    assert_snapshot!(place.run(&["init", "shop"]), @"");
+    assert_snapshot!(place.run(&["init", "shop"]), @r"
+    exit 0
+    -- stderr
+    a made shop of 2,000 users: shop/events.parquet, users.parquet, tenure.toml, 8 reports
+      tenure -w shop                                           the prompt: SELECT * FROM lifecycle(events); then \chart
+      tenure report shop/reports/retention.sql -w shop -o out  a page about who stays
+      tenure doctor -w shop                                    what is wrong with the data
+    ");
     let made = |text: String| text.replace('\n', " | ");
     let sql = "SELECT count(*) AS events, count(DISTINCT user_id) AS users FROM events";
     assert_eq!(
@@ -24,7 +31,12 @@ fn a_folder_to_begin_in_answers_reports_and_is_sound() {
 fn what_is_there_stays() {
     let place = Place::new();
     place.write("mine/tenure.toml", "# mine\n");
-    assert_snapshot!(place.run(&["init", "mine"]), @"");
+    assert_snapshot!(place.run(&["init", "mine"]), @r"
+    exit 1
+    -- stderr
+    error: init: 'mine/tenure.toml' is there already, and nothing was written
+    hint: tenure init shop makes a folder of its own
+    ");
     assert_eq!(place.read("mine/tenure.toml"), "# mine\n");
     assert_eq!(std::fs::read_dir(place.path("mine")).unwrap().count(), 1);
     place.write("file", "");

@@ -264,14 +264,14 @@ fn charts_are_drawn_of_the_last_result_or_of_all() {
     let rows = "SELECT * FROM (VALUES ('web', 30), ('ios', 15)) AS v(platform, users);";
     assert!(terminal.answer(rows).contains("│ web"));
     let drawn = terminal.answer("\\chart");
-    assert!(drawn.contains("web █") && !drawn.contains('│'), "{drawn}");
+    assert!(drawn.contains("web  █") && !drawn.contains('│'), "{drawn}");
     // It is drawn again, and the next one is a table.
-    assert!(terminal.answer("\\chart bars").contains("ios █"));
+    assert!(terminal.answer("\\chart bars").contains("ios  █"));
     assert!(terminal.answer("\\chart funnel").contains("a funnel chart lacks the column 'conversion'"));
     assert!(terminal.answer("\\chart pie").contains("unknown chart 'pie'"));
     assert!(terminal.answer("\\last").contains("│ web"));
     assert_eq!(terminal.answer("\\chart on"), "charts in place of tables are on");
-    assert!(terminal.answer(rows).contains("web █"));
+    assert!(terminal.answer(rows).contains("web  █"));
     let shown = terminal.answer("SELECT 'a' AS letter;");
     assert!(shown.contains("no chart fits these columns") && shown.contains("│ a"), "{shown}");
     assert_eq!(terminal.answer("\\chart off"), "charts in place of tables are off");

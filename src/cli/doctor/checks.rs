@@ -10,6 +10,8 @@ use arrow::array::{Array, AsArray, RecordBatch, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type};
 
+use jiff::civil::DateTime;
+
 use super::data::Asked;
 use crate::engine::{ColumnInfo, TableInfo};
 use crate::error::{Error, Result};
@@ -63,12 +65,12 @@ const MANY_ROWS: i64 = 5_000_000;
 /// A table, its roles, and the time that counts as now.
 pub(super) struct Patient {
     table: TableInfo,
-    as_of: Option<String>,
+    as_of: Option<DateTime>,
 }
 
 impl Patient {
     /// Columns without a word about them have the roles that relations take them for.
-    pub fn of(mut table: TableInfo, as_of: Option<String>) -> Self {
+    pub fn of(mut table: TableInfo, as_of: Option<DateTime>) -> Self {
         for (role, names) in CONVENTIONS {
             if table.columns.iter().all(|c| c.role.as_deref() != Some(role)) {
                 let usual = names
@@ -96,7 +98,7 @@ impl Patient {
 
     fn now(&self) -> String {
         match &self.as_of {
-            Some(text) => format!("CAST('{}' AS TIMESTAMP)", text.replace('\'', "''")),
+            Some(time) => format!("TIMESTAMP '{time}'"),
             None => "CAST(now() AS TIMESTAMP)".into(),
         }
     }
@@ -166,7 +168,8 @@ async fn overview(patient: &Patient, asked: &Arc<Asked>, found: &mut Vec<Finding
     }
     let all = Rows::of(asked, format!("SELECT {} FROM {}", wanted.join(", "), patient.name())).await?;
     let rows = all.count(0, "rows")?;
-    let mut heading = format!("{}: {} rows", patient.table.name, thousands(rows as u64));
+    let mut heading =
+        format!("{}: {} {}", patient.table.name, thousands(rows as u64), if rows == 1 { "row" } else { "rows" });
     if rows == 0 {
         found.push(note("the table is empty".into(), "see whether the location is right, and the load has run"));
         return Ok((heading, 0));
@@ -179,10 +182,10 @@ async fn overview(patient: &Patient, asked: &Arc<Asked>, found: &mut Vec<Finding
         match column.role.as_deref() {
             Some(role) if without > 0 => found.push(problem(
                 format!(
-                    "{} rows ({}) have no {role} ('{}' is NULL)",
+                    "rows without a {role} ('{}' is NULL): {} ({})",
+                    column.name,
                     thousands(without as u64),
-                    percent(without),
-                    column.name
+                    percent(without)
                 ),
                 match role {
                     "user" => {
@@ -215,14 +218,14 @@ async fn overview(patient: &Patient, asked: &Arc<Asked>, found: &mut Vec<Finding
         if ahead > 0 {
             let last = last.as_deref().map(instant).unwrap_or_default();
             found.push(problem(
-                format!("{} events lie in the future, the last at {last} (it is {now})", thousands(ahead as u64)),
+                format!("events in the future: {}, the last at {last} (it is {now})", thousands(ahead as u64)),
                 "clocks of devices, or a wrong unit: leave them out (WHERE), or load the time at which the server got them",
             ));
         }
         if early > 0 {
             let first = first.as_deref().map(instant).unwrap_or_default();
             found.push(problem(
-                format!("{} events lie before 1990, the first at {first}", thousands(early as u64)),
+                format!("events before 1990: {}, the first at {first}", thousands(early as u64)),
                 "a time of 0, or seconds read as milliseconds: --time-unit at the load",
             ));
         }
@@ -279,7 +282,7 @@ fn gaps(days: &[(i64, String, i64)]) -> Vec<Finding> {
         let spans: Vec<String> = missing.iter().map(|(from, n)| format!("{n} {from}")).collect();
         let spans: Vec<&str> = spans.iter().map(String::as_str).collect();
         found.push(problem(
-            format!("{} days have no event: {}", thousands(all as u64), listed(&spans, 5)),
+            format!("days without an event: {} ({})", thousands(all as u64), listed(&spans, 5)),
             "load those days again; users seem to leave and come back there",
         ));
     }
@@ -313,7 +316,7 @@ async fn repeated(patient: &Patient, asked: &Arc<Asked>, found: &mut Vec<Finding
         let more = rows.count(0, "n")?;
         if more > 0 {
             found.push(note(
-                format!("{} rows more than users: some have several", thousands(more as u64)),
+                format!("users with several rows: {} rows more than users", thousands(more as u64)),
                 "a join with it gives an event several times; join with SELECT DISTINCT ON (user) .., or one row each",
             ));
         }
@@ -330,7 +333,7 @@ async fn repeated(patient: &Patient, asked: &Arc<Asked>, found: &mut Vec<Finding
     let more = Rows::of(asked, sql).await?.count(0, "more")?;
     if more > 0 {
         found.push(problem(
-            format!("{} rows repeat another one in every column", thousands(more as u64)),
+            format!("rows that repeat another one in every column: {}", thousands(more as u64)),
             "a load that ran twice, or a client that sends again: tenure ingest --dedup-key ID keeps one of each",
         ));
     }
@@ -391,7 +394,7 @@ fn alike(names: &[(String, i64)]) -> Vec<Finding> {
     }
     if let Some((_, n)) = names.iter().find(|(name, _)| name.trim().is_empty()) {
         found.push(problem(
-            format!("{} events have a name without letters", thousands(*n as u64)),
+            format!("events whose name is empty: {}", thousands(*n as u64)),
             "see what the source calls them",
         ));
     }
@@ -539,7 +542,7 @@ mod tests {
         holes.remove(7);
         holes.remove(3);
         holes.remove(3);
-        assert_eq!(whats(gaps(&holes)), ["3 days have no event: 2 after day 2, 1 after day 6"]);
+        assert_eq!(whats(gaps(&holes)), ["days without an event: 3 (2 after day 2, 1 after day 6)"]);
         let mut thin = even.clone();
         thin[4].2 = 9;
         thin[5].2 = 10;
@@ -560,7 +563,7 @@ mod tests {
             [
                 "event names that differ by case or separators alone: 'Add To Cart' (1,200), 'add_to_cart' (7)",
                 "event names that differ by case or separators alone: 'view' (5), 'VIEW ' (1)",
-                "2 events have a name without letters",
+                "events whose name is empty: 2",
             ]
         );
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use futures::TryStreamExt;
+use jiff::civil::DateTime;
 use tokio::runtime::Handle;
 
 use super::checks::{self, Finding, Level, Patient};
@@ -21,6 +22,7 @@ use crate::error::{Error, Result};
 use crate::output::escape;
 
 pub(super) async fn run(args: DoctorArgs, terminal: Terminal, queries: Handle) -> Result<(), Stop> {
+    let as_of = args.as_of.as_deref().map(moment).transpose()?;
     let settings = Settings {
         workspace: args.workspace.clone(),
         tables: args.tables.clone(),
@@ -37,7 +39,7 @@ pub(super) async fn run(args: DoctorArgs, terminal: Terminal, queries: Handle) -
     let mut signals = Signals::listen()?;
     let (mut problems, mut notes) = (0, 0);
     for table in tables {
-        let patient = Patient::of(table, args.as_of.clone());
+        let patient = Patient::of(table, as_of);
         let (heading, findings) = tokio::select! {
             signal = signals.next() => return Err(Stop::Interrupted(signal)),
             seen = checks::examine(&patient, &asked) => seen?,
@@ -54,6 +56,11 @@ pub(super) async fn run(args: DoctorArgs, terminal: Terminal, queries: Handle) -
         0 => Ok(()),
         n => Err(Error::data(format!("doctor: {}", counted(n, "problem"))).into()),
     }
+}
+
+fn moment(text: &str) -> Result<DateTime> {
+    text.parse()
+        .map_err(|_| Error::usage(format!("--as-of '{text}': a time is written 2025-07-01 or 2025-07-01T12:00:00")))
 }
 
 /// `1 problem`, `2 problems`.

@@ -125,7 +125,7 @@ pub(super) fn draw(figure: &Figure, id: &str) -> String {
 <style>#{id}{{{STYLE};background:var(--bg);font:12px system-ui,"Noto Sans","Noto Sans CJK SC",sans-serif;font-variant-numeric:tabular-nums}}
 @media (prefers-color-scheme:dark){{#{id}:not(.light){{{DARK}}}}}
 #{id}.dark{{{DARK}}}
-#{id} text{{fill:var(--fg);unicode-bidi:isolate}}#{id} .dim{{fill:var(--dim)}}#{id} .head{{font-weight:600}}#{id} .in{{fill:var(--bg)}}
+#{id} text{{fill:var(--fg);font-size:12px;unicode-bidi:isolate}}#{id} .dim{{fill:var(--dim)}}#{id} .head{{font-weight:600}}#{id} .in{{fill:var(--bg)}}
 #{id} .grid{{stroke:var(--grid);fill:none}}#{id} .mark:focus{{outline:2px solid var(--fg)}}</style>
 <rect width="100%" height="100%" style="fill:var(--bg)"/>
 {body}</svg>
