@@ -2,6 +2,7 @@
 
 mod agreement;
 mod ask;
+mod browser;
 mod churn;
 mod cli;
 mod clickhouse;

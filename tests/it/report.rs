@@ -7,6 +7,7 @@ use calamine::{Data, Reader, open_workbook};
 use regex::Regex;
 
 use crate::ask::{Asked, testdata};
+use crate::browser::{self, EVERY_MARK_HAS_A_FOCUS};
 use crate::program::Place;
 
 fn root() -> &'static Path {
@@ -190,6 +191,34 @@ fn a_hostile_name_stays_text_everywhere() {
     assert_eq!(cells.get((1, 0)), Some(&Data::String(HOSTILE.into())));
     assert_eq!(cells.get((2, 0)), Some(&Data::String("=2+2".into())));
     assert_eq!(book.worksheet_formula(&sheet).unwrap().used_cells().count(), 0);
+}
+
+/// Chromium opens each page: nothing is fetched, nothing runs, nothing sticks out of a narrow window but within its box, the keyboard
+/// reaches every mark, and it prints. Left out with a word where there is no browser.
+#[test]
+fn pages_are_whole_in_a_browser() {
+    let place = Place::new();
+    let hostile = format!(
+        "-- title: {HOSTILE}\n-- name: {HOSTILE}\n-- chart: bars\nSELECT repeat('wide ', 200) AS a, repeat('x', 400) AS b, 3 AS n;\n"
+    );
+    place.write("hostile.sql", &hostile);
+    let reports =
+        shipped().into_iter().map(|path| path.to_str().unwrap().to_string()).chain(["hostile.sql".to_string()]);
+    for report in reports {
+        let told = run(&place, &report, &["-o", "out"]);
+        assert!(told.starts_with("exit 0"), "{told}");
+        let name = Path::new(&report).file_stem().unwrap().to_str().unwrap().to_string();
+        let html = page(&place, &name);
+        let wanted = format!(
+            "[performance.getEntriesByType('resource').length, document.scripts.length, \
+             document.documentElement.scrollWidth <= innerWidth, {EVERY_MARK_HAS_A_FOCUS}]"
+        );
+        let Some(answer) = browser::asked(&place, &html, &wanted) else { return };
+        // The one script is that of the question.
+        assert_eq!(answer, "0,1,true,true", "{name}");
+    }
+    let pdf = browser::printed(&place, &place.path("out/conversion.html")).unwrap();
+    assert!(pdf.starts_with(b"%PDF") && pdf.len() > 10_000, "{} bytes", pdf.len());
 }
 
 #[test]
