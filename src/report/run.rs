@@ -348,7 +348,8 @@ impl Held {
         let mut remarks = Vec::new();
         let picture = match self.chart {
             Some(_) if self.too_much => {
-                remarks.push(format!("No chart: the result has more than {} rows", thousands(PICTURE_ROWS as u64)));
+                let (rows, megabytes) = (thousands(PICTURE_ROWS as u64), PICTURE_BYTES >> 20);
+                remarks.push(format!("No chart: it is made of {rows} rows and {megabytes} MiB at most"));
                 None
             }
             Some(chart) if self.rows > 0 => {

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, RecordBatch, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type};
 
@@ -484,30 +484,26 @@ impl Rows {
         self.0.iter().map(RecordBatch::num_rows).sum()
     }
 
-    fn cell(&self, mut row: usize, name: &str, wanted: &DataType) -> Result<Option<(arrow::array::ArrayRef, usize)>> {
+    /// The value as an array of one, or `None` where it is NULL or there is no such row.
+    fn cell(&self, mut row: usize, name: &str, wanted: &DataType) -> Result<Option<ArrayRef>> {
         for batch in &self.0 {
             if row >= batch.num_rows() {
                 row -= batch.num_rows();
                 continue;
             }
-            let column =
-                batch.column_by_name(name).ok_or_else(|| Error::internal(format!("doctor: no column {name}")))?;
-            return Ok(Some((cast(&column.slice(row, 1), wanted)?, 0)).filter(|(column, at)| column.is_valid(*at)));
+            let column = batch.column_by_name(name);
+            let column = column.ok_or_else(|| Error::internal(format!("doctor: no column {name}")))?;
+            return Ok(Some(cast(&column.slice(row, 1), wanted)?).filter(|cell| cell.is_valid(0)));
         }
         Ok(None)
     }
 
     fn count(&self, row: usize, name: &str) -> Result<i64> {
-        let cell = self.cell(row, name, &DataType::Int64)?;
-        Ok(cell.map_or(0, |(column, at)| column.as_primitive::<Int64Type>().value(at)))
+        Ok(self.cell(row, name, &DataType::Int64)?.map_or(0, |cell| cell.as_primitive::<Int64Type>().value(0)))
     }
 
     fn text(&self, row: usize, name: &str) -> Result<Option<String>> {
-        let cell = self.cell(row, name, &DataType::Utf8)?;
-        Ok(cell.map(|(column, at)| {
-            let texts: &StringArray = column.as_string();
-            texts.value(at).to_string()
-        }))
+        Ok(self.cell(row, name, &DataType::Utf8)?.map(|cell| cell.as_string::<i32>().value(0).to_string()))
     }
 }
 

@@ -76,7 +76,7 @@ impl Kind {
         Self::ALL
             .into_iter()
             .find(|k| k.name().eq_ignore_ascii_case(name))
-            .ok_or_else(|| Error::user(format!("unknown chart '{name}': {}", suggest(name, Chart::NAMES))))
+            .ok_or_else(|| Error::user(format!("unknown chart '{name}': {}", suggest(name, Chart::names()))))
     }
 }
 
@@ -91,8 +91,10 @@ pub enum Chart {
 }
 
 impl Chart {
-    const NAMES: [&'static str; 9] =
-        ["auto", "funnel", "heatmap", "curve", "lifecycle", "histogram", "flow", "line", "bars"];
+    /// What may be asked for.
+    fn names() -> impl Iterator<Item = &'static str> + Clone {
+        std::iter::once("auto").chain(Kind::ALL.map(Kind::name))
+    }
 
     /// Whether a result with these columns can be drawn so.
     pub fn fits(self, schema: &SchemaRef) -> bool {
