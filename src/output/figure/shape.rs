@@ -27,16 +27,40 @@ pub(super) struct Shape {
     pub undrawn: Vec<usize>,
 }
 
-/// Names of numbers that are shares, in the vocabulary of result columns.
+/// Names of columns that relations give for shares. No pattern: an `exchange_rate` of 7.1 is not 710 %.
+const SHARES: [&str; 23] = [
+    "rate",
+    "conversion",
+    "step_conversion",
+    "share",
+    "stickiness",
+    "p_alive",
+    "nrr",
+    "grr",
+    "base_rate",
+    "bounce_rate",
+    "cumulative_rate",
+    "events_rate",
+    "exit_rate",
+    "items_rate",
+    "value_rate",
+    "null_share",
+    "top_share",
+    "events_growth",
+    "events_year_growth",
+    "total_growth",
+    "total_year_growth",
+    "users_growth",
+    "users_year_growth",
+];
+
+/// Whether a column of numbers holds shares, by the vocabulary of result columns.
 ///
 /// The bounds of an interval are shares where what they are about is one.
 pub(crate) fn is_share(at: usize, schema: &Schema) -> bool {
-    const KNOWN: [&str; 8] = ["rate", "conversion", "step_conversion", "share", "stickiness", "p_alive", "nrr", "grr"];
     let share = |at: usize| {
         let field = schema.field(at);
-        let name = field.name().to_ascii_lowercase();
-        let known =
-            KNOWN.contains(&name.as_str()) || ["_rate", "_growth", "_share"].iter().any(|end| name.ends_with(end));
+        let known = SHARES.iter().any(|name| field.name().eq_ignore_ascii_case(name));
         known && matches!(field.data_type(), DataType::Float64 | DataType::Float32)
     };
     let bound = ["low", "high"].iter().any(|name| schema.field(at).name().eq_ignore_ascii_case(name));
@@ -240,5 +264,39 @@ impl Shape {
                 Error::user(format!("no chart fits these columns: even bars lack {missing}"))
             }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::datatypes::Field;
+
+    use super::*;
+
+    fn share(name: &str, data_type: DataType) -> bool {
+        is_share(0, &Schema::new(vec![Field::new(name, data_type, true)]))
+    }
+
+    /// The manual's columns of shares are known, so that a new one is not forgotten; other names are those of users.
+    #[test]
+    fn shares_are_those_of_the_manual() {
+        let mut seen = 0;
+        for line in include_str!("../../../sql/FUNCTIONS.md").lines() {
+            let Some(columns) = line.strip_prefix("| `").and_then(|l| l.split_once(" DOUBLE`")).map(|(names, _)| names)
+            else {
+                continue;
+            };
+            for name in
+                columns.split(", ").filter(|n| ["_rate", "_growth", "_share"].iter().any(|end| n.ends_with(end)))
+            {
+                assert!(share(name, DataType::Float64), "{name}");
+                seen += 1;
+            }
+        }
+        assert!(seen >= 12, "{seen}");
+        for name in ["exchange_rate", "heart_rate", "market_share", "low", "high", "score"] {
+            assert!(!share(name, DataType::Float64), "{name}");
+        }
+        assert!(!share("rate", DataType::Int64));
     }
 }
